@@ -3,6 +3,7 @@
 import math
 import operator
 import sys
+import warnings
 from fractions import Fraction
 from functools import singledispatch
 from numbers import Number
@@ -135,6 +136,63 @@ def test_a_first_call_warns_of_a_text_that_changes_the_result_of_another_sample(
     compile(lambda x: (lambda shown: W * x)([f"{x}"]))(3.0)  # the text changes nothing
     with pytest.warns(UserWarning, match=r"of another sample, \[(-1.0, ){19}-1.0\], instead"):  # the whole sample
         compile(lambda xs: sum(xs) * (1.0 if "-" in f"{xs[0]}" else W))([1.0] * 20)
+
+
+def of_a_later_error(x):
+    try:
+        return W * x if x.is_integer() else W
+    except AttributeError:
+        return W
+
+
+def of_a_later_match(x):
+    match x:
+        case float() if x > 1:
+            return W * x
+        case _:
+            return W
+
+
+# Functions that give something else for 3.0 than for a `Value`, but not for smaller numbers
+LATER = {
+    "isinstance": lambda x: W * x if isinstance(x, float) and x > 1 else W,
+    "type": lambda x: (W * x if x > 1 else W) if type(x) is float else W,
+    "hasattr": lambda x: W * x if not hasattr(x, "backward") and x > 1 else W,
+    "np.isscalar": lambda x: W * x if np.isscalar(x) and x > 1 else W,
+    "a text": lambda x: W * x if str(x) == "3.0" else W,
+    "a text as a key": lambda x: {"3.0": W * x}.get(f"{x}", W),
+    "a caught error": of_a_later_error,
+    "a pattern": of_a_later_match,
+}
+
+
+@pytest.mark.parametrize("name", LATER)
+@pytest.mark.parametrize("branches", [False, True])
+def test_a_later_sample_warns_of_a_function_that_gives_something_else_for_its_numbers(name, branches):
+    """The first sample may take a branch that numbers and `Value`s take alike."""
+    f = compile(LATER[name], branches=branches)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (f(0.5), f(0.25), f(0.5)) == (1.5, 1.5, 1.5)
+    with pytest.warns(
+        UserWarning, match=r"computes 4.5 for the numbers of another sample, \[3.0\], instead of 1.5, "
+    ) as w:
+        assert (f(3.0), f(3.0), f(4.0)) == (1.5, 1.5, 1.5)
+    assert [x.filename for x in w] == [__file__]
+    for samples in ([(0.5,), (0.25,), (3.0,)], (np.array([0.5] * 40 + [3.0]),)):
+        with pytest.warns(
+            UserWarning, match=r"computes 4.5 for the numbers of another sample, \[3.0\], instead of 1.5, "
+        ):
+            compile(LATER[name], branches=branches).value_and_grad(samples)
+
+
+def test_a_later_sample_does_not_warn_of_a_function_that_gives_the_same_for_its_numbers():
+    f = compile(lambda x: W * x.exp() if isinstance(x, Value) else W * (math.exp(x) if x > 1 else np.exp(x)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for x in (0.5, 3.0, -2.0, 7.0, 0.25):
+            f(x)
+        f.forward([(0.5,), (3.0,)])
 
 
 class Keeping(Module):

@@ -76,6 +76,19 @@ def test_a_refusal_that_the_function_catches_is_raised_when_recording_ends(f, me
         compile(f)(3.0)
 
 
+def of_a_thread_that_fails(x):
+    found = []
+    attempt(lambda: in_thread(lambda: found.append(w * x)), None)
+    return found[0]  # an IndexError
+
+
+def test_a_refusal_is_raised_if_the_function_fails_later_without_it():
+    """Such an error may be a consequence of the refusal, and does not tell what to write."""
+    with pytest.raises(TypeError, match=r"x is used in another thread, .*; use it in the thread that calls") as caught:
+        compile(of_a_thread_that_fails)(3.0)
+    assert isinstance(caught.value.__cause__, IndexError)
+
+
 helper = compile(lambda x: w * x)
 
 

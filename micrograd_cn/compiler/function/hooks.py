@@ -140,6 +140,11 @@ class RecordingHooks(RefusingHooks):
             self._note_caught()
             self._finish()
             return result
+        except Exception as error:
+            # Another thread may have raised the refusal, so the function finds no result
+            if self._refusal and not _has_led_to(self._refusal, error):
+                raise self._refusal from error
+            raise
         finally:
             try:
                 self._end()
@@ -465,6 +470,13 @@ class OtherThreads(RefusingHooks):
                     "the thread that calls the function"
                 )
                 raise remembered(error, [x])
+
+
+def _has_led_to(first: Exception, error: BaseException | None) -> bool:
+    """Return whether `error` is the error `first`, or was raised while `first` was handled."""
+    while error and error is not first:
+        error = error.__cause__ or error.__context__
+    return error is first
 
 
 OTHER_THREADS = OtherThreads()

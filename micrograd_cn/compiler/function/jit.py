@@ -163,9 +163,9 @@ def compile(  # noqa: A001 -- the field's name
       Also, `isinstance(x, float)` of an argument is False, and `x.dtype` of an array is object: write
       `isinstance(x, (float, Value))`. And x * v, where v belongs to a subclass of `Value` with a `__mul__` of its own,
       is the product of two `Value`s: write v * x. If a function may tell a `Value` from a number in such a way, it is
-      also called with the numbers of the recorded sample, as floats and as they are, such as an array of uint8, and a
-      warning says whether it computes something else for them. `check` does this for other samples, and finds integers
-      whose results overflow, too.
+      also called with the numbers of the recorded sample, as floats and as they are, such as an array of uint8, and
+      with those of a few further samples of the batch, or of the next calls. A warning says whether it computes
+      something else for them. `check` does this for other samples, and finds integers whose results overflow, too.
     - If the function changes a variable or a collection that it can read, uses a generator of random numbers or a
       clock, or asks for the type of an object by `type`, it is recorded twice for the same arguments. What the second
       recording changes in variables, attributes, collections, arrays and gradients is put back, but what it takes from

@@ -91,8 +91,18 @@ class Recorder:
             reruns.refuse_text(made.refused_text)
         if is_twice or made.refused_text:
             reruns.warn_of_changes()
-        reruns.warn_if_numbers_differ()
+        made.unsure = reruns.warn_if_numbers_differ()
         return made, is_twice
+
+    def compare_numbers(self, made: Recording, bucket: Bucket, row: int) -> None:
+        """Warn if the function computes something else for the numbers of a further sample than for `Value`s.
+
+        `made` is a recording that may be used for this sample, which is a row of a bucket.
+        """
+        roots = (self._arguments.function, *objects_in(bucket.static, bucket.treedef))
+        call = partial(self._arguments.call, bucket.static)
+        reruns = Reruns(made, ReachableCode(roots), bucket, row, roots, None, self.record, call)
+        made.unsure = 0 if reruns.warn_if_sample_differs() else made.unsure - 1
 
     def _code_of(self, roots: Sequence[Any]) -> ReachableCode:
         """Return the code that the function may run, and note what further recordings have to know of it."""

@@ -78,6 +78,8 @@ class Recording:
         code: the code that the function may run; None if it is not known.
         snapshot: what the function can read, which the recording has not changed; None if it may have, or if the
             snapshot leaves something out.
+        unsure: for how many further samples to compare the function with itself called with numbers, since it may tell
+            a `Value` from a number.
 
     >>> from micrograd_cn.compiler import compile
     >>> [product] = compile(lambda x, y: x * y).recording_of(2.0, 3.0).program.outputs
@@ -90,6 +92,7 @@ class Recording:
     compiled: list[CompiledGraph]
     code: ReachableCode | None = None
     snapshot: Snapshot | None = None
+    unsure = 0
 
     def __init__(
         self,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import copy
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, partial
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from .caught import in_arrays
 from .number_calls import SHOWN, Difference, difference, has_bools, results_from
 from .recording import Recording
 
-MAX_OTHER_ROWS = 3  # how many further samples are recorded if a function makes a text of an argument
+MAX_OTHER_ROWS = 3  # for how many further samples a function is called that may tell a `Value` from a number
 ROUNDING = 1e-9, 1e-12  # the relative and the absolute tolerance of results and derivatives
 LOW_PRECISION = 1e-2, 1e-5  # tolerances for numbers such as those of float16, in whose place a program has doubles
 ASKS_FOR_KINDS = (
@@ -162,28 +162,51 @@ class Reruns:
 
     # The function is called with numbers
 
-    def warn_if_numbers_differ(self) -> None:
+    def warn_if_numbers_differ(self) -> int:
         """Warn if the function may tell a `Value` from a number, and computes something else for numbers.
 
         There is no warning if it runs other code for numbers that gives the same results and derivatives, as in `try:
         math.exp(x)`, `except TypeError: x.exp()`. Nor is there one if it raises an error for numbers, since it was then
-        written for `Value`s.
+        written for `Value`s. If it may tell a `Value` from a number, it is also called for a few further samples, since
+        it may compare a number with another one, as in `isinstance(x, float) and x > 1`.
+
+        Return how many further samples the caller has to compare, once there are some; see `warn_if_sample_differs`.
 
         Raises:
             TypeError: the function computes something else for numbers, and has caught an arithmetic error.
         """
         asked = self._asked()
         if not (asked or self._made.caught):
-            return
+            return 0
+        tried = self._numbers_to_try(asked)
+        return 0 if self._differs(tried, asked) else max(0, MAX_OTHER_ROWS + 1 - len(self._bucket.samples))
+
+    def warn_if_sample_differs(self) -> bool:
+        """Do what `warn_if_numbers_differ` does, for a sample for which the function was not recorded.
+
+        Return whether there was a warning.
+
+        Raises:
+            TypeError: as for `warn_if_numbers_differ`.
+        """
+        asked = self._asked()
+        return self._differs(self._of_sample(self._bucket.row(self._row), asked), asked)
+
+    def _differs(self, tried: Iterable[_Numbers], asked: str) -> bool:
+        """Return whether the function computes something else for some numbers than for `Value`s, and warn if so.
+
+        `asked` is the text that `_asked` returns.
+        """
         with Surroundings(self._roots).restored(), recording():
             parameters = self._made.trainable_leaves()
-            for numbers in self._numbers_to_try(asked):
-                found = results_from(partial(self._call, numbers.arguments)) if numbers.results else None
-                if found is not None:
+            for numbers in tried:
+                found = results_from(partial(self._call, numbers.arguments))
+                if found is not None and (results := numbers.results()):
                     tolerances = LOW_PRECISION if numbers.as_given else ROUNDING
-                    if other := difference(found, numbers.results, parameters, *tolerances):
+                    if other := difference(found, results, parameters, *tolerances):
                         self._warn_of_difference(numbers, other, asked)
-                        return
+                        return True
+        return False
 
     def _asked(self) -> str:
         """Return by which code the function may tell a `Value` from a number, and what to write instead; "" if none."""
@@ -213,24 +236,60 @@ class Reruns:
         These are the sample's numbers as floats. If some are integers, and the function needs integers or may ask for
         them, they are also passed as integers. If some of them are 0 or 1, and it may ask for bools or compare objects,
         True and False are passed in their places. If some of the arguments are of another class or dtype, such as
-        arrays of uint8, copies of them are passed. If it makes a text of an argument, it is called for further samples.
+        arrays of uint8, copies of them are passed. All this is done for the recorded sample. The numbers of a few
+        further samples are passed as floats and integers.
         """
         made, code, bucket = self._made, self._code, self._bucket
-        numbers, results = bucket.row(self._row), made.outputs
-        integers = [int(x) if x.is_integer() else x for x in numbers]
-        needs_integers = "as an index" in made.caught
-        found = [] if needs_integers else [self._numbers(numbers, "this sample", results)]
-        if needs_integers or (asked and any(type(x) is int for x in integers)):
-            found.append(self._numbers(integers, "this sample, as integers", results))
+        numbers = bucket.row(self._row)
+        found = self._with_integers(numbers, "this sample", asked, lambda: made.outputs)
         if asked and (code.asks_for_bools or code.compares_identity):
             found += self._with_bools(numbers, (None, True, False) if code.asks_for_bools else (None,))
-        if made.refused_text:
-            found += self._of_other_samples()
         if asked and (given := self._given):
             found += self._as_given(given)
+        for row in self._other_rows():
+            found += self._of_sample(bucket.row(row), asked)
+        if made.refused_text:  # it may do something else for a text with a minus sign
+            found += self._of_sample([-x for x in numbers], asked)
         return found
 
-    def _numbers(self, numbers: Sequence[Any], of: str, results: Sequence[Any]) -> _Numbers:
+    def _other_rows(self) -> list[int]:
+        """Return the indices of a few rows of the bucket other than the present one, from all parts of it."""
+        last = len(self._bucket.samples) - 1
+        return sorted({last * k // MAX_OTHER_ROWS for k in range(MAX_OTHER_ROWS + 1)} - {self._row})[-MAX_OTHER_ROWS:]
+
+    def _of_sample(self, numbers: Sequence[float], asked: str) -> list[_Numbers]:
+        """Return the numbers of another sample, for which the function is recorded once the results are needed.
+
+        The texts of recorded numbers are all alike, so a text of an argument may be another one than in the program.
+        """
+
+        @cache
+        def results() -> Sequence[Any]:
+            bucket = self._bucket
+            sample = Bucket(bucket.treedef, bucket.static, array("d", numbers), bucket.width, [0])
+            try:
+                again = self._record(sample, 0)
+            except Exception:  # the function may raise anything for other numbers; a call with them raises it again
+                return []
+            return again.outputs if again.outcomes == self._made.outcomes else []  # else it is of another branch
+
+        return self._with_integers(numbers, f"another sample, {SHOWN.repr([*numbers])}", asked, results)
+
+    def _with_integers(
+        self, numbers: Sequence[float], of: str, asked: str, results: Callable[[], Sequence[Any]]
+    ) -> list[_Numbers]:
+        """Return numbers as floats, and with integers among them if the function needs integers or may ask for them.
+
+        `asked` is the text that `_asked` returns. `of` and `results` are those of `_Numbers`.
+        """
+        integers = [int(x) if x.is_integer() else x for x in numbers]
+        needs_integers = "as an index" in self._made.caught
+        found = [] if needs_integers else [self._numbers(numbers, of, results)]
+        if needs_integers or (asked and any(type(x) is int for x in integers)):
+            found.append(self._numbers(integers, f"{of}, as integers", results))
+        return found
+
+    def _numbers(self, numbers: Sequence[Any], of: str, results: Callable[[], Sequence[Any]]) -> _Numbers:
         values = iter(numbers)
         arguments = {name: plain_argument(unflatten(part, values)) for name, part in self._bucket.treedef}
         return _Numbers(arguments, of, results, has_bools=any(type(x) is bool for x in numbers))
@@ -247,32 +306,19 @@ class Reruns:
         left_out = self._made.differentiated_inputs
         places = [k for k, x in enumerate(numbers) if x in (0.0, 1.0) and not inside[k] and k not in left_out]
         for flag in flags if places else ():
-            given, results = [*numbers], self._made.outputs
+            given, results = [*numbers], lambda: self._made.outputs
             for k in places:
                 given[k] = bool(numbers[k]) if flag is None else flag
             if flag is not None:
                 values = iter([Value(x) for x in given])
                 arguments = {name: unflatten(part, values) for name, part in treedef}
-                results = results_from(partial(self._call, arguments)) or []
+                results = partial(self._results_for, arguments)
             of = "this sample, as bools" if flag is None else f"this sample, with {flag}"
             yield self._numbers(given, of, results)
 
-    def _of_other_samples(self) -> Iterator[_Numbers]:
-        """Record the function for a few other samples, and yield their numbers.
-
-        These are further rows of the bucket, and the present row with the opposite signs. A function that makes a text
-        of an argument may do something else for them, such as for a text with a minus sign. The texts of recorded
-        numbers are all alike.
-        """
-        bucket, row = self._bucket, self._row
-        others = [i for i in range(len(bucket.samples))[: MAX_OTHER_ROWS + 1] if i != row][:MAX_OTHER_ROWS]
-        for numbers in [*map(bucket.row, others), [-x for x in bucket.row(row)]]:
-            sample = Bucket(bucket.treedef, bucket.static, array("d", numbers), bucket.width, [0])
-            try:
-                results = self._record(sample, 0).outputs
-            except Exception:  # the function may raise anything for other numbers; a call with them raises it again
-                continue
-            yield self._numbers([*numbers], f"another sample, {SHOWN.repr([*numbers])}", results)
+    def _results_for(self, arguments: dict[str, Any]) -> Sequence[Any]:
+        """Return the results of the function for some arguments; none if it raises an error."""
+        return results_from(partial(self._call, arguments)) or []
 
     def _as_given(self, given: Callable[[], dict[str, Any]]) -> list[_Numbers]:
         """Return a copy of the arguments that the function `given` returns, unless all numbers are floats or ints.
@@ -286,7 +332,7 @@ class Reruns:
             return []
         others = sorted({f"{getattr(x, 'dtype', type(x).__name__)}" for x in leaves} - {"float64"})
         of = f"this sample as they are, {', '.join(others)}"
-        return [_Numbers(arguments, of, self._made.outputs, as_given=True)] if others else []
+        return [_Numbers(arguments, of, lambda: self._made.outputs, as_given=True)] if others else []
 
     def _warn_of_difference(self, numbers: _Numbers, other: Difference, asked: str) -> None:
         """Warn that the function computes something else for some numbers; `asked` is the text that `_asked` returns.
@@ -319,13 +365,13 @@ class _Numbers(NamedTuple):
     Attributes:
         arguments: a dict of arguments that have the numbers.
         of: a text that says which numbers they are.
-        results: the results for `Value`s in their place; empty if they are not known.
+        results: a function that returns the results for `Value`s in their place; none if these are not known.
         has_bools: whether there are bools among them.
         as_given: whether they are copies of what the user has passed, whose class or dtype may be another one.
     """
 
     arguments: dict[str, Any]
     of: str
-    results: Sequence[Any]
+    results: Callable[[], Sequence[Any]]
     has_bools: bool = False
     as_given: bool = False

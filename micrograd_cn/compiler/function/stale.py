@@ -81,12 +81,15 @@ class StaleCheck:
         self.due, self._checks = 0.0, 0
         self._last_look = self._last_comparison = inf  # how many seconds they took
         self._known: _Known | None = None
+        self._unsure: list[Recording] = []  # recordings of a function that may tell a `Value` from a number
         self._could_read: tuple[Snapshot | None, list[Value]] = None, []  # for what `could_read` last returned True
         self._incomplete_calls = 0  # how often `fit` was called while not all that the function can read was known
         self._known_leaves: tuple[list[Value], set[Value]] = [], set()  # the store's parameters, and a set of them
 
     def note(self, made: Recording) -> None:
         """Note that the function is recorded as `made` now, with all that it can read now."""
+        if made.unsure:
+            self._unsure.append(made)
         known, code, snapshot = self._known, made.code, made.snapshot
         made.code = made.snapshot = None
         if known is None:
@@ -120,17 +123,33 @@ class StaleCheck:
     def compare_if_moved(self, name: str, buckets: Sequence[Bucket]) -> None:
         """Compare the recordings for some samples with new ones if `has_moved` returns True.
 
-        `name` is the name of the method, for messages; "" for a call.
+        If the function may tell a `Value` from a number, it is also compared with itself called with numbers, for a few
+        of the samples. `name` is the name of the method, for messages; "" for a call.
 
         Raises:
             ValueError: the function is not what it was when its program was made.
         """
+        if self._unsure and perf_counter() >= self.due:
+            self._compare_numbers(buckets)
         if self.has_moved():
             start = perf_counter()
             self.compare_moved(name, buckets, trusts_partial=True)
             self._moved = False
             before, self._last_comparison = self._last_comparison, perf_counter() - start
             self._wait_after(min(before, self._last_comparison))
+
+    def _compare_numbers(self, buckets: Sequence[Bucket]) -> None:
+        """Warn if the function computes something else for the first number of samples than for `Value`s.
+
+        There is at most one comparison for each bucket. It is left out for the sample that was recorded.
+        """
+        for bucket in buckets:
+            numbers = bucket.row(0) if bucket.samples else ()
+            for made in self.store.known(bucket):
+                if made.unsure and [*made.bucket(bucket.static).numbers] != [*numbers] and made.guards.hold(numbers):
+                    self._recorder.compare_numbers(made, bucket, 0)
+                    break
+        self._unsure = [made for made in self._unsure if made.unsure]
 
     def is_outdated(self, whole: bool) -> bool:
         """Return whether something that the function can read has changed since its recordings were made or compared.
