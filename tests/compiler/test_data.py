@@ -628,3 +628,54 @@ def test_lists_and_arrays_that_a_function_returns_are_one_array_for_samples_in_a
         kept = repr(found)
         compiled.forward(rows + 1)
         assert repr(found) == kept  # the results are the caller's own
+
+
+class Reused:
+    """Gives one list again and again, with other numbers in it, as readers of large files do."""
+
+    def __init__(self):
+        self.row = [0.0, 0.0]
+
+    def __getitem__(self, i):
+        if i == 9:
+            raise IndexError
+        self.row[:] = i, 2.0 * i
+        return self.row
+
+
+def _reusing():
+    row = [0.0, 0.0]
+    for i in range(9):
+        row[:] = i, 2.0 * i
+        yield row
+
+
+PAIRS = [[float(i), 2.0 * i] for i in range(9)]
+ZIPPED = {
+    "lists": lambda: zip(PAIRS, range(9), strict=False),
+    "arrays": lambda: zip(np.array(PAIRS), np.arange(9.0), strict=False),
+    "tuples": lambda: zip(tuple(PAIRS), tuple(range(9)), strict=True),
+    "a row that is used again": lambda: zip(_reusing(), range(9), strict=False),
+    "an object that uses a row again": lambda: zip(Reused(), range(9), strict=False),
+    "a map that uses a row again": lambda: zip(map(list, _reusing()), range(9), strict=False),
+    "a generator": lambda: ((row, i) for i, row in enumerate(_reusing())),
+    "namedtuples": lambda: [Sample(row, i) for i, row in enumerate(PAIRS)],
+    "one namedtuple": lambda: [Sample(row, i) if i else (row, i) for i, row in enumerate(PAIRS)],
+}
+Sample = namedtuple("Sample", "x y")
+
+
+@pytest.mark.parametrize("name", ZIPPED)
+def test_iterators_are_read_before_they_change_what_they_gave(name):
+    """Each sample is what the iterator gives at its turn, even if it gives the same list for all of them."""
+    compiled = compile(lambda x, y: x[0] + 10 * x[1] + 1000 * y)
+    assert compiled.forward(ZIPPED[name]()) == [row[0] + 10 * row[1] + 1000 * i for i, row in enumerate(PAIRS)]
+
+
+def test_namedtuples_with_other_names_are_refused_in_long_lists_too():
+    """The names of a namedtuple are compared with those of the arguments, in lists of any length."""
+    other = namedtuple("other", "y x")
+    compiled = compile(lambda x, y: x - y)
+    for n in (1, 20):
+        with pytest.raises(TypeError, match="is in another place"):
+            compiled.forward([other(1.0, 2.0)] * n)

@@ -22,6 +22,8 @@ from .treedef import PYTHON_NUMBERS, ArrayDef, TreeDef, array_def, first_invalid
 
 MIN_ALIKE = 8  # this many samples or more are read argument by argument, if they are alike; see `alike`
 
+ITERATORS = {type(iter([])), type(iter(())), type(iter(range(0)))}
+
 
 class Bucket:
     """Samples with the same treedefs and the same static arguments, as rows of numbers.
@@ -246,6 +248,7 @@ def bucket_samples(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], d
         TypeError: a sample is not a tuple of arguments, or contains something that is not a number. The message names
             the sample.
     """
+    samples = _listed(samples)
     if alike := _buckets_of_alike(samples, split):
         return alike
     found: dict[Any, Bucket] = {}
@@ -274,7 +277,10 @@ def _buckets_of_alike(
     A bucket has samples whose arguments are nested in the same way. Return None if the samples have to be read one by
     one; see `group_alike`.
     """
-    if type(samples) is not list or len(samples) < MIN_ALIKE or not {*map(type, samples)} <= {tuple, list}:
+    if type(samples) is not list or len(samples) < MIN_ALIKE:
+        return None
+    kinds = {*map(type, samples)}
+    if not (kinds <= {tuple, list} or (len(kinds) == 1 and is_sequence(*kinds))):
         return None
     if len({*map(len, samples)}) > 1:
         return None
@@ -300,6 +306,31 @@ def _buckets_of_alike(
         treedef = tuple([(name, _treedef_of_valid(x)) for name, x in first])
         buckets.append(Bucket(treedef, (), numbers, len(numbers) // len(rows), rows))
     return buckets or None
+
+
+def _listed(samples: Any) -> Any:
+    """Return samples as a list if they are a `zip` of lists, tuples, ranges and numpy arrays; otherwise unchanged.
+
+    A list is read in a tenth of the time. Other iterators may give the same object again and again, with other numbers
+    in it, so their samples are read one by one.
+
+    >>> _listed(zip([1.0], [2.0])), type(_listed(zip([1.0], (x for x in [2.0]))))
+    ([(1.0, 2.0)], <class 'zip'>)
+    """
+    if type(samples) is not zip:
+        return samples
+    return [*samples] if all(map(_gives_what_exists, samples.__reduce__()[1])) else samples
+
+
+def _gives_what_exists(iterator: Any) -> bool:
+    """Return whether an iterator gives the items of a list, a tuple or a range, or the parts of a numpy array."""
+    kind = type(iterator)
+    if kind in ITERATORS:
+        return True
+    if (kind.__module__, kind.__name__) != ("builtins", "iterator"):  # that of classes with `__getitem__`
+        return False
+    [sequence, *_] = iterator.__reduce__()[1]
+    return type(sequence).__module__ == "numpy"
 
 
 def _iterable(samples: Any) -> Iterable[Any]:
