@@ -676,6 +676,6 @@ def test_namedtuples_with_other_names_are_refused_in_long_lists_too():
     """The names of a namedtuple are compared with those of the arguments, in lists of any length."""
     other = namedtuple("other", "y x")
     compiled = compile(lambda x, y: x - y)
-    for n in (1, 20):
+    for samples in ([other(1.0, 2.0)], [other(1.0, 2.0)] * 20, [(1.0, 2.0)] * 20 + [other(1.0, 2.0)]):
         with pytest.raises(TypeError, match="is in another place"):
-            compiled.forward([other(1.0, 2.0)] * n)
+            compiled.forward(samples)
