@@ -164,3 +164,28 @@ def test_lists_and_tuples_are_told_apart_however_many_samples_there_are():
     f = compile(lambda x: x[0][0] + (100 if isinstance(x[0], tuple) else 0))
     samples = [([[1.0, 2.0]],)] * 64 + [([(1.0, 2.0)],)] * 64
     assert f.forward(samples) == [1.0] * 64 + [101.0] * 64
+
+
+FORMS = {
+    "doubles": lambda x: x,
+    "floats": lambda x: x.astype("f4"),
+    "integers": lambda x: (9 * x).astype("i8"),
+    "bools": lambda x: x > 0,
+    "big-endian": lambda x: x.astype(">f8"),
+    "not contiguous": lambda x: np.repeat(x, 2, axis=-1)[..., ::2],
+    "in Fortran's order": np.asfortranarray,
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (0,), (2, 0)])
+def test_arrays_of_one_shape_are_read_like_samples_one_by_one(name, shape, monkeypatch):
+    rng = np.random.default_rng(0)
+    rows = [(FORMS[name](rng.normal(size=shape)), rng.normal(), rng.normal(size=2)) for _ in range(20)]
+    if name == "floats":
+        rows[7] = (rng.normal(size=shape), *rows[7][1:])  # another dtype
+    [found] = bucket_samples(rows, split)
+    monkeypatch.setattr(samples_module, "MIN_ALIKE", 10**9)
+    [expected] = bucket_samples(rows, split)
+    assert (found.treedef, found.width, [*found.samples]) == (expected.treedef, expected.width, [*expected.samples])
+    assert array("d", found.numbers) == array("d", expected.numbers)

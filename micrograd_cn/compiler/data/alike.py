@@ -18,6 +18,7 @@ from struct import iter_unpack
 from typing import Any
 
 from ...ops.number import number
+from .arrays import FlatNumbers
 from .nodes import floats_of
 from .treedef import PYTHON_NUMBERS, TreeDef
 
@@ -228,17 +229,32 @@ def _read_chunk(values: Sequence[Any]) -> Column | None:
     return None
 
 
-def _read_arrays(values: Sequence[Any]) -> Column | None:
+def _common_dtype(values: Sequence[Any]) -> Any:
+    """Return the dtype of numpy arrays if it is the same for all, and becomes doubles; otherwise None."""
     numpy = sys.modules.get("numpy")
-    if not numpy or type(values[0]) is not numpy.ndarray:
+    if not numpy or {*map(type, values)} != {numpy.ndarray}:
         return None
     dtypes = {*map(attrgetter("dtype"), values)}
-    shapes = [*map(attrgetter("shape"), values)]
-    if () in shapes or len(dtypes) > 1:
+    if len(dtypes) > 1:
         return None
     [dtype] = dtypes
-    if dtype.kind not in "fiub" or dtype.itemsize > DOUBLE_SIZE:
+    return dtype if dtype.kind in "fiub" and dtype.itemsize <= DOUBLE_SIZE else None
+
+
+def arrays_of_one_shape(values: Sequence[Any]) -> tuple[tuple[int, ...], FlatNumbers] | None:
+    """Return the shape of numpy arrays, and their numbers, one array after the other; None if they are not alike."""
+    shapes = {*map(attrgetter("shape"), values)} if _common_dtype(values) is not None else ()
+    if len(shapes) != 1 or () in shapes:
         return None
-    if dtype != numpy.dtype(float):
+    numbers = sys.modules["numpy"].concatenate(values, axis=None, dtype=float, casting="unsafe")
+    return shapes.pop(), memoryview(numbers)
+
+
+def _read_arrays(values: Sequence[Any]) -> Column | None:
+    dtype = _common_dtype(values)
+    shapes = [*map(attrgetter("shape"), values)] if dtype is not None else [()]
+    if () in shapes:
+        return None
+    if dtype != sys.modules["numpy"].dtype(float):
         values = [x.astype(float) for x in values]
     return [*map(methodcaller("tobytes"), values)], shapes
