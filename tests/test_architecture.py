@@ -84,7 +84,7 @@ INSIDE = {
     ),
     "compiler": (
         *("threads", "instructions", "llvm", "surroundings", "data", "python", "loops", "tables", "native", "runtime"),
-        *("agreement", "training", "c", "variables", "derivatives", "guards", "program", "function"),
+        *("agreement", "training", "c", "wrt", "derivatives", "guards", "program", "function"),
     ),
     "compiler.function": (
         *(

@@ -25,7 +25,7 @@ These are the other folders and modules:
 
     native         writes native code (`NativeCode`), which replaces threaded code once a program has run for long
     derivatives    finds the entries of a gradient, Jacobian or Hessian, and their positions (`Structure`)
-    variables      reads `wrt`, the variables that a method differentiates with respect to
+    wrt            reads `wrt`, the variables that a method differentiates with respect to
     agreement      says whether results that were computed in two ways agree
     threads        runs tasks in parallel, in the background, or without the garbage collector, and has locks that a
                    fork does not leave locked
@@ -163,8 +163,8 @@ training. Each comes with the words that belong to it:
     guard           a comparison that must have its recorded outcome; the outcomes decide which branch a row takes, and
                     a merged program computes all branches and selects. The `Program` of one branch, as users get it,
                     has guards: it raises `GuardError` for rows that take another branch
-    stale           a recording is stale if the function would be recorded otherwise now; a snapshot has what the
-                    function can read besides its arguments, and if this has changed, the recording is compared with a
+    stale           a recording is stale if the function would be recorded otherwise now. A snapshot has what the
+                    function can read besides its arguments. Once this has changed, the recording is compared with a
                     new one, before `fit` trains and in calls
     sub-batch       the rows of a batch that one program computes, if the samples have several: a `RecordedSubBatch` or,
                     while `fit` trains, a `SubBatch`

@@ -60,7 +60,7 @@ from .training.epochs import (
 )
 from .training.run import Dispatched, Dispatcher, TrainingRun
 from .training.state import ParameterLayout, parameter_layout
-from .variables import (
+from .wrt import (
     NO_ARGNUMS,
     PARAMETERS,
     Default,

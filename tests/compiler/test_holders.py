@@ -307,7 +307,7 @@ def test_a_weak_reference_stays_weak_and_what_is_not_read_behind_it_may_change()
     compiled = compile(Child(parent))
     compiled(1.0)
     parent.other[0] = 5.0
-    assert not compiled._stale.has_moved()
+    assert not compiled._stale.has_changed()
     gone = weakref.ref(parent)
     del parent
     gc.collect()

@@ -202,7 +202,7 @@ class ArrayCalls:
         For a list, `inside` has the treedef of each argument; see `listed_samples`. If `now` is set, code is
         prepared even if there were few calls.
         """
-        if perf_counter() >= self._stale.due and self._stale.has_moved():
+        if perf_counter() >= self._stale.due and self._stale.has_changed():
             return None
         of: Any = method
         if variables is not None:

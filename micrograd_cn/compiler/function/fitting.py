@@ -190,7 +190,7 @@ class FunctionFit(Dispatcher):
         Raises:
             ValueError: the function is not what it was when its program was made.
         """
-        if not self._stale.is_outdated(whole):
+        if not self._stale.may_have_changed(whole):
             return False
         self._check.now()
         return True

@@ -42,7 +42,7 @@ from ..training.epochs import (
     naming_validation,
     refuse_split_samples,
 )
-from ..variables import INPUTS, NO_ARGNUMS, PARAMETERS, Default, Variables
+from ..wrt import INPUTS, NO_ARGNUMS, PARAMETERS, Default, Variables
 from .arguments import Arguments, bucket_of_row, describe_argument
 from .array_calls import ArrayCalls
 from .batch import MeanGradient, RecordedSubBatch, auxiliary, joined, mean_matrix, numpy_of, sub_batches_of
@@ -463,7 +463,7 @@ class CompiledFunction:
                 return self.__get__(args[0])(*args[1:], **kwargs)  # a method that is called through its class
             raise
         if perf_counter() >= self._stale.due:  # inlined from `compare_if_due`
-            self._stale.compare_if_moved("", [bucket_of_row(key, row)])
+            self._stale.compare_if_changed("", [bucket_of_row(key, row)])
         if not (context.active and context.here().detect_anomaly):
             store = self._store
             known = store.recordings.get(key, ())
@@ -779,7 +779,7 @@ class CompiledFunction:
         `some` is set, there must be a sample.
         """
         buckets = self._arguments.buckets_of(name, samples, some)
-        self._stale.compare_if_moved(name, buckets)
+        self._stale.compare_if_changed(name, buckets)
         self._stale.check_unused(name, wrt, buckets)
         return buckets
 
@@ -1052,7 +1052,7 @@ class CompiledFunction:
                 "with the arguments of a sample"
             )
         [((static, _), recording)] = known
-        agreeing = self._stale.compare_moved("source", [recording.bucket(static)], trusts_partial=True)
+        agreeing = self._stale.compare("source", [recording.bucket(static)], trusts_partial=True)
         if recording.program not in agreeing:
             raise ValueError(
                 f"source(): {self._name} may not be what it was when its program was made, and cannot be compared, "
@@ -1072,7 +1072,7 @@ class CompiledFunction:
         Raises:
             ValueError: the function is not what it was when its program was made.
         """
-        self._stale.compare_moved("program", [self._arguments.bucket_of(args, kwargs)], trusts_partial=True)
+        self._stale.compare("program", [self._arguments.bucket_of(args, kwargs)], trusts_partial=True)
         return self.recording_of(*args, **kwargs).branch
 
     def recording_of(self, *args: Any, **kwargs: Any) -> Recording:
@@ -1085,7 +1085,7 @@ class CompiledFunction:
         It is not compared if nothing that it reads has changed, or if it is too early to look again.
         """
         if perf_counter() >= self._stale.due:
-            self._stale.compare_if_moved("", [self._arguments.bucket_of(args, {})])
+            self._stale.compare_if_changed("", [self._arguments.bucket_of(args, {})])
 
     def __repr__(self) -> str:
         known = self._store.different()

@@ -19,7 +19,7 @@ from ..data.rows import as_result, row_numbers
 from ..data.samples import Bucket
 from ..data.treedef import numpy_like
 from ..program import Program
-from ..variables import unfrozen
+from ..wrt import unfrozen
 from .batch import MeanGradient, RecordedSubBatch
 from .merged import MergedRecordings
 from .store import RecordingStore

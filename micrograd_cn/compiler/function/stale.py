@@ -59,7 +59,8 @@ class _Known(NamedTuple):
 class StaleCheck:
     """Check that the recordings of a function are not stale: a new recording would be the same.
 
-    A recording is not compared again until something that the function can read has changed.
+    A recording is not compared again until something that the function can read has changed. The word "changed" always
+    says this here, and does not say that a recording is stale: the function may still be recorded as before.
 
     Args:
         arguments: the function and its arguments.
@@ -71,13 +72,13 @@ class StaleCheck:
         store: the recordings of the function.
         made_inside: the leaves that the function makes anew in each call, as far as comparisons of recordings have
             shown.
-        due: the time, by `perf_counter`, from which on `has_moved` looks at what the function can read.
+        due: the time, by `perf_counter`, from which on `has_changed` looks at what the function can read.
     """
 
     def __init__(self, arguments: Arguments, recorder: Recorder, store: RecordingStore) -> None:
         self._function, self.name = arguments.function, arguments.name
         self._recorder, self.store = recorder, store
-        self.made_inside, self._moved = set[Value](), False
+        self.made_inside, self._changed = set[Value](), False
         self.due, self._checks = 0.0, 0
         self._last_look = self._last_comparison = inf  # how many seconds they took
         self._known: _Known | None = None
@@ -99,10 +100,10 @@ class StaleCheck:
                 known = self._known_now([*known.current, made.program])._replace(compared=known.compared)
             self._known = known._replace(current=known.current | {made.program})
 
-    def has_moved(self) -> bool:
+    def has_changed(self) -> bool:
         """Return whether something that the function can read has changed since its recordings were made or compared.
 
-        If so, later calls return True, too, until `compare_if_moved` has compared the recordings. The first calls of
+        If so, later calls return True, too, until `compare_if_changed` has compared the recordings. The first calls of
         this method look at everything that the function can read. A later call looks only if a hundred times as long
         has passed since the last look as that one took. So it may miss a change, which one of the next calls notices.
         Places that cannot be looked at may change unnoticed, such as arrays of a library other than numpy, PyTorch and
@@ -113,15 +114,15 @@ class StaleCheck:
             return False
         known = self._known
         if known is None:  # an interrupt may have come after a recording was published, and before `note` was called
-            self._moved = bool(self.store.programs)
+            self._changed = bool(self.store.programs)
         else:
-            self._moved = known.snapshot.has_changed() or len(known.current) < len(self.store.programs)
+            self._changed = known.snapshot.has_changed() or len(known.current) < len(self.store.programs)
             before, self._last_look = self._last_look, perf_counter() - start
             self._wait_after(min(before, self._last_look))
-        return self._moved
+        return self._changed
 
-    def compare_if_moved(self, name: str, buckets: Sequence[Bucket]) -> None:
-        """Compare the recordings for some samples with new ones if `has_moved` returns True.
+    def compare_if_changed(self, name: str, buckets: Sequence[Bucket]) -> None:
+        """Compare the recordings for some samples with new ones if `has_changed` returns True.
 
         If the function may tell a `Value` from a number, it is also compared with itself called with numbers, for a few
         of the samples. `name` is the name of the method, for messages; "" for a call.
@@ -131,10 +132,10 @@ class StaleCheck:
         """
         if self._unsure and perf_counter() >= self.due:
             self._compare_numbers(buckets)
-        if self.has_moved():
+        if self.has_changed():
             start = perf_counter()
-            self.compare_moved(name, buckets, trusts_partial=True)
-            self._moved = False
+            self.compare(name, buckets, trusts_partial=True)
+            self._changed = False
             before, self._last_comparison = self._last_comparison, perf_counter() - start
             self._wait_after(min(before, self._last_comparison))
 
@@ -151,13 +152,13 @@ class StaleCheck:
                     break
         self._unsure = [made for made in self._unsure if made.unsure]
 
-    def is_outdated(self, whole: bool) -> bool:
+    def may_have_changed(self, whole: bool) -> bool:
         """Return whether something that the function can read has changed since its recordings were made or compared.
 
         If there are places that cannot be compared, they count as changed if `whole` is set.
         """
         known = self._known
-        return known is None or (known.snapshot.is_outdated() if whole else known.snapshot.has_changed())
+        return known is None or (known.snapshot.may_have_changed() if whole else known.snapshot.has_changed())
 
     def agrees(self, program: Program, optimizer: Optimizer) -> bool:
         """Return whether `fit` need not compare the recording of a program, and no recording makes leaves anew.
@@ -165,7 +166,7 @@ class StaleCheck:
         `FitCheck` would compare it if something that the function can read has changed.
         """
         known = self._known
-        if known is None or self.made_inside or known.snapshot.is_outdated():
+        if known is None or self.made_inside or known.snapshot.may_have_changed():
             return False
         return program in (known.current if self.could_read(optimizer.parameters) else known.compared)
 
@@ -188,7 +189,7 @@ class StaleCheck:
         may have interrupted one.
         """
         self._checks += 1
-        if self._checks >= FIRST_CHECKS and not self._moved:
+        if self._checks >= FIRST_CHECKS and not self._changed:
             self.due = perf_counter() + TIMES_AS_LONG * seconds
 
     def _known_now(
@@ -237,7 +238,7 @@ class StaleCheck:
             self.store.dispatch(bucket, row_numbers(len(bucket.samples)))  # makes the recordings that are missing
         known = {*self.store.parameters}  # also the parameters of the recordings that have just been made
         if not all(x in known or x.op for x in wrt):
-            self.compare_moved(name, buckets)
+            self.compare(name, buckets)
 
     def compare_first(self, bucket: Bucket, found: Sequence[tuple[Recording, int]]) -> None:
         """Compare recordings with new ones, even if nothing that the function can read has changed.
@@ -250,10 +251,10 @@ class StaleCheck:
         """
         whole = self._compared("fit", [(bucket, recording, row) for recording, row in found])
         known = self._known
-        if whole and known and not known.snapshot.is_outdated():
+        if whole and known and not known.snapshot.may_have_changed():
             self._known = known.with_compared(whole)
 
-    def compare_moved(
+    def compare(
         self, name: str, buckets: Sequence[Bucket], finds_made: bool = False, trusts_partial: bool = False
     ) -> frozenset[Program]:
         """Compare the recordings for some samples with new ones, unless nothing has changed since the last comparison.
@@ -274,7 +275,7 @@ class StaleCheck:
             ValueError: the function is not what it was when its program was made.
         """
         known, is_due = self._known, True
-        if known and (known.snapshot.has_changed() if trusts_partial else known.snapshot.is_outdated()):
+        if known and (known.snapshot.has_changed() if trusts_partial else known.snapshot.may_have_changed()):
             if not (known.snapshot.complete or trusts_partial):
                 self._incomplete_calls += 1
                 is_due = self._incomplete_calls.bit_count() == 1  # after 1, 2, 4, 8, ... calls
@@ -317,7 +318,7 @@ class StaleCheck:
         `name` is the name of the method, for messages; "" for a call.
 
         Raises:
-            ValueError: as for `compare_moved`.
+            ValueError: as for `compare`.
         """
         return [
             made.program for bucket, made, row in found if self._compare_with_new_recording(bucket, made, row, name)
@@ -422,7 +423,7 @@ class FitCheck:
         function can read are remembered, and a recording is not compared again until one of them has changed.
         """
         stale, buckets = self._stale, self._buckets
-        compared = stale.compare_moved("fit", buckets, finds_made=not stale.could_read(self._optimizer.parameters))
+        compared = stale.compare("fit", buckets, finds_made=not stale.could_read(self._optimizer.parameters))
         self.uncompared.clear()
         if stale.store.branches:
             for bucket in buckets:

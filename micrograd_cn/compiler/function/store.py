@@ -156,7 +156,7 @@ class RecordingStore:
             if self._publish(made, known, tried):  # the recording is compiled now, and is in `known`
                 tried += 1
                 if has_states:
-                    self._publish_where_moved(made, bucket)
+                    self._publish_for_changed_values(made, bucket)
                 holding, rows = self._split(made, bucket, rows, threads)
                 found.append((made, holding))
         return found
@@ -231,7 +231,7 @@ class RecordingStore:
                 self._brought.pop(key, None)
         return same
 
-    def _publish_where_moved(self, made: Recording, bucket: Bucket) -> None:
+    def _publish_for_changed_values(self, made: Recording, bucket: Bucket) -> None:
         """Let later calls find a recording although the function has changed its static values.
 
         For example, a static value may be a function that counts its calls. The compiled function was recorded again

@@ -17,7 +17,7 @@ from ..data.samples import Bucket
 from ..data.treedef import ArrayDef, TreeDef, unflatten
 from ..derivatives import as_list, split
 from ..program import Program
-from ..variables import Default, frozen_variable, listed, unfrozen, zero_frozen
+from ..wrt import Default, frozen_variable, listed, unfrozen, zero_frozen
 from .arguments import Arguments
 from .batch import RecordedSubBatch, scattered
 from .recording import Recording

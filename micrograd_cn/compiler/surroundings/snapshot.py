@@ -81,7 +81,7 @@ class Snapshot:
             found += [y for x in self._opaque for y in (*contents_of(x), MISSING)]
         return found
 
-    def is_outdated(self) -> bool:
+    def may_have_changed(self) -> bool:
         """Return whether a variable, a collection or another place may hold something else than in the snapshot.
 
         Return True if the snapshot is not complete.

@@ -355,7 +355,7 @@ class TrainingRun:
             self._validation_losses.append(validated)
         stops = bool(self._stopping and self._stops(self._stopping, *found))
         stops |= bool(callback and asks_to_stop(callback, number, loss, *found))
-        self._drop_merged_if_stale()
+        self._drop_merged_if_uncompared()
         return stops
 
     def _stops(self, stopping: EarlyStopping, loss: float) -> bool:
@@ -473,12 +473,12 @@ class TrainingRun:
             ValueError: something has changed, so the programs would be others now.
         """
         self._check_constants()
-        moved = self._dispatcher.check(whole)
-        if moved:
-            self._drop_merged_if_stale()
-        return moved
+        changed = self._dispatcher.check(whole)
+        if changed:
+            self._drop_merged_if_uncompared()
+        return changed
 
-    def _drop_merged_if_stale(self) -> None:
+    def _drop_merged_if_uncompared(self) -> None:
         if self._merged and not self._dispatcher.may_merge():
             self._reject_merged()
 

@@ -100,20 +100,20 @@ class AskedRates:
         rates = self.rates[:steps]
         if self.failure is not None or len(rates) == steps:
             return rates
-        moved, check_each = False, self.check_each
+        changed, check_each = False, self.check_each
         try:
             for step in range(done + len(rates), done + steps):
                 rate = _learning_rate(schedule, step)
                 if context.data_changed:
                     check_constants()
                 if check_each:
-                    moved |= check_each()
+                    changed |= check_each()
                 rates.append(rate)
         except BaseException as error:
             self.failure = error
         else:
-            moved |= self.check_all()
-        if moved:
+            changed |= self.check_all()
+        if changed:
             self.rates[: len(rates)] = rates
             return None
         return rates
@@ -394,7 +394,7 @@ class Copied:
         for name, x in self._attributes().items():
             if x is not (y := self._optimizer[name]) and repr(x) != repr(y):
                 return f"{name} of the optimizer"
-        if self._snapshot and self._snapshot.is_outdated():
+        if self._snapshot and self._snapshot.may_have_changed():
             return f"something that the update of {type(optimizer).__name__} reads"
         if self._states:
             for name, numbers in packed_state(optimizer, layout, [*self._states]).arrays.items():
