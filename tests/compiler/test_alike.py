@@ -189,3 +189,10 @@ def test_arrays_of_one_shape_are_read_like_samples_one_by_one(name, shape, monke
     [expected] = bucket_samples(rows, split)
     assert (found.treedef, found.width, [*found.samples]) == (expected.treedef, expected.width, [*expected.samples])
     assert array("d", found.numbers) == array("d", expected.numbers)
+
+
+@pytest.mark.parametrize("wrong", [["1"], [1j], [Value(1.0)], np.array(["2020-01-01"], "M8[D]"), np.array([1], "g")])
+def test_arrays_of_other_things_are_refused_if_all_samples_have_them(wrong):
+    """Texts, dates, complex numbers, `Value`s and longer floating-point numbers are no doubles."""
+    with pytest.raises(TypeError, match="sample 0"):
+        bucket_samples([(np.array(wrong),)] * 20, split)
