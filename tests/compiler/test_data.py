@@ -679,3 +679,14 @@ def test_namedtuples_with_other_names_are_refused_in_long_lists_too():
     for samples in ([other(1.0, 2.0)], [other(1.0, 2.0)] * 20, [(1.0, 2.0)] * 20 + [other(1.0, 2.0)]):
         with pytest.raises(TypeError, match="is in another place"):
             compiled.forward(samples)
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_an_int_that_is_too_large_is_refused_with_what_to_write(count):
+    compiled = compile(lambda x, y: x[0] + x[1] * y)
+    assert compiled.forward([([1, 2.5], 2)] * count) == [6.0] * count
+    for sample in (([1, 10**400], 2), ([1.5, 10**400], 2), ([1, 2], 10**400)):
+        with pytest.raises(OverflowError, match=r"write math\.inf for infinity"):
+            compiled.forward([sample] * count)
+        with pytest.raises(OverflowError, match=r"write math\.inf for infinity"):
+            compiled(*sample)

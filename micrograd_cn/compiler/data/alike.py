@@ -17,8 +17,7 @@ from operator import attrgetter, methodcaller
 from struct import iter_unpack
 from typing import Any
 
-from ...ops.number import number
-from .arrays import FlatNumbers
+from .arrays import FlatNumbers, doubles
 from .nodes import floats_of
 from .treedef import PYTHON_NUMBERS, TreeDef
 
@@ -181,7 +180,7 @@ def doubles_of(numbers: Sequence[Any]) -> array[float] | None:
         numpy = sys.modules.get("numpy")
         if not numpy or not kinds <= PYTHON_NUMBERS | {numpy.float64, numpy.int64}:
             return None
-    return array("d", map(number, numbers) if int in kinds else numbers)
+    return doubles(numbers)
 
 
 def _cut(numbers: array[float], counts: Iterable[int]) -> list[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ...ops.number import DATES, number, refuse_masked
@@ -23,6 +23,18 @@ DTYPE_INSTEAD = {
     "V": "write its fields as the columns of an array",
     "f": "write x.astype(float), which rounds them",
 }
+
+
+def doubles(numbers: Sequence[float]) -> array[float]:
+    """Return floats and ints as an array.
+
+    Raises:
+        OverflowError: an int is too large for a float.
+    """
+    try:
+        return array("d", numbers)
+    except OverflowError:
+        return array("d", map(number, numbers))  # raises an error that says what to write instead
 
 
 def flat_doubles(x: Any) -> FlatNumbers:

@@ -16,7 +16,7 @@ from ...ops.number import number, number_or_none, own_operator
 from ...parameters.tree import ListOfArray, flatten
 from ..surroundings.facts import is_users_module
 from ..surroundings.objects import EXACTLY_PLAIN
-from .arrays import flat_doubles, is_column, is_matrix, is_tensor, number_without_axes, refuse_collection
+from .arrays import doubles, flat_doubles, is_column, is_matrix, is_tensor, number_without_axes, refuse_collection
 from .columns import Columns
 from .static_values import StaticValue, identity
 
@@ -105,7 +105,7 @@ def treedef_of(x: Any, numbers: array[float], depth: int = MAX_DEPTH) -> TreeDef
     if isinstance(x, (list, tuple)):
         kinds = {*map(type, x)}
         if kinds <= PYTHON_NUMBERS:
-            numbers.extend(array("d", x) if kinds == {float} else map(number, x))
+            numbers.extend(doubles(x))
             return kind, len(x)
         inside = tuple([treedef_of(item, numbers, depth - 1) for item in x])
         return kind, len(x) if inside.count(None) == len(x) else inside
