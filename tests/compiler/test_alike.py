@@ -196,3 +196,18 @@ def test_arrays_of_other_things_are_refused_if_all_samples_have_them(wrong):
     """Texts, dates, complex numbers, `Value`s and longer floating-point numbers are no doubles."""
     with pytest.raises(TypeError, match="sample 0"):
         bucket_samples([(np.array(wrong),)] * 20, split)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "bool", "bfloat16"])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
+def test_tensors_of_one_shape_are_read_like_samples_one_by_one(dtype, shape, monkeypatch):
+    torch = pytest.importorskip("torch")
+    rows = [(9 * torch.randn(shape)).to(getattr(torch, dtype)) for _ in range(20)]
+    rows = [(x, float(i)) for i, x in enumerate(rows)]
+    [found] = bucket_samples(rows, split)
+    with pytest.raises(TypeError, match="sample 7"):
+        bucket_samples([*rows[:7], (torch.ones(shape, requires_grad=True), 7.0), *rows[8:]], split)
+    monkeypatch.setattr(samples_module, "MIN_ALIKE", 10**9)
+    [expected] = bucket_samples(rows, split)
+    assert (found.treedef, found.width, [*found.samples]) == (expected.treedef, expected.width, [*expected.samples])
+    assert array("d", found.numbers) == array("d", expected.numbers)

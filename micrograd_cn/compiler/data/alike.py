@@ -17,7 +17,7 @@ from operator import attrgetter, methodcaller
 from struct import iter_unpack
 from typing import Any
 
-from .arrays import FlatNumbers, doubles
+from .arrays import FlatNumbers, doubles, flat_doubles
 from .nodes import floats_of
 from .treedef import PYTHON_NUMBERS, TreeDef
 
@@ -247,6 +247,20 @@ def arrays_of_one_shape(values: Sequence[Any]) -> tuple[tuple[int, ...], FlatNum
         return None
     numbers = sys.modules["numpy"].concatenate(values, axis=None, dtype=float, casting="unsafe")
     return shapes.pop(), memoryview(numbers)
+
+
+def tensors_of_one_shape(values: Sequence[Any]) -> tuple[tuple[int, ...], FlatNumbers] | None:
+    """Return the shape of PyTorch's tensors, and their numbers, one tensor after the other; None if they differ.
+
+    Also return None if they have to be read one by one, so that an error names the first that is wrong.
+    """
+    torch = sys.modules.get("torch")
+    if not torch or {*map(type, values)} != {torch.Tensor} or len({(x.dtype, x.device, x.shape) for x in values}) > 1:
+        return None
+    try:
+        return tuple(values[0].shape), flat_doubles(torch.stack([*values]))
+    except (TypeError, RuntimeError):  # of flat_doubles, and of stack for layouts that cannot be stacked
+        return None
 
 
 def _read_arrays(values: Sequence[Any]) -> Column | None:

@@ -14,7 +14,15 @@ from typing import Any
 
 from ...engine import Value
 from ...ops.number import number, number_or_none
-from .alike import arrays_of_one_shape, doubles_of, group_alike, group_flat, is_sequence, keys_of_all
+from .alike import (
+    arrays_of_one_shape,
+    doubles_of,
+    group_alike,
+    group_flat,
+    is_sequence,
+    keys_of_all,
+    tensors_of_one_shape,
+)
 from .arrays import FlatNumbers, flat_doubles, is_column, is_matrix, is_tensor, iterable_data, shape_of
 from .columns import MAX_NUMBERS, Columns, Numbers, flat, side_by_side, together
 from .partition import gather_rows
@@ -177,8 +185,8 @@ def _number_column(values: Sequence[Any]) -> tuple[TreeDef, FlatNumbers] | None:
     """Return the treedef that an argument has in all samples, and its numbers, one sample after the other.
 
     Return None unless the argument is a float or an int in all samples, or a list, a tuple or a namedtuple of equally
-    many of these, or a numpy array of one shape, or a dict of such arguments. `values` has the argument's value in each
-    sample.
+    many of these, or an array of numpy or a tensor of PyTorch of one shape, or a dict of such arguments. `values` has
+    the argument's value in each sample.
 
     >>> _number_column([[1.0, 2.0], [3, 4]]), _number_column([[1.0, 2.0], [3]])
     (((<class 'list'>, 2), array('d', [1.0, 2.0, 3.0, 4.0])), None)
@@ -198,6 +206,8 @@ def _number_column(values: Sequence[Any]) -> tuple[TreeDef, FlatNumbers] | None:
         return None
     if kind.__module__ == "numpy" and (alike := arrays_of_one_shape(values)):
         return array_def(values[0], alike[0]), alike[1]
+    if kind.__module__ == "torch" and (alike := tensors_of_one_shape(values)):
+        return array_def(values[0], alike[0]) if alike[0] else None, alike[1]
     if kind is not dict or not (names := keys_of_all(values)):
         return None
     if len(names) > 1 and {*map(type, values[0].values())} <= PYTHON_NUMBERS:
