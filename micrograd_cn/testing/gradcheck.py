@@ -26,6 +26,7 @@ from .inputs.forward_backward import (
     pair_of_compiled,
     pair_of_functions,
     pair_of_layer,
+    with_compiled_static,
 )
 from .inputs.libraries import is_any_array, library_of
 from .inputs.random_state import restored_generators
@@ -254,6 +255,7 @@ def gradcheck(
     elif not derivatives and is_compiled(f):
         if order > 1:
             raise ValueError("gradcheck: order= is not for compiled functions; give the function without compile")
+        static = with_compiled_static(f, args, static)
         args = args_as_floats(f, args, static)
         f, pulled = pair_of_compiled(f)
         derivatives = {"vjp": pulled}

@@ -197,6 +197,18 @@ def test_a_compiled_function_takes_any_number_of_arguments_and_constants_among_t
         gradcheck(sums, 0.5, order=2)
 
 
+@pytest.mark.parametrize("n", [2, 2.0, (2.0,), "two"])
+def test_a_static_argument_of_a_compiled_function_is_a_constant(n):
+    """It was called wrong where it has floats: the program has no derivative with respect to it."""
+    factor = {2: 2.0, (2.0,): 2.0, "two": 2.0}
+
+    def f(x, n, y):
+        return x * y * factor[n]
+
+    assert len(gradcheck(compile(f, static=["n"]), 0.5, n, 3.0).comparisons) == 2
+    assert len(gradcheck(compile(f, static=["n"]), 0.5, n, 3.0, static=[0]).comparisons) == 1
+
+
 def test_a_class_that_needs_arguments_is_answered():
     class Needs(Layer):
         def __init__(self, size):

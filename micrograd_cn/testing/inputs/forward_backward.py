@@ -194,17 +194,23 @@ def pair_of_compiled(compiled: Any) -> Pair:
     return f, vjp
 
 
+def with_compiled_static(compiled: Any, args: tuple[Any, ...], static: Collection[str | int]) -> list[str | int]:
+    """Return `static`, and the names of those positional arguments of a compiled function that `compile` holds static.
+
+    These are constants for the program, so there are no derivatives with respect to them.
+    """
+    return [*static, *{*_positional_names(compiled, args)}.intersection(_static_names(compiled))]
+
+
 def args_as_floats(compiled: Any, args: tuple[Any, ...], static: Collection[str | int]) -> tuple[Any, ...]:
     """Return the positional arguments of a compiled function, with floats in place of integers and of `Value`s.
 
-    This does not change what the function computes. Two kinds of arguments are returned unchanged: those that are
-    static for `compile`, and those whose name or index is in `static`.
+    This does not change what the function computes. Arguments whose name or index is in `static` are not changed.
     """
     names = _positional_names(compiled, args)
-    kept = {*_static_names(compiled), *static}
     return tuple(
         [
-            x if {name, i, i - len(args)} & kept else _as_floats(x)
+            x if {name, i, i - len(args)}.intersection(static) else _as_floats(x)
             for i, (name, x) in enumerate(zip(names, args, strict=True))
         ]
     )
