@@ -61,10 +61,13 @@ def refuse_computed(model: Model, computed: list[tuple[str, Value]]) -> None:
 
 
 def users_of(leaves: list[Value]) -> list[Value]:
-    """Return all nodes that have one of `leaves` as an operand."""
-    referrers = gc.get_referrers(*leaves)
-    around = gc.get_referrers(*[x for x in referrers if type(x) is tuple])  # a node may keep operands in a tuple
-    return list({x: None for x in [*referrers, *around] if isinstance(x, Value)})
+    """Return all nodes that have one of `leaves` as an operand.
+
+    `gc.get_referrers` would compare each reference of the process with each leaf, which takes seconds for thousands.
+    """
+    wanted = {*leaves}
+    nodes = [x for x in gc.get_objects() if issubclass(type(x), Value)]
+    return [x for x in nodes if not wanted.isdisjoint(getattr(x, "operands", ()))]  # another thread may make a node
 
 
 def may_hold_computed(

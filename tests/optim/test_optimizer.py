@@ -1,6 +1,7 @@
 """All optimisers check their parameters, and save, load and copy their state. A wrong state changes nothing."""
 
 import copy
+import gc
 import json
 import math
 import pickle
@@ -18,6 +19,7 @@ from micrograd_cn.module import Module
 from micrograd_cn.nn import MLP, Layer
 from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, Optimizer, RMSprop, clip_grad_norm, step_lr
 from micrograd_cn.optim.by_optimizer import ByOptimizer
+from micrograd_cn.parameters.unheld import users_of
 
 
 @pytest.mark.parametrize(
@@ -766,6 +768,15 @@ def test_a_parameter_that_comes_later_and_that_nothing_trains_is_warned_of_once(
             optimizer.step()
         after(model)
     assert other is None or len(other.parameters) == 2
+
+
+def test_the_nodes_that_use_parameters_are_found_in_one_walk(monkeypatch):
+    """A step whose gradients are all 0 looks for them. With `gc.get_referrers`, it took 10 s for 30,000 parameters."""
+    monkeypatch.setattr(gc, "get_referrers", None)
+    w = [Value(0.5) for _ in range(4)]
+    nodes = [2.0 * w[0], w[1] * w[2], mc.sum([*w, 1.0])]
+    assert {*users_of(w)} == {*nodes}
+    assert users_of([w[3]]) == nodes[2:]
 
 
 @pytest.mark.parametrize("cleared", [0, None])
