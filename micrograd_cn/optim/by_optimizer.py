@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -23,6 +24,8 @@ class ByOptimizer(Generic[T]):
     >>> names = ByOptimizer(); names[a] = "a"
     >>> names.get(a), names.get(b), a in names, b in names
     ('a', None, True, False)
+    >>> [*names] == [a]
+    True
     """
 
     __slots__ = ("_found",)
@@ -42,6 +45,12 @@ class ByOptimizer(Generic[T]):
 
     def __contains__(self, optimizer: object) -> bool:
         return id(optimizer) in self._found
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the optimisers, in the order in which they came into the dict."""
+        for reference, _ in [*self._found.values()]:
+            if (optimizer := reference()) is not None:
+                yield optimizer
 
     def __setitem__(self, optimizer: object, known: T) -> None:
         key = id(optimizer)

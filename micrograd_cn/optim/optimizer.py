@@ -303,6 +303,7 @@ class Optimizer:
                 setattr(cls, name, absent)
 
     def __init__(self, parameters: Iterable[Value], lr: float) -> None:
+        _optimizers[self] = None
         self.parameters = self._checked_parameters(parameters)
         self.lr = self._checked_option("lr", lr)
         self.steps = 0
@@ -324,7 +325,9 @@ class Optimizer:
             """
             if "params" in options and not args and not _takes(cls.__init__, "params"):
                 raise TypeError(f"{cls.__name__} has no option params; {INSTEAD['params']}")
-            return super().__new__(cls)
+            made = super().__new__(cls)
+            _optimizers[made] = None  # here, too, since a user's `__init__` may not call that of `Optimizer`
+            return made
 
     def _checked_option(self, name: str, x: Any) -> Any:
         """Return `x`, which is given for the option `name`, as a number, a pair of numbers or a bool.
@@ -364,6 +367,7 @@ class Optimizer:
         attributes.setdefault("skipped", {})
         attributes.setdefault("_owners", [*attributes.get("parameters", ())])
         attributes.setdefault("_list", attributes.get("parameters"))
+        _optimizers[self] = None
         vars(self).update(attributes)
         for name, x in (slots or {}).items():  # a subclass may have __slots__
             setattr(self, name, x)
@@ -871,6 +875,7 @@ ADDED = (
     "; make the optimizer anew after a parameter or a layer was added, or write Value(x, requires_grad=False) for a "
     "constant"
 )
+_optimizers: ByOptimizer[None] = ByOptimizer()  # all that exist
 # For each optimiser, the models whose parameters it got when it was made, each with the list of these parameters
 _models: ByOptimizer[list[tuple[weakref.ref[Model], list[Value]]]] = ByOptimizer()
 
@@ -981,8 +986,7 @@ def _without_optimizer(model: Model) -> list[tuple[str, Value]]:
 
 def _in_no_optimizer(parameters: Iterable[Value]) -> list[Value]:
     """Return those of `parameters` that no optimiser has."""
-    optimizers = [x for x in gc.get_objects() if issubclass(type(x), Optimizer)]
-    held = {p for each in optimizers for p in vars(each).get("parameters", ())}
+    held = {p for each in _optimizers for p in vars(each).get("parameters", ())}
     return [p for p in parameters if p not in held]
 
 

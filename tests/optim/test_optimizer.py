@@ -779,6 +779,39 @@ def test_the_nodes_that_use_parameters_are_found_in_one_walk(monkeypatch):
     assert users_of([w[3]]) == nodes[2:]
 
 
+class WithoutInit(Optimizer):
+    def __init__(self, parameters):  # which does not call that of Optimizer
+        self.parameters = parameters
+
+
+class Restored(SGD):
+    def __setstate__(self, state):
+        vars(self).update(state)
+
+
+WAYS_TO_MAKE = {
+    "copy": lambda made: copy.copy(made()),
+    "deepcopy": lambda made: copy.deepcopy(made()),
+    **{f"pickle {k}": lambda made, k=k: pickle.loads(pickle.dumps(made(), k)) for k in (0, 1, 2, 5)},
+    "without init": lambda made: WithoutInit([]),
+    "own setstate": lambda made: copy.copy(made(Restored)),
+    "init alone": lambda made: (one := object.__new__(SGD), one.__init__([Value(1.0)], 0.1))[0],
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_MAKE)
+def test_a_parameter_that_comes_later_may_be_in_another_optimiser_however_that_was_made(way):
+    model = Lazy()
+    optimizer = SGD(model.parameters(), lr=0.01)
+    model(1.0)
+    other = WAYS_TO_MAKE[way](lambda kind=SGD: kind([Value(1.0)], lr=0.1))
+    other.parameters = [model.w, model.gain]
+    for i in range(3):  # warnings are errors
+        model.zero_grad()
+        (model(1.0 + i) - 3.0).backward()
+        optimizer.step()
+
+
 @pytest.mark.parametrize("cleared", [0, None])
 @pytest.mark.parametrize("width", [2, 20])  # with many parameters, machine code takes the steps
 def test_gradients_that_are_cleared_by_hand_after_backward_are_warned_of_once(cleared, width):
