@@ -779,7 +779,7 @@ def test_the_nodes_that_use_parameters_are_found_in_one_walk(monkeypatch):
     assert users_of([w[3]]) == nodes[2:]
 
 
-class WithoutInit(Optimizer):
+class OnlyOfParameters(Optimizer):
     def __init__(self, parameters):  # which does not call that of Optimizer
         self.parameters = parameters
 
@@ -793,7 +793,7 @@ WAYS_TO_MAKE = {
     "copy": lambda made: copy.copy(made()),
     "deepcopy": lambda made: copy.deepcopy(made()),
     **{f"pickle {k}": lambda made, k=k: pickle.loads(pickle.dumps(made(), k)) for k in (0, 1, 2, 5)},
-    "without init": lambda made: WithoutInit([]),
+    "without init": lambda made: OnlyOfParameters([]),
     "own setstate": lambda made: copy.copy(made(Restored)),
     "init alone": lambda made: (one := object.__new__(SGD), one.__init__([Value(1.0)], 0.1))[0],
 }
