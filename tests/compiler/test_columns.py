@@ -26,9 +26,9 @@ def data(*widths, n=N, seed=0):
     return found
 
 
-def near(a, b, rel=1e-12, abs=0.0):
+def near(a, b, rel=1e-12, atol=0.0):
     """Return whether two arrays have the same shape, and nearly the same numbers. For these, `approx` takes long."""
-    return a.shape == b.shape and np.allclose(a, b, rtol=rel, atol=abs)
+    return a.shape == b.shape and np.allclose(a, b, rtol=rel, atol=atol)
 
 
 def flat(columns):
@@ -260,7 +260,7 @@ def test_arguments_of_every_width_are_read(n, calls):
     parameters = [w for each in weights for w in each]
     for _ in range(calls):
         out, (mean, gradient) = f.forward(arrays), f.value_and_grad(arrays, parameters)
-    assert near(out, expected, abs=1e-12)
+    assert near(out, expected, atol=1e-12)
     assert mean == pytest.approx(expected.mean(), rel=1e-12, abs=1e-12)
     assert gradient == pytest.approx(np.concatenate([x.mean(axis=0) for x in arrays]), rel=1e-12, abs=1e-12)
 
