@@ -285,9 +285,9 @@ class Vector(Operand):
 
         The resulting integers are the bits of the doubles in the vector that is returned.
         """
-        whole, numbers = f"<{self.count} x i64>", ", ".join([f"i64 {number}"] * self.count)
+        whole = f"<{self.count} x i64>"
         own = self.f.op(f"bitcast {self.type} {self.name} to {whole}")
-        result = self.f.op(f"{instruction} {whole} {own}, <{numbers}>")
+        result = self.f.op(f"{instruction} {whole} {own}, splat (i64 {number})")
         return self.named(self.f.op(f"bitcast {whole} {result} to {self.type}"))
 
     # Comparisons. They do not hold for nan.
@@ -403,8 +403,12 @@ def literal(x: float) -> str:
 
 
 def constant_text(x: float, count: int) -> str:
-    """Return the text of a constant vector with the value `x` in all of its `count` lanes."""
-    return literal(x) if count == 1 else f"<{', '.join([f'double {literal(x)}'] * count)}>"
+    """Return the text of a constant vector with the value `x` in all of its `count` lanes.
+
+    >>> constant_text(1.0, 1), constant_text(1.0, 16)
+    ('0x3FF0000000000000', 'splat (double 0x3FF0000000000000)')
+    """
+    return literal(x) if count == 1 else f"splat (double {literal(x)})"
 
 
 @cache
