@@ -18,6 +18,8 @@ from micrograd_cn.compiler.runtime.executable import forget_tiers
 from micrograd_cn.derivatives.selected import Gates
 from micrograd_cn.optim import SGD
 
+from .common import lanes
+
 ROWS = [1, 2, 5, 40]  # rows one at a time, an unfinished block, and several blocks
 
 
@@ -250,3 +252,20 @@ def test_a_branch_that_is_not_taken_may_have_an_infinite_factor():
         a.zero_grad(), b.zero_grad()
         f.backward((np.array([2.0, 0.0, -1.0, 4.0]),))
         assert [a.grad, b.grad] == [(0.5 + 0.0 - 1.0 + 0.25) / 4, 1.5]
+
+
+@pytest.mark.parametrize("extra", [1, 2, 5])
+@pytest.mark.parametrize("blocks", [0, 1, 40])
+def test_lanes_without_a_row_spoil_no_total(code, blocks, extra):
+    """A derivative that is infinite in all rows makes its own total infinite, not nan, and leaves all others alone."""
+    n, w, v, u = blocks * lanes() + extra, Value(0.0), Value(0.5), Value(2.0)
+    rows = [(1.0 + 0.25 * k, -0.5 * k) for k in range(n)]
+    program = compile(lambda x, y: mc.sqrt(w * x) + v * y + mc.tanh(u * x) * v)
+    mean, gradients = program.value_and_grad(rows, [w, v, u])
+    for k, p in enumerate((w, v, u)):
+        total = sum([mc.sqrt(w * x) + v * y + mc.tanh(u * x) * v for x, y in rows])
+        w.grad = v.grad = u.grad = 0.0
+        total.backward()
+        assert gradients[k] == pytest.approx(p.grad / n, rel=1e-12)
+    assert gradients[0] == inf
+    assert mean == pytest.approx(total.data / n)

@@ -258,8 +258,8 @@ class ArrayCalls:
         """Return the mean result and its gradient for samples in numpy arrays, or in a list as in `listed_samples`.
 
         `name` is the method that needs the gradient. Return None if there is no code for such samples (see `runner`),
-        if the mean is nan, since the reason may be an error, or if the program is merged from several branches, and
-        cannot be used: `MergedRecordings.mean_gradient` says when.
+        if the mean is nan and the reason may be an index out of range, or if the program is merged from several
+        branches, and cannot be used: `MergedRecordings.mean_gradient` says when.
 
         Raises:
             ValueError: the program is not merged, and one of its constants requires a gradient now.
@@ -275,7 +275,7 @@ class ArrayCalls:
         if name == "backward" and not program.has_trainable:
             check_has_trainable(name, self._arguments.name, [program])
         mean, gradient = runner.mean_gradient(arrays)
-        return None if isnan(mean) else (recording, program, 1.0, mean, gradient)
+        return None if isnan(mean) and recording.has_indices else (recording, program, 1.0, mean, gradient)
 
     def _make(
         self,

@@ -162,6 +162,11 @@ class Recording:
         self._recorded = [_output(self.name, path, x) for path, x in leaves]
 
     @property
+    def has_indices(self) -> bool:
+        """Whether an operation selects by an index, as `take` does, so one out of range may be why a mean is nan."""
+        return bool(self.indices.counts or self.indices.computed)
+
+    @property
     def outputs(self) -> Sequence[Value]:
         """The numbers that the function returned, as the nodes that it computed."""
         return self._recorded

@@ -45,7 +45,7 @@ class SubBatchCalls:
         `name` is the method that needs the gradient, "backward" or "value_and_grad". Return None if there is one bucket
         only, if there were few calls, or if the programs have to be called one by one: where recordings are missing or
         have branches, where no program has all parameters, inside contexts such as `detect_anomaly()`, or if the mean
-        is nan, since the reason may be an error.
+        is nan and the reason may be an index out of range.
 
         Raises:
             ValueError: a constant of a program requires a gradient now, or has other data now.
@@ -87,7 +87,7 @@ class _Calls:
 
     def gradient(self, name: str, buckets: Sequence[Bucket]) -> MeanGradient | None:
         """Return what `SubBatchCalls.gradient` returns."""
-        parameters, most, whole = self._store.parameters, 0, None
+        parameters, most, whole, has_indices = self._store.parameters, 0, None, False
         used, words, recordings = list[GradientCall](), array("q", BatchWords(0, len(buckets))), self._store.recordings
         for bucket in buckets:
             known = recordings.get((bucket.static, bucket.treedef), ())
@@ -103,6 +103,7 @@ class _Calls:
                 data.check_constants()
             if not whole and len(program.parameters) == len(parameters) and program.reaches_all:
                 whole = recording
+            has_indices |= recording.has_indices
             call.read(bucket.numbers)
             call.work += call.cost * rows
             used.append(call)
@@ -120,7 +121,7 @@ class _Calls:
                 call.use_gates()
             mean = self._run(used, words, row_numbers(most), numbers)
         self._check_tiers()
-        if isnan(mean):
+        if has_indices and isnan(mean):
             return None
         gradient = array("d", self._gradient.view[: len(numbers)].tobytes())
         return whole, whole.loss, 1.0, mean, gradient

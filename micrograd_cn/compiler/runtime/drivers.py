@@ -525,8 +525,8 @@ class Drivers:
 
         The last block may have lanes without a row. They have the seed 0, and add nothing to a total. But 0 * inf is
         nan, so such a lane can spoil a total. If a total is not finite and the last block has such lanes, the totals
-        are computed again, one row at a time: the row is then in all lanes, and each lane has an equal share of the
-        seed.
+        are computed again, and the rows of the last block then come one at a time: the row is in all lanes, and each
+        lane has an equal share of the seed.
 
         If the header's field `spoiled_at` is not 0, the driver stores a double at this offset among the scalars. It is
         nan if a total is not finite or, where rows have no numbers, if a gradient is not finite. Otherwise it is 0.
@@ -539,9 +539,13 @@ class Drivers:
             ragged = rows % self.lanes != 0
             with f.when(ragged & bad.is_nan()):
                 f.clear("%a", _field(f, "total_count"))
-                each = one.constant(1.0 / self.lanes)
-                with f.loop(rows) as row:
-                    self._run_panel(f, row.index, row.index + 1, (each, each), 1)
+                each, whole, size = one.constant(1.0 / self.lanes), rows // self.lanes, _field(f, "panel")
+                with f.when(whole != 0), f.loop(whole, step=size) as panel:
+                    blocks = (whole - panel.index).minimum(size)
+                    self._run_panel(f, panel.index * self.lanes, rows, (one, one), blocks)
+                done = whole * self.lanes
+                with f.loop(rows - done) as row:
+                    self._run_panel(f, done + row.index, done + row.index + 1, (each, each), 1)
                 self._scale_totals(f, one / n)
         self._run(f, "after", 1, _field(f, "block"))
         table, to = _table(f, "gradient_table"), scalars.bytes(_field(f, "gradients_at"))
