@@ -138,6 +138,8 @@ PHRASES = {
     "policy gradient 4-16-2": "策略梯度 4-16-2",
     "Q-learning 4-32-32-2, a step of Adam": "Q 学习 4-32-32-2，Adam 的一步",
     "gated recurrent unit, 20 steps": "门控循环单元，20 步",
+    "classes of 2,000 rows, 8-16-4": "2,000 行的类别概率，8-16-4",
+    "logistic regression, a gradient for each of 256 rows": "逻辑回归，256 行各自的梯度",
     "triplet loss 8-16-4": "三元组损失 8-16-4",
     "factorisation machine": "因子分解机",
     "softmax with smoothed labels": "标签平滑的 softmax",

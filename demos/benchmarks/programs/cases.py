@@ -21,8 +21,9 @@ class Case:
         parameters: the parameters' start values.
         data: for each argument of a sample, an array with a row for each sample.
         kind: what is computed: "gradient" for the mean and its gradient with respect to the parameters, "each" for the
-            value and the gradient with respect to the sample, for every sample, "jacobian" for the derivatives of
-            several results with respect to the sample, for every sample, and "fit" for a step of Adam.
+            value and the gradient with respect to the sample, for every sample, "each by parameters" for those with
+            respect to the parameters, "results" for several results of every sample, "jacobian" for their derivatives
+            with respect to the sample, and "fit" for a step of Adam.
         by_hand: a function that returns what numpy computes for the case: the value and the gradient, or None.
     """
 

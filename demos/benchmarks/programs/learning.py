@@ -56,6 +56,18 @@ def smoothed_softmax(m: Any, p: Any, x: Any, hot: Any) -> Any:
     return -(m.log_softmax(x @ p["w"] + p["b"]) * (0.9 * hot + 0.02)).sum()
 
 
+def classes(m: Any, p: Any, x: Any) -> Any:
+    """The probabilities of four classes, as one computes them for test samples."""
+    probabilities = m.softmax(m.relu(x @ p["w"] + p["a"]) @ p["v"] + p["b"])
+    return [probabilities[k] for k in range(4)]
+
+
+def logistic(m: Any, p: Any, x: Any, y: Any) -> Any:
+    """The loss of logistic regression. Private training clips its gradient sample by sample."""
+    logit = x @ p["w"] + p["b"][0]
+    return m.softplus(logit) - y * logit
+
+
 def variational(m: Any, p: Any, x: Any, noise: Any) -> Any:
     """The loss of a variational autoencoder with two latent numbers."""
     hidden = m.tanh(x @ p["encode"])
@@ -118,6 +130,20 @@ def cases() -> list[Case]:
             smoothed_softmax,
             {"w": weights(20, 5), "b": np.zeros(5)},
             (x20, np.eye(5)[rng.integers(0, 5, 500)]),
+        ),
+        Case(
+            "classes of 2,000 rows, 8-16-4",
+            classes,
+            {"w": weights(8, 16), "a": np.zeros(16), "v": weights(16, 4), "b": np.zeros(4)},
+            (rng.normal(size=(2000, 8)),),
+            "results",
+        ),
+        Case(
+            "logistic regression, a gradient for each of 256 rows",
+            logistic,
+            {"w": np.zeros(10), "b": [0.0]},
+            (x10[:256], 1.0 * (x10[:256, 0] > 0.0)),
+            "each by parameters",
         ),
         Case(
             "variational autoencoder 6-8-2, a step of Adam",

@@ -69,9 +69,9 @@ def _numbers(case: Case, x: Any) -> Any:
 
 
 def _value_and_derivatives(case: Case, compute: Callable[[], Any]) -> tuple[Any, Any]:
-    """Return what `compute` returns; the value is 0.0 for a Jacobian, which is computed without one."""
+    """Return what `compute` returns; the value is 0.0 for a Jacobian or results, which are computed without one."""
     found = compute()
-    return (0.0, found) if case.kind == "jacobian" else found
+    return (0.0, found) if case.kind in ("jacobian", "results") else found
 
 
 def _repeated(compute: Callable[[], Any]) -> Work:
@@ -105,6 +105,10 @@ def _ours(case: Case) -> tuple[Run, Work]:
     elif case.kind == "each":
         *_, name = inspect.signature(case.formula).parameters
         compute = partial(f.value_and_grad, case.data, wrt=name, each=True)
+    elif case.kind == "results":
+        compute = partial(f.forward, case.data)
+    elif case.kind == "each by parameters":
+        compute = partial(f.value_and_grad, case.data, each=True)
     else:
         compute = partial(f.value_and_grad, case.data)
     compute()
@@ -113,7 +117,8 @@ def _ours(case: Case) -> tuple[Run, Work]:
 
     def run() -> tuple[Any, Any]:
         value, derivatives = _value_and_derivatives(case, compute)
-        return value, np.asarray(derivatives)[places] if case.kind == "gradient" else derivatives
+        by_parameters = case.kind in ("gradient", "each by parameters")
+        return value, np.asarray(derivatives)[..., places] if by_parameters else derivatives
 
     return run, _repeated(compute)
 
@@ -156,6 +161,11 @@ def _in_jax(case: Case, jax: Any) -> tuple[Run, Work]:
         compiled = jax.jit(jax.value_and_grad(mean))
     elif case.kind == "each":
         compiled = jax.jit(lambda p, x: jax.vmap(jax.value_and_grad(partial(case.formula, module, p)))(x))
+    elif case.kind == "each by parameters":
+        formula, names = partial(case.formula, module), [*case.parameters]  # in jit, a dict has its keys sorted
+        compiled = jax.jit(lambda p, *x: _gradients_in_jax(jax, formula, p, names, x))
+    elif case.kind == "results":
+        compiled = jax.jit(lambda p, *x: jax.vmap(partial(results, p))(*x))
     else:
         compiled = jax.jit(lambda p, x: jax.vmap(jax.jacfwd(partial(results, p)))(x))
 
@@ -165,6 +175,16 @@ def _in_jax(case: Case, jax: Any) -> tuple[Run, Work]:
     run = partial(_value_and_derivatives, case, compute)
     run()
     return run, _repeated(compute)
+
+
+def _gradients_in_jax(
+    jax: Any, formula: Callable[..., Any], parameters: Any, names: list[str], data: tuple[Any, ...]
+) -> Any:
+    """Return the value for each sample, and a matrix with a row for each: its gradient by the parameters `names`."""
+    each = jax.vmap(jax.value_and_grad(formula), in_axes=(None, *[0] * len(data)))
+    values, gradients = each(parameters, *data)
+    parts = [gradients[name].reshape(len(values), -1) for name in names]
+    return values, jax.numpy.concatenate(parts, axis=1)
 
 
 def _adam_in_jax(jax: Any, mean: Callable[..., Any], parameters: Any, data: Any) -> tuple[Run, Work]:
