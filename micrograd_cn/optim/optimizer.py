@@ -6,6 +6,7 @@ import gc
 import os
 import weakref
 from array import array
+from collections import deque
 from collections.abc import Callable, Container, Iterable, Mapping
 from functools import partial
 from math import inf
@@ -64,6 +65,7 @@ stand_in: type[Value] | None = None
 # The step after each of these looks only at parameters that were new then: whether something trains them.
 FIRST_LOOKS = {0, 1, 30, 1000, 30_000, 1_000_000}
 LOOKING_STEPS = FIRST_LOOKS | {k + 1 for k in FIRST_LOOKS}
+MOST_LOOKS = 100  # `look_again` drops the oldest steps beyond these, since a user may copy an optimiser in each step
 SET_RATE = "optimizer.lr = schedule(optimizer.steps)"
 # Options that files of version 0.2 do not have; the constructor's defaults do what 0.2 did.
 ADDED_OPTIONS = ("amsgrad", "dampening", "maximize")
@@ -371,6 +373,7 @@ class Optimizer:
         vars(self).update(attributes)
         for name, x in (slots or {}).items():  # a subclass may have __slots__
             setattr(self, name, x)
+        look_again(self)
 
     def __repr__(self) -> str:
         """Return a text with the options, the count of parameters and the count of steps.
@@ -727,6 +730,7 @@ maximize=False>
         vars(self).update({name: x for name, x in found.items() if name not in assigned_by_code})
         for name, x in assigned_by_code.items():
             setattr(self, name, x)
+        look_again(self)
 
 
 def _takes(function: Any, name: str) -> bool:
@@ -795,6 +799,27 @@ def refuse_misspelt_options(optimizer: Optimizer) -> None:
                 raise AttributeError(f"{kind.__name__} has no {name}; read and set optimizer.{meant}")
 
 
+def look_again(optimizer: Optimizer) -> None:
+    """Have `optimizer` look for mistakes before its next two steps, since it was just copied, unpickled or loaded.
+
+    Its parameters may be copies of those of the model that computes the loss.
+    """
+    steps = vars(optimizer).get("steps")
+    if type(steps) is not int:
+        return
+    _resumed[optimizer] = steps
+    for count in {steps, steps + 1} - LOOKING_STEPS:
+        _further_looks.append(count)
+        LOOKING_STEPS.add(count)
+        if len(_further_looks) > MOST_LOOKS:
+            LOOKING_STEPS.discard(_further_looks.popleft())
+
+
+_further_looks: deque[int] = deque()  # the counts that were added to `LOOKING_STEPS`
+# For each optimiser that was copied, unpickled or loaded, the count of its steps then
+_resumed: ByOptimizer[int] = ByOptimizer()
+
+
 def look_for_mistakes(optimizer: Optimizer) -> None:
     """Warn of mistakes that keep parameters from being trained, and let the next `backward` look for outdated nodes.
 
@@ -807,7 +832,8 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
         TypeError: a model has lost parameters, or the `requires_grad` of a parameter is not True or False.
         AttributeError: the user has set an attribute that is spelt like an option.
     """
-    if optimizer.steps not in FIRST_LOOKS:
+    since = optimizer.steps - (_resumed.get(optimizer) or 0)
+    if optimizer.steps not in FIRST_LOOKS and since not in (0, 1):
         if optimizer in _added:
             warn_of_added(optimizer)
         if optimizer in _in_functions:
@@ -819,7 +845,7 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
             p.requires_grad = flag(f"{type(optimizer).__name__}: parameters[{i}].requires_grad", p.requires_grad)
     warn_of_added(optimizer)
     warn_of_functions(optimizer)
-    if optimizer.steps:  # before the first step, `__init__` of the models has looked
+    if since:  # before the first step, `__init__` of the models has looked
         refuse_lost_parameters(optimizer.parameters)
         warn_of_replaced(optimizer)
         trained = [p for p in optimizer.parameters if p.requires_grad]

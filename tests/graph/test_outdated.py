@@ -13,6 +13,7 @@ from micrograd_cn import Value, compiler, quick
 from micrograd_cn.graph import outdated
 from micrograd_cn.module import Module
 from micrograd_cn.optim import SGD, Adam
+from micrograd_cn.optim.optimizer import FIRST_LOOKS, LOOKING_STEPS, MOST_LOOKS
 
 
 @pytest.fixture(params=[quick.PLAIN, quick.QUICK], ids=["plain", "quick"], autouse=True)
@@ -215,9 +216,51 @@ def test_a_step_warns_if_backward_has_reached_none_of_the_parameters(copied, kin
             optimizer.step()
 
 
+def loaded(optimizer):
+    """Return an optimiser that goes on like `optimizer`, for the parameters of another model."""
+    found = type(optimizer)(Line().parameters())
+    found.load_state_dict(optimizer.state_dict())
+    return found
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x)), loaded])
+@pytest.mark.parametrize("kind", [SGD, Adam])
+@pytest.mark.parametrize("steps", [1, 5, 29, 30, 5000])
+def test_the_second_step_of_a_copy_warns_if_the_copy_was_made_without_its_model(copied, kind, steps):
+    """A model and its optimiser may be saved in two files."""
+    model = Line()
+    optimizer = kind(model.parameters())
+    optimizer.steps = steps
+    together, of_both = copy.deepcopy((model, optimizer))
+    optimizer = copied(optimizer)
+    for i in range(2):
+        optimizer.zero_grad()
+        model(1.0).backward()
+        with (
+            pytest.warns(UserWarning, match=f"none of the parameters of {kind.__name__} since") if i else nullcontext()
+        ):
+            optimizer.step()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(3):
+            of_both.zero_grad()
+            together(1.0).backward()
+            of_both.step()
+
+
+def test_optimisers_that_are_copied_in_each_step_do_not_look_for_mistakes_in_each_step():
+    """Only the last copies look, and the steps of a new optimiser at which it looks are kept."""
+    optimizer = SGD(Line().parameters())
+    for optimizer.steps in range(2000, 2200):
+        copy.copy(optimizer)
+    assert {2199, 2200, *FIRST_LOOKS} <= LOOKING_STEPS
+    assert 2000 not in LOOKING_STEPS
+    assert len(LOOKING_STEPS) <= MOST_LOOKS + 2 * len(FIRST_LOOKS)
+
+
 def test_a_step_warns_late_if_many_calls_have_reached_none_of_the_parameters():
     model, optimizer = Line(), SGD(Line().parameters())
-    optimizer.steps = 1  # as of an optimiser that was pickled without its model
+    optimizer.steps = 1  # as of an optimiser whose model was exchanged after the first step
     for i in range(30):
         optimizer.zero_grad()
         model(1.0).backward()
