@@ -199,6 +199,14 @@ def test_an_attribute_of_a_function_a_class_or_a_module_may_change(given, change
     assert [repr(k) for k in seen] == ["2.0", "5.0", "2"]
 
 
+def test_an_attribute_of_a_member_of_an_enum_may_end_in_an_underscore(monkeypatch):
+    """Enum's own attributes begin with one, such as `_value_`."""
+    compiled = compile(lambda x, g: x * g.k_, static=["g"])
+    for k in (2.0, 5.0):
+        monkeypatch.setattr(Settings.FIRST, "k_", k, raising=False)
+        assert compiled(1.0, Settings.FIRST) == k
+
+
 def test_a_list_of_a_class_and_a_method_may_change(monkeypatch):
     """An attribute of a class that changes in place is another value, and so is a method that is replaced."""
     monkeypatch.setattr(Rate, "held", [2.0], raising=False)

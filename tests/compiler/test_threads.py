@@ -1,5 +1,6 @@
 """Rows that are divided among threads give the numbers of one thread, and interrupts and forks leave threads sound."""
 
+import contextlib
 import math
 import os
 import random
@@ -255,6 +256,14 @@ def test_two_functions_may_wait_for_threads_that_call_the_other():
         assert [x.result() for x in found] == [4.0, 8.0]
     assert (repr(f).count("operation"), repr(g).count("operation")) == (1, 2)
     assert f.parameters == g.parameters == [w]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_work_that_has_ended_lets_another_thread_begin_at_once(fails):
+    lock = forks.ForkSafeLock()
+    with pytest.raises(ZeroDivisionError) if fails else contextlib.nullcontext():
+        lock.in_turn(lambda: 1 / (not fails))
+    assert elsewhere(lambda: lock().acquire(blocking=False))
 
 
 def test_a_recording_that_another_thread_published_does_not_count_as_published_again():
