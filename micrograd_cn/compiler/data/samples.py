@@ -266,8 +266,14 @@ def bucket_samples(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], d
         return alike
     found: dict[Any, Bucket] = {}
     rows: dict[Any, array[float]] = {}
+    names: tuple[str, ...] = ()  # of the items of a sample, if the last one was a plain tuple or list without more
     for i, sample in enumerate(_iterable(samples)):
-        static, arguments = split((i, sample))
+        kind = type(sample)
+        if names and (kind is tuple or kind is list) and len(sample) == len(names):  # fast: what `split` would return
+            arguments = dict(zip(names, sample, strict=True))
+        else:
+            static, arguments = split((i, sample))
+            names = () if static or not _are_arguments(sample, arguments) else tuple(arguments)
         numbers = array("d")
         try:
             treedef = tuple([(name, treedef_of(x, numbers)) for name, x in arguments.items()])
@@ -298,11 +304,7 @@ def _buckets_of_alike(
     if len({*map(len, samples)}) > 1:
         return None
     static, arguments = split((0, samples[0]))
-    if (
-        static
-        or not arguments
-        or not (len(arguments) == len(samples[0]) and all(map(is_, arguments.values(), samples[0])))
-    ):
+    if static or not arguments or not _are_arguments(samples[0], arguments):
         return None
     values = [*zip(*samples, strict=True)]
     columns = [column for column in map(_number_column, values) if column]
@@ -363,6 +365,11 @@ def _iterable(samples: Any) -> Iterable[Any]:
     if isinstance(samples, (set, frozenset)):
         raise TypeError(f"expected samples, each a tuple of arguments, got a {kind}, which has no order; write a list")
     return iterable_data(samples, "samples, each a tuple of arguments")
+
+
+def _are_arguments(sample: Sequence[Any], arguments: Mapping[str, Any]) -> bool:
+    """Return whether the items of a sample are the values of `arguments`, in this order."""
+    return len(arguments) == len(sample) and all(map(is_, arguments.values(), sample))
 
 
 def _treedef_of_valid(x: Any) -> TreeDef:
