@@ -273,7 +273,7 @@ def bucket_samples(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], d
             arguments = dict(zip(names, sample, strict=True))
         else:
             static, arguments = split((i, sample))
-            names = () if static or not _are_arguments(sample, arguments) else tuple(arguments)
+            names = tuple(arguments) if _are_arguments(sample, arguments) else ()
         numbers = array("d")
         try:
             treedef = tuple([(name, treedef_of(x, numbers)) for name, x in arguments.items()])
