@@ -284,6 +284,23 @@ def test_what_f_keeps_from_other_points_is_told_whatever_form_the_derivative_has
         gradcheck(f, draw(4), **how(last))
 
 
+@pytest.mark.parametrize("kind", ["float64", "float32", "float16"])
+def test_a_backward_pass_that_uses_what_the_call_before_has_stored_is_told_so(kind):
+    """In half precision, equal gradients may differ by more than those of points that are near to each other."""
+    last = {}
+
+    def forward(x):
+        used, last["x"] = last.get("x", x), x.copy()
+        return x + x.dtype.type(0.15) * x * x, used
+
+    def backward(g, used):
+        return (g * (1 + 0.3 * used)).astype(used.dtype)
+
+    with pytest.raises(GradientMismatch, match=r"gradient for x\[0\] changes after calls of f elsewhere: does f store"):
+        gradcheck(forward, np.array([0.1, 0.12], kind), backward=backward)
+    gradcheck(lambda x: (forward(x)[0], x), np.array([0.1, 0.12], kind), backward=backward)
+
+
 @pytest.mark.parametrize("outputs", [1, 4])
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 def test_what_is_linear_may_be_off_by_64_last_bits_for_each_output(outputs, sign):

@@ -23,13 +23,14 @@ from ..numeric.thresholds import (
     LARGE_UPSTREAM,
     MAX_SINGLE_OUTPUTS,
     NEARBY_DISTANCE,
+    NEARBY_IN_HALF,
     OVERFLOW_FACTOR,
     REPEATED_BITS,
     REPEATED_CALLS,
     UNDERFLOW_FACTOR,
     UPSTREAM,
 )
-from ..report import GradientMismatch
+from ..report import GradientMismatch, NotDeterministic
 from .analytic import ForwardMode, ReverseMode
 from .problem import Problem
 from .vectors import Vector, concatenated, draw_from
@@ -90,8 +91,8 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
         NotDeterministic: two calls gave different gradients.
     """
     derivative, u = problem.derivative, random_cotangent(problem, random)
+    nearby = problem.arguments.rounded((1.0 + _distance(problem) * _random_signs(problem, random)) * problem.x)
     with contextlib.suppress(Exception):  # there may be no derivative there
-        nearby = problem.arguments.rounded((1.0 + NEARBY_DISTANCE * _random_signs(problem, random)) * problem.x)
         derivative.slope(nearby, u, problem.scale)
     if not isinstance(derivative, (ForwardMode, ReverseMode)):
         return None
@@ -120,7 +121,7 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
         ) from error
     between = generator_states()
     if derivative.backward_pass is None:
-        problem.check_same_gradient(g, derivative.gradient(problem.x, u.copy()))
+        _check_repeated(problem, u, g, derivative.gradient(problem.x, u.copy()), nearby)
         _check_drawing(problem, u, g, between)
         return u, g
     args, factored = problem.arguments.unpack(problem.x), UPSTREAM * u
@@ -135,9 +136,8 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
             problem, f"the backward pass changes the upstream gradient, {changed}; let it make a copy"
         )
     if not np.array_equal(scaled, UPSTREAM * g):  # if they are equal, the second call has given the same result
-        problem.check_same_gradient(
-            g, derivative.backward_pass(problem.arguments.unpack(problem.x), problem.outputs.unpack(u))
-        )
+        again = derivative.backward_pass(problem.arguments.unpack(problem.x), problem.outputs.unpack(u))
+        _check_repeated(problem, u, g, again, nearby)
     _check_drawing(problem, u, g, between)
     if (
         (at := _first_difference(problem, scaled, UPSTREAM * g))
@@ -191,6 +191,41 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
                 f"is {found[at[1]]:.6g}, not {expected[at[1]]:.6g}",
             )
     return u, g
+
+
+def _check_repeated(problem: Problem, u: Vector, g: Vector, again: Vector, nearby: Vector) -> None:
+    """Check that two calls of the derivative at the problem's point have returned the same gradient.
+
+    Args:
+        problem: the function, its derivative and the point.
+        u: the cotangent of the gradient.
+        g: the gradient of the first call at the point, before which the derivative was called nearby.
+        again: the gradient of the second call at the point.
+        nearby: the other point.
+
+    Raises:
+        GradientMismatch: the gradients differ. The first one is returned again after each further call nearby, and the
+            second one after each call at the point, so the derivative uses what the function stored in the call before.
+        NotDeterministic: the gradients differ for another reason.
+    """
+    try:
+        problem.check_same_gradient(g, again)
+    except NotDeterministic:
+
+        def gradient(x: Vector) -> Vector | None:
+            return problem.derivative.gradient(x, u.copy())
+
+        stored = False
+        with contextlib.suppress(Exception):  # there may be no derivative nearby
+            for _ in range(REPEATED_CALLS // 2):  # a coin would give such results by chance in few calls
+                gradient(nearby)
+                stored = all(np.array_equal(gradient(problem.x), each) for each in (g, again))
+                if not stored:
+                    break
+        if stored:
+            name = problem.arguments.element_name(int(np.argmax(g != again)))
+            raise _contract_failure(problem, _stored_result(name)) from None
+        raise
 
 
 def _check_drawing(problem: Problem, u: Vector, g: Vector, before: dict[str, Any]) -> None:
@@ -262,7 +297,7 @@ def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
     """
     derivative = problem.derivative
     assert isinstance(derivative, ReverseMode)
-    other = problem.arguments.rounded(problem.x + NEARBY_DISTANCE * problem.scale)
+    other = problem.arguments.rounded(problem.x + _distance(problem) * problem.scale)
     after = again = None
     if derivative.backward_twice is not None:
         args, elsewhere = problem.arguments.unpack(problem.x), problem.arguments.unpack(other)
@@ -274,9 +309,7 @@ def check_no_stale_state(problem: Problem, u: Vector, before: Vector) -> None:
         after = derivative.gradient(problem.x, u.copy())
     if at := _first_difference(problem, after, before, bits=REPEATED_BITS):
         name = problem.arguments.element_name(at[1])
-        raise _contract_failure(
-            problem, f"the gradient for {name} changes after calls of f elsewhere: does f store a result?"
-        )
+        raise _contract_failure(problem, _stored_result(name))
     if again is not None and (at := _first_difference(problem, again, after, bits=REPEATED_BITS)):
         same = "with the same cache" if derivative.differentiable_outputs is None else "through the same graph"
         raise _contract_failure(
@@ -418,6 +451,16 @@ def _derivative_by(problem: Problem, i: int) -> str:
 def _max_magnitude(x: Vector) -> float:
     """Return the largest absolute value."""
     return max(float(np.max(x)), -float(np.min(x)))
+
+
+def _distance(problem: Problem) -> float:
+    """Return how far from the problem's point the function is called in case it stores results."""
+    return NEARBY_IN_HALF if problem.half_precision else NEARBY_DISTANCE
+
+
+def _stored_result(name: str) -> str:
+    """Return what a message says if the gradient for an element of this name depends on earlier calls of f."""
+    return f"the gradient for {name} changes after calls of f elsewhere: does f store a result?"
 
 
 def _contract_failure(problem: Problem, what: str) -> GradientMismatch:

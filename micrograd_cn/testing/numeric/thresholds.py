@@ -588,6 +588,9 @@ CANCELLING = 8.0
 """Tolerances. Where terms of a gradient cancel, each of them may be rounded by so much."""
 NEARBY_DISTANCE = 2.0**-4
 """Relative to each element. The derivative is first called so far from the point, in case it keeps results."""
+NEARBY_IN_HALF = 0.5
+"""Relative to each element. In half precision, the derivative is first called so far from the point: two gradients may
+differ by a few last bits, which hide what a smaller distance changes."""
 EQUAL_VALUE_BITS = 1024.0
 """Last bits of 1. A value that a function returns with its gradient may be off by so much, however small it is."""
 LINEAR_RTOL = 1e-9
