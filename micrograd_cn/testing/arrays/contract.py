@@ -208,12 +208,14 @@ def _check_repeated(problem: Problem, u: Vector, g: Vector, again: Vector, nearb
             second one after each call at the point, so the derivative uses what the function stored in the call before.
         NotDeterministic: the gradients differ for another reason.
     """
+    derivative = problem.derivative
+    assert isinstance(derivative, ReverseMode)
     try:
         problem.check_same_gradient(g, again)
     except NotDeterministic:
 
-        def gradient(x: Vector) -> Vector | None:
-            return problem.derivative.gradient(x, u.copy())
+        def gradient(x: Vector) -> Vector:
+            return derivative.gradient(x, u.copy())
 
         stored = False
         with contextlib.suppress(Exception):  # there may be no derivative nearby
