@@ -57,6 +57,13 @@ def backward_rows(out):
 
 # Printing
 
+
+def test_a_negative_operand_of_an_operator_is_put_in_parentheses_but_no_argument(run):
+    _, out, _ = run("x * y + tanh(y)", "x=2", "y=-3")
+    numbers = [re.split(r"\s{2,}", line)[2] for line in out.split("\n\n")[1].splitlines()[2:]]
+    assert numbers == ["2 * (-3)", "tanh(-3)", "(-6) + (-0.995055)"]
+
+
 NEURON = """\
 tanh(w*x + b) = 0.7064193203972353
 
