@@ -203,7 +203,11 @@ class Reruns:
                 found = results_from(partial(self._call, numbers.arguments))
                 if found is not None and (results := numbers.results()):
                     tolerances = LOW_PRECISION if numbers.as_given else ROUNDING
-                    if other := difference(found, results, parameters, *tolerances):
+                    other = difference(found, results, () if numbers.recorded else parameters, *tolerances)
+                    if other and numbers.recorded:  # the program may not be used for this sample
+                        results = numbers.recorded()
+                        other = difference(found, results, parameters, *tolerances) if results else None
+                    if other:
                         self._warn_of_difference(numbers, other, asked)
                         return True
         return False
@@ -258,13 +262,13 @@ class Reruns:
         return sorted({last * k // MAX_OTHER_ROWS for k in range(MAX_OTHER_ROWS + 1)} - {self._row})[-MAX_OTHER_ROWS:]
 
     def _of_sample(self, numbers: Sequence[float], asked: str) -> list[_Numbers]:
-        """Return the numbers of another sample, for which the function is recorded once the results are needed.
+        """Return the numbers of another sample, for which the function is recorded if the results seem to differ.
 
         The texts of recorded numbers are all alike, so a text of an argument may be another one than in the program.
         """
 
         @cache
-        def results() -> Sequence[Any]:
+        def recorded() -> Sequence[Any]:
             bucket = self._bucket
             sample = Bucket(bucket.treedef, bucket.static, array("d", numbers), bucket.width, [0])
             try:
@@ -273,7 +277,17 @@ class Reruns:
                 return []
             return again.outputs if again.outcomes == self._made.outcomes else []  # else it is of another branch
 
-        return self._with_integers(numbers, f"another sample, {SHOWN.repr([*numbers])}", asked, results)
+        of = f"another sample, {SHOWN.repr([*numbers])}"
+        if self._made.refused_text:
+            return self._with_integers(numbers, of, asked, recorded)
+        arguments = self._values_of(numbers)
+        results = cache(partial(self._results_for, arguments))  # this is faster than a recording
+        return [x._replace(recorded=recorded) for x in self._with_integers(numbers, of, asked, results)]
+
+    def _values_of(self, numbers: Sequence[Any]) -> dict[str, Any]:
+        """Return arguments with `Value`s in the place of numbers."""
+        values = iter([Value(x) for x in numbers])
+        return {name: unflatten(part, values) for name, part in self._bucket.treedef}
 
     def _with_integers(
         self, numbers: Sequence[float], of: str, asked: str, results: Callable[[], Sequence[Any]]
@@ -310,9 +324,7 @@ class Reruns:
             for k in places:
                 given[k] = bool(numbers[k]) if flag is None else flag
             if flag is not None:
-                values = iter([Value(x) for x in given])
-                arguments = {name: unflatten(part, values) for name, part in treedef}
-                results = partial(self._results_for, arguments)
+                results = partial(self._results_for, self._values_of(given))
             of = "this sample, as bools" if flag is None else f"this sample, with {flag}"
             yield self._numbers(given, of, results)
 
@@ -368,6 +380,8 @@ class _Numbers(NamedTuple):
         results: a function that returns the results for `Value`s in their place; none if these are not known.
         has_bools: whether there are bools among them.
         as_given: whether they are copies of what the user has passed, whose class or dtype may be another one.
+        recorded: for another sample than the recorded one, a function that records it and returns the results; none if
+            the program is not used for it. `results` are then those for plain `Value`s, which are not recorded.
     """
 
     arguments: dict[str, Any]
@@ -375,3 +389,4 @@ class _Numbers(NamedTuple):
     results: Callable[[], Sequence[Any]]
     has_bools: bool = False
     as_given: bool = False
+    recorded: Callable[[], Sequence[Any]] | None = None
