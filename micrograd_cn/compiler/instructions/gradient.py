@@ -19,6 +19,7 @@ from .lowering import Lowering
 # The gradient of a `take` from at most so many operands is made of selects instead of a `Scatter`. `CodeBuilder.apply`
 # takes one of 4 operands by a gather, but for their gradients, selects are faster in threaded and in native code.
 MAX_SELECTED_GRADIENTS = 4
+FEW_OPERANDS = 8  # an operand is searched among so few one by one, and otherwise in a set
 
 
 def differentiate(lowering: Lowering, gates: Gates = Gates.ALL) -> None:
@@ -125,6 +126,7 @@ class _ReverseMode:
             return
         chosen = code.contributions(op, upstream, xs) if op.selects else []
         partials = chosen if op.selects and all(left_out) else code.partials(op, self.number_of[node], xs)
+        factors: Container[int] = xs if len(xs) <= FEW_OPERANDS else {*xs}
         for slot, parent in enumerate(parents):
             if not flows[slot] or parent not in pairs:
                 continue
@@ -138,7 +140,7 @@ class _ReverseMode:
                 terms[parent].append(upstream)
             else:
                 partial = partials[slot]
-                pairs[parent].append((upstream, self._gated_if_needed(node, partial, partial in xs)))
+                pairs[parent].append((upstream, self._gated_if_needed(node, partial, partial in factors)))
 
     def _slots_of(self, op: Op, count: int) -> tuple[list[bool], list[bool]]:
         """Return two lists, which have a boolean for each operand of an operation.
