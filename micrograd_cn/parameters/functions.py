@@ -155,8 +155,11 @@ def _is_collection(x: object) -> bool:
 
 
 def _closure_of(x: object) -> FunctionType:
-    f: Any = lambda: x  # noqa: E731 -- a function, but to a type checker any callable
-    return f  # type: ignore[no-any-return]
+    def f() -> object:
+        return x
+
+    assert isinstance(f, FunctionType)  # to a type checker, it is any callable
+    return f
 
 
 def _global_names(code: CodeType, variables: dict[str, Any]) -> list[str]:

@@ -29,8 +29,7 @@ from .partition import gather_rows
 from .treedef import PYTHON_NUMBERS, ArrayDef, TreeDef, array_def, first_invalid, treedef_of
 
 MIN_ALIKE = 8  # this many samples or more are read argument by argument, if they are alike; see `alike`
-
-ITERATORS = {type(iter([])), type(iter(())), type(iter(range(0)))}
+ITERATORS = {type(iter([])), type(iter(())), type(iter(range(0)))}  # their items exist before they are asked for
 
 
 class Bucket:

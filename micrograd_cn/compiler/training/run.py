@@ -178,6 +178,7 @@ class GradientRunner(GradientCall):
         self._uniform: tuple[int, int, array[int], array[int]] | None = None  # what `batches_of` has made last
         if kept:
             self.words, self._filled, self._uniform = kept
+            self.address = address(self.words)
         self.read(numbers)
 
     def batches_of(self, order: array[int], batch: int) -> Batches:
@@ -188,7 +189,7 @@ class GradientRunner(GradientCall):
         n = len(order)
         if self._uniform and self._uniform[:2] == (n, batch):
             return Batches(order, *self._uniform[2:])
-        count, last, called = -(-n // batch), n % batch or batch, address(self.words)
+        count, last, called = -(-n // batch), n % batch or batch, self.address
 
         def described(first: int, rows: int) -> list[int]:
             return [*BatchWords(rows, sub_batches=1), *SubBatchWords(called, first, rows)]
@@ -642,7 +643,7 @@ class TrainingRun:
         for program, bucket, rows in sub_batches:
             runner = self._runner(program, bucket, len(rows))
             runner.work += runner.cost * len(rows)
-            words.extend(SubBatchWords(address(runner.words), len(order), len(rows)))
+            words.extend(SubBatchWords(runner.address, len(order), len(rows)))
             order.extend(rows)
         return start
 
