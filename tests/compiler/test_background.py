@@ -168,6 +168,26 @@ def test_an_error_of_the_background_is_raised_by_a_later_call(monkeypatch):
     assert program.forward(rows) == expected
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_task_that_has_ended_is_begun_again_after_the_call_that_takes_note_of_its_end(fails):
+    tasks, begun = background.BackgroundTasks(), []
+
+    def work():
+        begun.append(threading.current_thread())
+        if fails:
+            raise ValueError("the task's own")
+
+    for count in range(1, 4):
+        tasks.do("key", work)
+        until(lambda: tasks.begun["key"].done)
+        if fails:
+            with pytest.raises(ValueError, match="the task's own"):
+                tasks.do("key", work)
+        else:
+            tasks.do("key", work)
+        assert len(begun) == count
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
 def test_a_child_process_makes_native_code_itself(monkeypatch):
     """A child that was forked while its parent made native code has no such thread, so it begins one of its own."""

@@ -286,6 +286,54 @@ def random_options(kind, rng):
     return options
 
 
+def sgd(o, p, g, state, _):
+    g += o["weight_decay"] * p
+    if o["momentum"]:
+        state["b"] = o["momentum"] * state["b"] + (1 - o["dampening"]) * g if "b" in state else g
+        g = g + o["momentum"] * state["b"] if o["nesterov"] else state["b"]
+    return p - o["lr"] * g
+
+
+def rmsprop(o, p, g, state, _):
+    g += o["weight_decay"] * p
+    state["v"] = o["alpha"] * state.get("v", 0.0) + (1 - o["alpha"]) * g**2
+    state["b"] = o["momentum"] * state.get("b", 0.0) + g / (state["v"] ** 0.5 + 1e-8)
+    return p - o["lr"] * state["b"]
+
+
+def adam(o, p, g, state, t):
+    g += o["weight_decay"] * p
+    (beta1, beta2), m, v = o["betas"], state.get("m", 0.0), state.get("v", 0.0)
+    state["m"], state["v"] = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
+    state["largest"] = max(state.get("largest", 0.0), state["v"])
+    v = state["largest" if o["amsgrad"] else "v"]
+    return p - o["lr"] * (state["m"] / (1 - beta1**t)) / ((v / (1 - beta2**t)) ** 0.5 + 1e-8)
+
+
+def adamw(o, p, g, state, t):
+    return adam(o | {"weight_decay": 0.0}, p * (1 - o["lr"] * o["weight_decay"]), g, state, t)
+
+
+@pytest.mark.parametrize(("kind", "formula"), [(SGD, sgd), (RMSprop, rmsprop), (Adam, adam), (AdamW, adamw)])
+def test_random_options_and_missing_gradients_give_the_numbers_of_the_published_formulas(kind, formula):
+    """The formulas are those of PyTorch's documentation. PyTorch is not needed for this test."""
+    rng = random.Random(1)
+    for _ in range(40):
+        options = random_options(kind, rng)
+        ours = [Value(rng.gauss(0, 1)) for _ in range(3)]
+        expected, states, counts = [p.data for p in ours], [{}, {}, {}], [0, 0, 0]
+        optimizer = kind(ours, **options)
+        for _ in range(12):
+            gradients = [None if rng.random() < 0.3 else rng.gauss(0, 1) for _ in ours]
+            step(optimizer, *gradients)
+            for i, g in enumerate(gradients):
+                if g is not None:
+                    counts[i] += 1
+                    g = -g if options["maximize"] else g
+                    expected[i] = formula(options, expected[i], g, states[i], counts[i])
+        assert [p.data for p in ours] == pytest.approx(expected, rel=1e-9, abs=1e-9), options
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_options_and_missing_gradients_give_pytorchs_numbers(kind):
     torch = pytest.importorskip("torch")
