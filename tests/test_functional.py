@@ -405,6 +405,49 @@ def square_by_memo(key):
     return f
 
 
+NESTED = {
+    "list": lambda a, b: [a, b],
+    "tuple": lambda a, b: (a, b),
+    "dict": lambda a, b: {"a": a, "b": b},
+    "array": lambda a, b: np.array([a, b]),
+    "matrix": lambda a, b: np.array([[a, b]]),
+    "list of arrays": lambda a, b: [np.array([a]), np.array([b])],
+    "dict of arrays": lambda a, b: {"x": np.array([a, b])},
+}
+
+
+@pytest.mark.parametrize("nested", NESTED)
+def test_a_gradient_depends_on_the_values_in_an_argument_however_they_are_nested(nested):
+    """Also on those in another argument than the one that is differentiated by, and in a direction."""
+    pack = NESTED[nested]
+
+    def f(xs, scale=1.0):
+        found = [x for _, x in leaves_of(xs)]
+        return scale * found[0] ** 2 * found[1]
+
+    def leaves_of(xs):
+        items = xs.items() if isinstance(xs, dict) else enumerate(xs.ravel() if isinstance(xs, np.ndarray) else xs)
+        for key, x in items:
+            yield from leaves_of(x) if isinstance(x, (list, tuple, dict, np.ndarray)) else [(key, x)]
+
+    a, b = Value(3.0), Value(5.0)
+    [[_, da], [_, db]] = leaves_of(grad(f)(pack(a, b)))
+    (da + db).backward()  # of 2ab + a²
+    assert (da.data, db.data, a.grad, b.grad) == (30.0, 9.0, 16.0, 6.0)
+
+    a, b = Value(3.0), Value(5.0)
+    slope = grad(lambda s, xs: f(xs, s))(2.0, pack(a, b))
+    slope.backward()
+    assert (slope.data, a.grad, b.grad) == (45.0, 30.0, 9.0)
+    constant = grad(lambda s, xs: 3 * s)(2.0, pack(a, b))
+    assert (type(constant), constant.data) == (Value, 3.0), "a derivative that does not depend on them is one, too"
+
+    a, b = Value(1.0), Value(2.0)
+    tangent = jvp(f, pack(3.0, 5.0), pack(a, b))[1]
+    tangent.backward()
+    assert (tangent.data, a.grad, b.grad) == (48.0, 30.0, 9.0)
+
+
 @pytest.mark.parametrize("first", [grad, jacobian, hessian])
 @pytest.mark.parametrize("second", [grad, jacobian, hessian, value_and_grad])
 @pytest.mark.parametrize("at", [3.0, Value(3.0)])

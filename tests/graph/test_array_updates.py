@@ -516,6 +516,24 @@ def test_an_array_of_a_model_is_filled_with_no_numbers(function, decorated):
     assert model.parameters() == before
 
 
+FILLING_STATEMENTS = [
+    *("model.w.flat = zeros", "model.w[0, 0] = 0.0", "model.w[:] = 0.0", "model.w[0][:] = 0.0", "model.w.fill(0.0)"),
+    *("np.copyto(model.w, 0.0)", "np.put(model.w, [1], 0.0)", "np.exp(zeros, out=model.w)", "model.reset()"),
+    *("fill(model)", "(lambda: fill(model))()", "[fill(m) for m in [model]]"),
+]
+
+
+@pytest.mark.parametrize("statement", FILLING_STATEMENTS)
+def test_code_that_fills_an_array_of_a_model_is_recognised_by_this_statement_alone(statement):
+    """Nothing else in the block, such as a local variable that is a function, could be why the arrays are compared."""
+    model = Model()
+    before = model.parameters()
+    names = {"np": np, "no_grad": no_grad, "model": model, "fill": fill, "zeros": np.zeros((2, 2))}
+    with pytest.raises(TypeError, match=r"constants replaced the leaves in the array model\.w,"):
+        exec(f"with no_grad():\n    {statement}", names)
+    assert model.parameters() == before
+
+
 class Bare(Module):
     def __init__(self):
         self.b, self.later, self.rows = Value(1.0), 0.0, [0.0]

@@ -181,6 +181,9 @@ def test_equality_and_hash_are_identity_and_order_is_of_data():
     assert a == a
     assert len({a, b}) == 2
     assert max([a, c, b]) is c
+    for x, y, same in ((a, a, True), (a, b, False), (a, c, False), (a, 2.0, False), (a, 2, False), (a, "a", False)):
+        assert (x == y) is (y == x) is same
+        assert (x != y) is (y != x) is not same
     for p, q in product((-1.0, 0.0, 2.0, math.nan), repeat=2):
         for x, y in ((Value(p), Value(q)), (Value(p), q), (p, Value(q))):
             assert (x < y, x <= y, x > y, x >= y) == (p < q, p <= q, p > q, p >= q)

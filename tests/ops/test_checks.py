@@ -43,6 +43,24 @@ def test_a_partial_that_forgets_to_return_is_no_gradient_of_zero():
         with pytest.raises(TypeError, match=f"ary: the partial of operand {slot} returned None; is its `return` miss"):
             record_it()
     assert binary(a, 3.0).partials == (3.0, 0.0)
+    for count in (1, 2, 3, 4, 5):
+        for slot in range(count):
+            partials = [lambda y, *xs: 1.0] * count
+            partials[slot] = forgetful
+            op = mc.Op("fixed", lambda *xs: float(len(xs)), tuple(partials))
+            xs = [Value(1.0) for _ in range(count)]
+            with pytest.raises(TypeError, match=f"fixed: the partial of operand {slot} returned None; is its `return`"):
+                op(*xs)
+            if count > 1:
+                assert op(*xs[:slot], 1.0, *xs[slot + 1 :]).data == count, "no partial is needed for a constant"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("result", [3, np.float32(3.0), Fraction(3), True])
+def test_a_forward_may_return_any_real_number_which_becomes_a_float(count, result):
+    op = mc.Op("counted", lambda *xs: result, tuple([lambda y, *xs: 1.0] * count))
+    node = op(*[Value(1.0) for _ in range(count)])
+    assert (type(node.data), node.data) == (float, float(result))
 
 
 class Slope:

@@ -344,11 +344,21 @@ def test_attributes_of_other_libraries_say_what_to_write():
         optimizer.decay = 0.1
 
 
+def test_an_attribute_that_looks_like_the_short_option_eps_is_no_mistake():
+    p = Value(1.0)
+    optimizer = Adam([p], lr=0.1)
+    optimizer.ep = 1
+    p.grad = 1.0
+    optimizer.step()
+    assert p.data == pytest.approx(0.9)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("momentun", r"SGD has no momentun; read and set optimizer\.momentum"),
         ("weight_deacy", r"read and set optimizer\.weight_decay"),
+        ("beats", r"Adam has no beats; read and set optimizer\.betas"),
         ("wd", r"read and set optimizer\.weight_decay"),
         ("gamma", r"SGD has no gamma; write optimizer\.lr = schedule\(optimizer\.steps\)"),
         ("clip", r"write clip_grad_norm\(parameters, max_norm\) before step\(\), or fit\("),
@@ -357,7 +367,7 @@ def test_attributes_of_other_libraries_say_what_to_write():
 def test_an_attribute_that_is_no_option_but_looks_like_one_is_refused(name, message):
     """Such an assignment would have no effect. It is refused at once, or by the next step if it is misspelt."""
     p = Value(1.0)
-    kind = Adam if name == "weight_deacy" else SGD
+    kind = Adam if name in ("weight_deacy", "beats") else SGD
     optimizer = kind([p], lr=0.1)
     p.grad = 1.0
 

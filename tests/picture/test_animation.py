@@ -165,6 +165,17 @@ def test_the_animation_shows_each_moment_in_turn(animated_neuron, lang):
     assert shown[0] == shown[-1] == visible(svg, None)
 
 
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_caption_calls_a_node_by_its_label_or_its_expression_or_if_that_is_long_by_its_operation(lang):
+    a, b = Value(1.0, "a_parameter"), Value(2.0, "another_parameter")
+    labelled = Value(3.0, "c") * a
+    labelled.label = "z"
+    for y, name in ((labelled, "z"), (a.exp(), "exp(a_parameter)"), ((a * b + a) * (b + a), "×")):
+        captions = [scene.caption for scene in Animation(y, lang).scenes]
+        assert f"{name}.grad = 1" in captions
+        assert not [caption for caption in captions if "None" in caption]
+
+
 @pytest.mark.parametrize(("lang", "title"), [("en", "Backpropagation through {}"), ("zh", "{} 的反向传播")])
 def test_the_animation_has_a_title_and_no_script_and_is_still_for_those_who_prefer_that(animated_neuron, lang, title):
     svg = animated_neuron(lang)

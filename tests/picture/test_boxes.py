@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from micrograd_cn import Op, Value, draw_dot, scope
+from micrograd_cn import Op, Value, draw_dot, mean, scope
 from micrograd_cn.engine import topological_order
 from micrograd_cn.graph.scopes import Group
 from micrograd_cn.nn import MLP, Neuron
@@ -61,6 +61,30 @@ def test_a_network_folds_to_a_picture_that_one_can_read():
         count = len(parameters) + len(layer.neurons) * (1 if i == 2 else 2)
         assert lines[-2:] == [f"nodes {count}", f"|grad| {math.hypot(*[p.grad for p in parameters]):.4g}"]
         assert lines[1:-2] == ([f"data {y.data:.4g}", "grad 1"] if i == 2 else [])
+
+
+def test_a_folded_layer_has_no_norm_of_gradients_before_the_backward_pass():
+    model = MLP(2, [2, 1], seed=0)
+    y = model([Value(1.0), Value(2.0)])
+    with scope("no parameters"):
+        y = [y.exp(), y.sin()]
+    y = y[0] * y[1]
+    for norm in ("-", "0"):
+        rows = {lines[0]: lines[-1] for lines in parsed(draw_dot(y, fold="layer"))[0]}
+        assert rows["no parameters"] == f"|grad| {norm}"
+        assert [rows[f"layers.{i}"] == "|grad| -" for i in (0, 1)] == [norm == "-"] * 2
+        y.backward()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_an_edge_that_stands_for_several_says_how_many_and_shows_their_norm(count):
+    x = Value(2.0)
+    with scope("inside"):
+        y = mean([k * x for k in range(1, count + 1)]) * count
+    y.backward()
+    [lines] = parsed(draw_dot(y, fold="scope"))[1]
+    norm = math.hypot(*range(1, count + 1))
+    assert lines == (["× 1", "+1"] if count == 1 else [f"{count} edges", f"norm {norm:.4g}"])
 
 
 def test_a_folded_neuron_shows_its_output_and_stands_in_its_order():
