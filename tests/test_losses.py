@@ -397,6 +397,14 @@ def test_probabilities_of_classes_are_answered_with_code_that_works(loss):
     assert eval(write, names) == pytest.approx(expected, rel=1e-15)
 
 
+@pytest.mark.parametrize("loss", [cross_entropy, nll_loss])
+@pytest.mark.parametrize(("rows", "wrong"), [(ROWS, [0.5, 1]), (ROWS[0], 0.5), (ROWS, ["cat", 1]), (ROWS, [None, 1])])
+def test_what_no_code_turns_into_classes_gets_no_advice(loss, rows, wrong):
+    with pytest.raises(TypeError) as caught:
+        loss(rows, wrong)
+    assert "write" not in str(caught.value)
+
+
 def test_a_range_counts_as_the_list_of_its_numbers():
     """As in `cross_entropy(similarities, range(n))`, where each row belongs to its own column."""
     rows = [[0.5, 1.0, -1.0], [2.0, 0.25, 1.0]]

@@ -404,9 +404,13 @@ def test_requires_grad_of_a_module_is_refused():
         with pytest.raises(AttributeError, match=r"would freeze nothing; write for p in model\.parameters\(\)"):
             model.requires_grad = False
         assert not hasattr(model, "requires_grad")
+        with pytest.raises(AttributeError, match="would freeze nothing"):
+            del model.requires_grad
     own = Own()
     own.requires_grad = False
     assert own.requires_grad is False
+    del own.requires_grad
+    assert not hasattr(own, "requires_grad")
 
 
 def test_a_namedtuple_of_arrays_and_deques_is_saved(tmp_path):

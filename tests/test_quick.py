@@ -250,6 +250,17 @@ SLOPES = [  # an operator, and the derivative with respect to each operand
 
 
 @BOTH
+@pytest.mark.parametrize("grad", [None, 0.0, 5.0])
+def test_a_leaf_that_was_frozen_after_recording_keeps_its_gradient(twins, grad):
+    x, w = Value(2.0), Value(3.0)
+    with engine(twins):
+        y = x * w + w
+        w.grad, w.requires_grad = grad, False
+        y.backward()
+    assert (x.grad, w.grad) == (3.0, grad)
+
+
+@BOTH
 @pytest.mark.parametrize(("f", "slopes"), SLOPES)
 def test_an_operator_has_its_operands_and_derivatives_in_both(f, slopes, twins):
     with engine(twins):

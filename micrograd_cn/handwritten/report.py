@@ -225,9 +225,7 @@ def _source(c: Contribution) -> str:
 
 
 def _named(node: Value) -> str:
-    """Return code for `node`: "y = a * b", or "a * b" if it has no label. For a leaf, return its label or its data."""
-    if node.op is None:
-        return node.label or _number(node.data)
+    """Return code for `node`, which is no leaf: "y = a * b", or "a * b" if it has no label."""
     return f"{node.label} = {_expression(node)}" if node.label else _expression(node)
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import inspect
 import math
 import pickle
 from decimal import Decimal
@@ -384,6 +385,11 @@ def test_a_value_has_no_name_by_accident():
             if name.startswith("_") and not name.endswith("__") and name not in slots:
                 inner = getattr(thing, "fget", None) or getattr(thing, "__func__", thing)
                 assert inner.__name__ == name
+
+
+def test_the_attributes_of_the_class_can_be_read_as_help_does():
+    names = {name for name, _ in inspect.getmembers(Value)}
+    assert {"backward", "data", "grad", "__add__"} <= names
 
 
 def test_a_constant_is_made_by_pytorchs_keyword():

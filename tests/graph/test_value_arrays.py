@@ -624,6 +624,12 @@ def test_functions_of_elements_take_results_in_which_numbers_are_beside_values(n
     assert gradcheck(f, POINTS)
 
 
+@pytest.mark.parametrize("end", ["prepend", "append"])
+def test_differences_of_comparisons_take_no_ends(end):
+    with pytest.raises(TypeError, match=r"np\.diff\(\) of comparisons takes no .*; write np\.concatenate first"):
+        compile(lambda x: np.diff(x > 1, **{end: True}).sum() * x[0], branches=True)(POINTS)
+
+
 def test_nan_to_num_replaces_nan_and_infinity_in_arguments():
     def f(x):
         return (np.nan_to_num(x, nan=x[1] * 2.0, posinf=5.0) * [1.0, 10.0, 100.0, 1000.0]).sum()
@@ -634,6 +640,17 @@ def test_nan_to_num_replaces_nan_and_infinity_in_arguments():
     for wrapper in (compile, grad):
         with pytest.raises(TypeError, match=r"write x = np.nan_to_num\(x\) without copy="):
             wrapper(lambda x: np.nan_to_num(x, copy=False).sum())(x)
+
+
+@pytest.mark.parametrize("wrapper", [compile, grad])
+def test_nan_to_num_replaces_nan_and_infinity_that_the_function_has_put_into_a_copy(wrapper):
+    def f(x):
+        x = x.copy()
+        x[1:3] = math.nan, -math.inf
+        return (np.nan_to_num(x, nan=7.0, neginf=-8.0) * [1.0, 10.0, 100.0, 1000.0]).sum()
+
+    expected = {compile: -730.0 + 2000.0, grad: [1.0, 0.0, 0.0, 1000.0]}[wrapper]
+    assert np.array_equal(wrapper(f)(np.array([0.0, 1.0, 1.0, 2.0])), expected)
 
 
 def test_nan_to_num_of_other_arguments_is_refused_in_compiled_functions():

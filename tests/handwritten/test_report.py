@@ -488,6 +488,28 @@ def test_a_product_with_0_where_nothing_flows_is_named():
     assert message(y) == ""
 
 
+def test_an_operand_whose_derivative_is_0_everywhere_gets_nothing():
+    x = Named(0.5)
+    h = Named(0.0, (x,), (0.0,), "floor")
+    y = Named(0.0, (h,), (math.inf,), "sqrt")
+    x.label = "x"
+    right(y)
+    assert "from floor(x): nothing, because this derivative is 0 everywhere" in message(y)
+    x.grad = 0.0
+    assert message(y) == ""
+
+
+def test_of_many_operands_the_first_and_the_last_are_named():
+    xs = [Named(float(k)) for k in range(8)]
+    y = Named(28.0, tuple(xs), (1.0,) * 8, "sum")
+    for k, x in enumerate(xs):
+        x.label = f"x{k}"
+    right(y)
+    assert message(y) == ""
+    xs[3].grad = 2.0
+    assert "from sum(x0, x1, x2, ..., x6, x7): 1 × 1 = 1" in message(y)
+
+
 def test_a_product_with_inf_below_what_was_not_selected_is_named():
     x, z = Named(0.0), Named(3.0)
     h = Named(0.0, (x,), (math.inf,), "sqrt")

@@ -139,7 +139,11 @@ def test_parameters_beside_what_contains_itself_are_found_once(circle):
 
 
 @pytest.mark.parametrize(
-    "held", [lambda w: {w}, lambda w: frozenset([1, (2, w)]), lambda w: {Neuron(1)}, lambda w: [{w}]]
+    "held",
+    [
+        *(lambda w: {w}, lambda w: frozenset([1, (2, w)]), lambda w: {Neuron(1)}, lambda w: [{w}]),
+        *(lambda w: {frozenset([w])}, lambda w: {(1, frozenset([(w,)]))}),
+    ],
 )
 def test_parameters_in_a_set_alone_are_refused(held):
     """A set has no order, so parameters that are only in a set are refused, with advice to use a list."""
