@@ -64,7 +64,7 @@ def assert_trains_alike(room, given, steps, tolerance=1e-8):
 
 
 def test_every_optimiser_is_offered():
-    assert OPTIMIZERS.keys() == KINDS.keys()
+    assert OPTIMIZERS == KINDS
 
 
 @pytest.mark.parametrize("optimizer", KINDS)

@@ -684,6 +684,30 @@ def test_a_parameter_that_the_model_has_replaced_is_named(kind, replace, path, a
             optimizer.step()
 
 
+@pytest.mark.parametrize("kept", ["kept", "gone", "grown"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_of_several_models_each_that_has_replaced_a_parameter_is_named(kept, place):
+    """The others are as they were, or nothing refers to them any more, or have a further parameter that is trained."""
+    models = [Pair() for _ in range(3)]
+    optimizer = SGD([p for model in models for p in model.parameters()])
+    replace_an_attribute(models[place])
+    model = models[place]
+    if kept == "gone":
+        del models[:]
+    elif kept == "grown":
+        for other in models:
+            if other is not model:
+                other.further = Value(1.0)
+        trained = SGD([other.further for other in models if other is not model])
+        assert len(trained.parameters) == 2
+    for i in range(3):
+        model.zero_grad()
+        (model(1.0) ** 2).backward()
+        warns = pytest.warns(UserWarning, match=r"Pair\.head\.0 has come into the model")
+        with warns if i == 1 else nullcontext():
+            optimizer.step()
+
+
 def test_inputs_that_each_call_keeps_as_leaves_are_no_lost_parameters():
     class Saliency(Module):
         def __init__(self, x=None):
