@@ -378,6 +378,14 @@ def test_the_forward_of_a_subclass_runs_unless_the_user_has_written_a_call():
     assert Mixed()(3.0) == 7.0
 
 
+def test_a_forward_that_is_assigned_to_one_model_is_called():
+    first, second = Block(), Block()
+    first.forward = lambda x, k=1.0: 2.0 * x + k
+    assert (first(3.0), first(3.0, k=0.0)) == (7.0, 6.0)
+    with pytest.raises(TypeError, match="Block cannot be called"):
+        second(3.0)
+
+
 def test_a_model_that_cannot_be_called_says_what_to_define():
     with pytest.raises(TypeError, match=r"^Block cannot be called: define __call__\(self, x\) or forward\(self, x\)"):
         Block()(1.0)

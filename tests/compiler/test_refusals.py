@@ -24,7 +24,7 @@ import pytest
 
 from micrograd_cn import Op, Value, exp, functional, no_grad, sin
 from micrograd_cn import sum as add_up
-from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import compile, scipy_functions  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.runtime import prepared
 from micrograd_cn.losses import mse_loss
 from micrograd_cn.nn import Module, Neuron
@@ -791,3 +791,30 @@ def test_a_class_of_models_is_no_function_to_compile():
     with pytest.raises(TypeError, match=r"got the class Scale; write @compile before its method, such as __call__"):
         compile(Scale)
     assert compile(Scale())(3.0) == 6.0
+
+
+def test_an_option_of_functional_is_answered_with_that_of_compiled_code():
+    x, w = Value(2.0), Value(3.0)
+    for compiled, samples in ((compile(w * x * x, [x]), [[2.0]]), (compile(lambda x: w * x * x), [(2.0,)])):
+        with pytest.raises(TypeError, match=r"has no option argnums; write wrt=\['name'\], with the names of arg"):
+            compiled.gradient(samples, argnums=0)
+
+
+@pytest.mark.parametrize(
+    ("missing", "use", "message"),
+    [
+        (
+            "tqdm",
+            lambda f, w: f.fit([(1.0,)], SGD([w], lr=0.1), 1, progress=True),
+            r"fit\(progress=True\) needs tqdm: ",
+        ),
+        ("scipy.sparse", lambda f, w: scipy_functions(f), r"scipy_functions\(\) needs numpy and scipy: pip install"),
+    ],
+)
+def test_without_a_library_the_message_says_what_to_install(missing, use, message, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.setitem(sys.modules, missing.partition(".")[0], None)
+    w = Value(3.0)
+    with pytest.raises(ImportError, match=message):
+        use(compile(lambda x: w * x), w)
+    assert w.data == 3.0

@@ -38,6 +38,7 @@ from micrograd_cn import Op, Value, functional
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.function.recorder import Recorder
 from micrograd_cn.compiler.function.stale import StaleCheck
+from micrograd_cn.compiler.surroundings.objects import progress_of
 from micrograd_cn.compiler.surroundings.reach import Reach
 from micrograd_cn.compiler.surroundings.surroundings import Surroundings
 from micrograd_cn.nn import MLP, Layer, Module
@@ -2850,3 +2851,43 @@ def test_a_log_is_written_beside_code_that_reads_something_else(tmp_path):
             return next(y for y in [w * x, x])
 
         assert [compile(f)(1.0), compile(f)(2.0)] == [w.data, 2.0 * w.data]
+
+
+def halves():
+    """Yield None with a float that changes: Python may put the new one where the one before the last was."""
+    x = 0.0
+    while True:
+        x += 0.5
+        yield
+
+
+def of_an_inner_iterator():
+    inner = iter([1.0] * 9)
+    for _ in inner:
+        yield
+
+
+ADVANCED = {
+    "a float in a generator": halves,
+    "an iterator in a generator": of_an_inner_iterator,
+    "a generator expression": lambda: (x for x in [1.0] * 9),
+    "a list": lambda: iter([1.0] * 9),
+    "a tuple": lambda: iter((1.0,) * 9),
+    "a range": lambda: iter(range(9)),
+    "a dict": lambda: iter(dict.fromkeys(range(9))),
+    "zip": lambda: zip([1.0] * 9, (2.0,) * 9, strict=True),
+    "enumerate": lambda: enumerate([1.0] * 9),
+    "map": lambda: map(abs, [1.0] * 9),
+    "count": itertools.count,
+    "repeat": lambda: itertools.repeat(1.0, 9),
+}
+
+
+@pytest.mark.parametrize("name", ADVANCED)
+def test_the_progress_of_an_iterator_is_another_after_each_item(name):
+    iterator, seen = ADVANCED[name](), []
+    for _ in range(6):
+        next(iterator)
+        seen.append(progress_of(iterator))
+        assert progress_of(iterator) == seen[-1], "to look at it takes no item"
+    assert len({*seen}) == 6

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from micrograd_cn import Value, dot, gradients, relu, sqrt, take, tanh
+from micrograd_cn import sum as add_up
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.function.array_calls import ArrayCalls
 from micrograd_cn.compiler.function.variables import GradientVariables
@@ -984,3 +985,39 @@ def test_arrays_that_calls_return_are_the_callers_own():
         found = [f(np.array([1.0 * k, 3.0])) for k in range(6)]
         assert [repr(x) for x in found] == [repr(f(np.array([1.0 * k, 3.0]))) for k in range(6)]
         assert len({*map(repr, found)}) == 6
+
+
+SECOND = {
+    "numbers": [2.0, 3.0, 4.0],
+    "lists": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
+    "ragged lists": [[1.0, 2.0], [3.0], [4.0, 5.0, 6.0]],
+    "a tuple among lists": [[1.0, 2.0], (3.0, 4.0), [5.0, 6.0]],
+    "a number among lists": [[1.0, 2.0], 3.0, [4.0, 5.0]],
+    "a list among numbers": [1.0, [2.0, 3.0], 4.0],
+    "ints": [[1, 2], [3, 4], [5, 6]],
+    "arrays": [np.array([1.0, 2.0]), np.array([3.0, 4.0]), np.array([5.0, 6.0])],
+    "ragged arrays": [np.array([1.0, 2.0]), np.array([3.0]), np.array([4.0, 5.0])],
+    "a list among arrays": [np.array([1.0, 2.0]), [3.0, 4.0], np.array([5.0, 6.0])],
+}
+
+
+@pytest.mark.parametrize("second", SECOND)
+@pytest.mark.parametrize("swapped", [False, True])
+def test_listed_samples_of_arrays_and_others_give_the_mean_of_each_alone(second, swapped):
+    """Samples of one shape are computed together, and others are not taken for such samples."""
+    firsts = [np.array([1.0, -2.0]), np.array([3.0, 0.5]), np.array([-1.0, 4.0])]
+    samples = [*zip(firsts, SECOND[second], strict=True)]
+    w = Value(0.5)
+
+    def f(x, y):
+        x, y = (y, x) if swapped else (x, y)
+        numbers = [y] if isinstance(y, (int, float, Value)) else list(y)
+        return w * w * x[0] * x[1] * add_up([k * number for k, number in enumerate(numbers, 1)])
+
+    samples = [sample[::-1] for sample in samples] if swapped else samples
+    compiled = compile(f)
+    each = [compile(f).value_and_grad([sample]) for sample in samples]
+    expected = sum(value for value, _ in each) / 3, sum(slopes[0] for _, slopes in each) / 3
+    for _ in range(3):  # later calls are prepared
+        value, [slope] = compiled.value_and_grad(samples)
+        assert (value, slope) == pytest.approx(expected, rel=1e-14)

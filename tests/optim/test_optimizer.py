@@ -708,6 +708,20 @@ def test_of_several_models_each_that_has_replaced_a_parameter_is_named(kept, pla
             optimizer.step()
 
 
+class Slotted(SGD):
+    """A subclass with an attribute that is in no `__dict__`."""
+
+    __slots__ = ("note",)
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copy_of_an_optimiser_has_what_is_in_the_slots_of_its_class(duplicate):
+    optimizer = Slotted([Value(1.0)], lr=0.5, momentum=0.9)
+    optimizer.note = "as it was"
+    other = duplicate(optimizer)
+    assert (other.note, other.lr, other.momentum) == ("as it was", 0.5, 0.9)
+
+
 def test_inputs_that_each_call_keeps_as_leaves_are_no_lost_parameters():
     class Saliency(Module):
         def __init__(self, x=None):
