@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from micrograd_cn import Value, exp, functional, less, sin, where
+from micrograd_cn import Value, exp, functional, less, no_grad, sin, where
 from micrograd_cn.compiler import compile, parameters_to_vector, vector_to_parameters  # noqa: A004 -- the field's name
 from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam
@@ -54,6 +54,15 @@ def of_many():
     """Return a program with 40 inputs, whose Hessian has only a few entries."""
     xs = [Value(0.0) for _ in range(40)]
     return compile(sin(xs[0]) * xs[39] + xs[7] ** 3, xs)
+
+
+def without_gradients():
+    """Return what a block without gradients and a condition make of a model, whose arrays nothing has to look for."""
+    model = MLP(2, [3, 1], seed=0)
+    with no_grad():
+        for p in model.parameters():
+            p.data = p.data * 0.5 if p else 0.0
+    return model([1.0, 2.0]).data
 
 
 def buffer(count):
@@ -124,19 +133,23 @@ CALLS = {
     "fit of columns": lambda: trained(rows=tuple(COLUMNS), batch_size=4, shuffle=random.Random(0)),
     "fit of columns with branches": lambda: trained(True, rows=tuple(COLUMNS)),
     "parameters": parameters,
+    "no_grad": without_gradients,
     "functional": lambda: functional.hessian(lambda v: smooth(*v))(ROWS[0]),
 }
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_the_numbers_are_the_same_with_and_without_numpy(call, monkeypatch):
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_numbers_are_the_same_with_and_without_numpy(call, installed, monkeypatch):
+    """Nothing imports numpy, or its import raises an ImportError."""
     pytest.importorskip("numpy")
     expected = plain(CALLS[call]())
-    monkeypatch.delitem(sys.modules, "numpy")
-    for name in [name for name in sys.modules if name.startswith("numpy.")]:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "numpy"]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "numpy", None)  # `import numpy` raises an ImportError
+    if not installed:
+        monkeypatch.setitem(sys.modules, "numpy", None)
     assert plain(CALLS[call]()) == expected
+    assert sys.modules.get("numpy") is None
 
 
 def plain(x):
