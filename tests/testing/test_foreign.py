@@ -785,6 +785,23 @@ def test_a_step_function_may_be_undefined_where_its_derivative_is_integrated():
         gradcheck(f, np.float32([0.3, 0.99]), vjp=lambda p, u: (f(p), 0 * u)[1])
 
 
+@pytest.mark.parametrize("kind", [float, np.float32])
+@pytest.mark.parametrize("x", [math.inf, -math.inf, math.nan])
+def test_a_derivative_by_an_element_that_is_not_finite_gets_no_verdict_whatever_it_is(x, kind):
+    def f(x):
+        return np.where(np.isfinite(x), np.sin(np.where(np.isfinite(x), x, 0.0)), 0.0).sum()
+
+    for there in (math.nan, math.inf, 0.0, 1.0):
+        with pytest.warns(PartlyCompared, match="1 of 3 derivatives not compared"):
+            gradcheck(
+                f,
+                np.array([x, 1.0, 2.0], kind),
+                gradient=lambda x, there=there: np.where(
+                    np.isfinite(x), np.cos(np.where(np.isfinite(x), x, 0.0)), there
+                ),
+            )
+
+
 def test_a_pole_at_every_negative_whole_number_explains_a_gradient_of_nan():
     def pole(x):
         return (x <= 0.0) & (x == np.round(x))
