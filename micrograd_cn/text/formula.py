@@ -355,6 +355,28 @@ class FormulaSteps(NamedTuple):
             values.append(apply(op, [value_of(x) for x in operands]))
         return [value_of(x) for x in self.results]
 
+    def of_result(self, k: int, inputs: int) -> FormulaSteps:
+        """Return the formula of the result with the index k alone, with the steps that it needs.
+
+        `inputs` is the count of inputs. The new formula has the same inputs.
+
+        >>> from micrograd_cn import add, exp
+        >>> FormulaSteps([(exp, [0]), (add, [0, 2.0])], [1, 2]).of_result(1, inputs=1)
+        FormulaSteps(steps=[(<operation add>, [0, 2.0])], results=[1])
+        """
+        needed = {x for x in [self.results[k]] if isinstance(x, int)}
+        for i, (_, operands) in reversed([*enumerate(self.steps, inputs)]):
+            if i in needed:
+                needed.update([x for x in operands if isinstance(x, int)])  # the constant 2.0 is no index
+        index = {i: i for i in range(inputs)}
+        steps: list[tuple[Op, list[Operand]]] = []
+        for i, (op, operands) in enumerate(self.steps, inputs):
+            if i in needed:
+                index[i] = inputs + len(steps)
+                steps.append((op, [index[x] if isinstance(x, int) else x for x in operands]))
+        result = self.results[k]
+        return FormulaSteps(steps, [index[result] if isinstance(result, int) else result])
+
 
 def formula_steps(inputs: Sequence[Term | float], results: Sequence[Any]) -> FormulaSteps:
     """Return the steps that compute formulas: a list of operations in the order of computation.

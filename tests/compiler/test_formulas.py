@@ -2,7 +2,11 @@
 
 import pytest
 
+from micrograd_cn import Value
 from micrograd_cn.compiler.instructions.formulas import MAX_SPECIALIZATIONS, Formulas
+from micrograd_cn.compiler.instructions.gradient import differentiate
+from micrograd_cn.compiler.instructions.graph import Graph
+from micrograd_cn.compiler.instructions.lowering import Lowering
 from micrograd_cn.ops import OPS
 
 
@@ -16,3 +20,10 @@ def test_a_formula_is_simplified_for_a_few_constants_alone(kind):
     general = formulas.of(op, kind, [None] * count)
     assert [x is general for x in found] == [False] * MAX_SPECIALIZATIONS + [True] * MAX_SPECIALIZATIONS
     assert all(formulas.of(op, kind, constants) is x for constants, x in zip(known, found, strict=True))
+
+
+def test_a_partial_derivative_is_expanded_without_the_steps_of_the_others():
+    """The derivative of x**2 by the exponent has a logarithm, that by x has none."""
+    lowering = Lowering(Graph([Value(1.5) ** 2 + Value(0.5) ** 2], []))
+    differentiate(lowering)
+    assert "log" not in [opcode for opcode, *_ in lowering.code.instructions]

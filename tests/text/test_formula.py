@@ -2,12 +2,13 @@
 
 import math
 import operator
+import random
 
 import pytest
 
 import micrograd_cn as mc
 from micrograd_cn.ops.traits import Lowerings
-from micrograd_cn.text.formula import FormulaError, Term, expand, trace
+from micrograd_cn.text.formula import FormulaError, FormulaSteps, Term, expand, trace
 
 X = Term("x")
 BRANCHES = [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne]
@@ -100,3 +101,22 @@ def test_a_formula_is_traced_without_numbers():
 def test_what_is_no_formula_is_refused_with_the_rows_name(forward):
     with pytest.raises(FormulaError, match="odd_one"):
         expand(mc.Op("odd_one", forward, (lambda y, x: 1.0,)), Term("x"))
+
+
+def test_the_formula_of_one_result_has_the_steps_that_this_result_needs():
+    """Constants are equal to indices here, as 2.0 is to 2, and must not be taken for them."""
+    draw = random.Random(1)
+    for _ in range(200):
+        inputs, count = draw.randint(1, 3), draw.randint(1, 6)
+        numbers = [draw.uniform(-2.0, 2.0) for _ in range(inputs)]
+
+        constants = [float(i) for i in range(inputs + count)]
+        operands = [[*range(inputs + k), *draw.sample(constants, 2)] for k in range(count + 1)]
+        steps = [(draw.choice([mc.add, mc.mul]), draw.choices(operands[k], k=2)) for k in range(count)]
+        formula = FormulaSteps(steps, draw.choices(operands[count], k=3))
+        whole = formula.run(numbers, lambda op, xs: op.forward(*xs), float)
+        for k, result in enumerate(whole):
+            alone = formula.of_result(k, inputs)
+            assert alone.run(numbers, lambda op, xs: op.forward(*xs), float) == [result]
+            used = {x for _, xs in alone.steps for x in xs if type(x) is int} | {*alone.results}
+            assert used >= {*range(inputs, inputs + len(alone.steps))}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ...ops import OPS
@@ -45,6 +45,13 @@ class Formula:
     traced: FormulaSteps
     inline_constants: Set[str] = INLINE_CONSTANTS
     is_of_user: bool = False
+    _of_results: dict[int, FormulaSteps] = field(default_factory=dict)  # what `of_result` has returned
+
+    def of_result(self, k: int, inputs: int) -> FormulaSteps:
+        """Return the formula of the result with the index k alone; see `FormulaSteps.of_result`."""
+        if (found := self._of_results.get(k)) is None:
+            found = self._of_results[k] = self.traced.of_result(k, inputs)
+        return found
 
 
 class Formulas:

@@ -298,7 +298,7 @@ class CodeBuilder(Code):
             used = [number[i] for i in call.operands] if number else []
             if None in map(self.constant_value, used):  # otherwise the result is folded to a constant below
                 return self.add((call.opcode, *used))
-        return self._expand_steps(FormulaSteps(formula.traced.steps, [result]), xs)[0]
+        return self._expand_steps(formula.of_result(k, len(xs)), xs)[0]
 
     def _hoist(self, call: FormulaCall, xs: Sequence[int]) -> dict[int, int] | None:
         """Append those instructions of a formula that do not depend on the row, the numbers of one sample.
