@@ -1,6 +1,7 @@
 """A function that does something else in its second recording is refused, with a text that says how the two differ."""
 
 import re
+from collections import deque
 
 import pytest
 
@@ -37,3 +38,79 @@ def one_after_the_other(*functions):
 def test_the_first_difference_between_two_recordings_is_named(first, second, difference):
     with pytest.raises(TypeError, match=re.escape(difference)):
         compile(one_after_the_other(first, second))(3.0)
+
+
+KEPT = "the x of an earlier call, which the function has kept"
+
+
+class Baseline:
+    first = None
+
+    def __call__(self, x):
+        if self.first is None:
+            self.first = x
+        return w * (x - self.first)
+
+
+def first_of_a_list():
+    seen = []
+
+    def f(x):
+        seen.append(x)
+        return w * seen[0]
+
+    return f
+
+
+def first_of_a_dict():
+    memo = {}
+    return lambda x: memo.setdefault("first", x)
+
+
+def first_in_a_variable():
+    first = None
+
+    def f(x):
+        nonlocal first
+        first = x if first is None else first
+        return w * first
+
+    return f
+
+
+def first_of_the_last_two():
+    last = deque(maxlen=2)
+
+    def f(x):
+        last.append(x)
+        return w * last[0]
+
+    return f
+
+
+def first_in_a_default():
+    def f(x, seen=[]):  # noqa: B006 -- the list is to be kept
+        seen.append(x)
+        return w * seen[0]
+
+    return f
+
+
+@pytest.mark.parametrize(
+    "make",
+    [Baseline, first_of_a_list, first_of_a_dict, first_in_a_variable, first_of_the_last_two, first_in_a_default],
+)
+@pytest.mark.parametrize("call", [lambda f: f(3.0), lambda f: f.forward(([3.0, 4.0],)), lambda f: f.backward(([3.0],))])
+def test_a_function_that_uses_an_argument_of_an_earlier_call_is_refused(make, call):
+    with pytest.raises(TypeError, match=KEPT):
+        call(compile(make()))
+
+
+def test_a_function_may_keep_arguments_that_it_does_not_use_again():
+    seen = []
+
+    def f(x):
+        seen.append(x)
+        return w * x
+
+    assert compile(f).forward(([3.0, 4.0],)) == [6.0, 8.0]

@@ -47,7 +47,7 @@ def graph_difference(ours: RecordedGraph, theirs: RecordedGraph, known: Containe
             return f"one of them has {describe(a)}, where the other has {describe(b)}"
         for x, y in zip(a.operands, b.operands, strict=True):
             if not same(x, y):
-                shown, other_shown = _shown(x), _shown(y)
+                shown, other_shown = _shown(x), _shown_of(y, ours)
                 if shown == other_shown:
                     return f"an operand of {describe(a)} is {shown}, but not the same Value in both of them"
                 return f"an operand of {describe(a)} is {shown} in one of them, and {other_shown} in the other"
@@ -55,7 +55,7 @@ def graph_difference(ours: RecordedGraph, theirs: RecordedGraph, known: Containe
         return f"one of them has {len(ours.nodes)} operations, the other {len(theirs.nodes)}"
     for x, y in zip(ours.roots, theirs.roots, strict=True):
         if not same(x, y):
-            return f"one of them returns {_shown(x)}, the other {_shown(y)}"
+            return f"one of them returns {_shown(x)}, the other {_shown_of(y, ours)}"
     return ""
 
 
@@ -70,13 +70,13 @@ def _plain(x: Any, known: Container[Value], made: Container[Value]) -> Any:
 
 
 def _is_same(a: Any, b: Any, ours: RecordedGraph, theirs: RecordedGraph, known: Container[Value]) -> bool:
+    if not (isinstance(a, Value) and isinstance(b, Value)):
+        return a is b or (type(a) is type(b) and repr(a) == repr(b))
+    i, j = ours.index_of.get(a), theirs.index_of.get(b)
+    if i is not None or j is not None:  # an input that the function has kept may be in the graph of a later call
+        return i == j and (a.op is None) == (b.op is None)
     if a is b:
         return True
-    if not (isinstance(a, Value) and isinstance(b, Value)):
-        return type(a) is type(b) and repr(a) == repr(b)
-    i, j = ours.index_of.get(a), theirs.index_of.get(b)
-    if i is not None or j is not None:
-        return i == j and (a.op is None) == (b.op is None)
     if a in known or b in known:
         return False
     requires = [x.requires_grad or x in graph.made for x, graph in ((a, ours), (b, theirs))]
@@ -85,3 +85,9 @@ def _is_same(a: Any, b: Any, ours: RecordedGraph, theirs: RecordedGraph, known: 
 
 def _shown(x: Any) -> str:
     return describe(x) if isinstance(x, Value) and (x.op or x.requires_grad) else str(getattr(x, "_data", x))
+
+
+def _shown_of(x: Any, before: RecordedGraph) -> str:
+    """Return the text of `x`, of the graph that was recorded after `before`. It says if `x` is an input of `before`."""
+    kept = isinstance(x, Value) and x.op is None and x in before.index_of
+    return f"the {describe(x)} of an earlier call, which the function has kept" if kept else _shown(x)
