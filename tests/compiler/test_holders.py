@@ -324,3 +324,39 @@ def test_an_array_that_gets_another_shape_or_dtype_in_place_is_noticed(name, new
     setattr(table, name, new)
     with pytest.raises(ValueError, match=CHANGED):
         compiled(1.0)
+
+
+class Linear:
+    slope = 2.0
+
+    def __call__(self, x):
+        return self.slope * x
+
+
+class Steep(Linear):
+    slope = 5.0
+
+
+class Shifted(Linear):
+    def __call__(self, x):
+        return super().__call__(x) + 1.0
+
+
+class Fixed:
+    slope = 9.0
+
+    def __call__(self, x):
+        return x
+
+
+@pytest.mark.parametrize(
+    "made", [lambda kind: kind(), lambda kind: lambda x: kind()(x), lambda kind: lambda x: kind.slope * x]
+)
+@pytest.mark.parametrize("base", [Steep, Fixed])
+def test_a_class_that_gets_other_bases_is_noticed(made, base):
+    kind = type("Kind", (Shifted if base is Steep else Linear,), {"__module__": __name__})
+    compiled = compile(made(kind))
+    compiled(1.0)
+    kind.__bases__ = (base,)
+    with pytest.raises(ValueError, match=CHANGED):
+        compiled(1.0)

@@ -374,6 +374,7 @@ def to_random(generator):
         lambda x: x * randbelow(10**9),
         lambda x: x * (uuid4().int % 10**9),
         lambda x: x * int.from_bytes(urandom(4), "big"),
+        *([lambda x: x * int.from_bytes(os.getrandom(4), "big")] if hasattr(os, "getrandom") else []),
         lambda x: x * now().microsecond,
         lambda x: x * Drawing().x,
         lambda x: x * DrawingField().x,

@@ -52,8 +52,8 @@ CHANGING: dict[str, set[str] | None] = {
     "uuid": None,
     "time": None,
     "datetime": {"now", "utcnow", "today"},
-    "os": {"urandom"},
-    "posix": {"urandom"},  # where os.urandom comes from
+    "os": {"urandom", "getrandom"},
+    "posix": {"urandom", "getrandom"},  # where those of `os` come from
     "nt": {"urandom"},
 }
 COMPARING = {"id", "is_", "is_not"}  # functions that compare objects, or from whose results code may compare them

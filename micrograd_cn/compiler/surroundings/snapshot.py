@@ -20,6 +20,7 @@ from .readable import Readable
 # Collections that may be compared by ==, and copied: their methods are not the user's
 COMPARABLE = {*COLLECTIONS, OrderedDict, defaultdict, Counter}
 _cell_contents = attrgetter("cell_contents")
+_mro_of = vars(type)["__mro__"].__get__  # without a property of the metaclass
 _first, _second = itemgetter(0), itemgetter(1)
 
 
@@ -188,6 +189,8 @@ def _deciding(x: Any, name: str) -> Any:
     """Return the attribute `name` of a function, a class or another object, which decides which code runs."""
     if name == "__class__":
         return type(x)
+    if name == "__mro__":  # another tuple once its `__bases__` are assigned
+        return _mro_of(x)
     if name == "__dict__" and not issubclass(type(x), type):
         return attributes_of(x)
     return type.__getattribute__(x, "__dict__").get(name) if issubclass(type(x), type) else getattr(x, name)

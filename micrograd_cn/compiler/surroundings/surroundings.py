@@ -420,7 +420,7 @@ class Surroundings:
         names = {name for base in kind.__mro__[:-1] for name in vars(base)}
         if self._attributes is not None:
             names = {name for name in names if name in self._attributes or name.startswith("__")}
-        self._readable.code += [(kind, name) for name in [*names, *self._naming]]
+        self._readable.code += [(kind, name) for name in [*names, *self._naming, "__mro__"]]
         for base in kind.__mro__[1:-1]:  # numbers such as a counter of a base, which `type(self).n += 1` hides
             if is_users_module(base.__module__):
                 hidden = [name for name, part in vars(base).items() if type(part) in EXACTLY_PLAIN]
