@@ -358,6 +358,7 @@ IN_MACHINE_CODE = {
     "data.nodes.MIN_NODES": 1,
     "data.nodes.NODES_BEFORE_CODE": 0,
     "training.single_steps.PARAMETERS_BEFORE_CODE": 0,
+    "training.single_steps.PARAMETERS_BEFORE_LOADING": 0,
 }
 
 

@@ -42,11 +42,19 @@ def steps(monkeypatch):
     monkeypatch.setattr(optimizers, "MIN_PARAMETERS", 1)
     monkeypatch.setattr(machine, "NODES_BEFORE_CODE", 0)
     monkeypatch.setattr(single_steps, "PARAMETERS_BEFORE_CODE", 0)
+    monkeypatch.setattr(single_steps, "PARAMETERS_BEFORE_LOADING", 0)
     monkeypatch.setattr(single_steps, "FIRST_PAUSE", 1)
     monkeypatch.setattr(single_steps, "MAX_PAUSE", 1)
     made = Counted()
     monkeypatch.setattr(optimizers, "machine_code", made)
     return made
+
+
+class Foreground:
+    """Do tasks at once, where `BackgroundTasks` does them in a thread of their own."""
+
+    def do(self, key, task):
+        task()
 
 
 class Counted(SingleSteps):
@@ -368,6 +376,31 @@ def test_training_may_go_on_while_the_update_is_compiled_in_the_background(monke
 
     monkeypatch.setattr(tracing, "call_with_terms", call_while_training)
     monkeypatch.setattr(update, "_cache", type(update._cache)())
-    single_steps._make(copy.copy(optimizer))
+    SingleSteps()._make(copy.copy(optimizer))
     assert optimizer.parameters[0].data == 2.0
     assert len(update._cache) == 1
+
+
+@pytest.mark.parametrize("first_is_fitted", [False, True])
+def test_a_new_optimizer_uses_machine_code_that_another_one_has_had_made(first_is_fitted, steps, monkeypatch):
+    """A sweep over learning rates makes an optimiser for each of them, which may take a few steps only."""
+    monkeypatch.setattr(single_steps, "PARAMETERS_BEFORE_CODE", 10 * N)
+    monkeypatch.setattr(single_steps, "PARAMETERS_BEFORE_LOADING", 3 * N)
+    monkeypatch.setattr(single_steps, "BackgroundTasks", Foreground)
+    monkeypatch.setattr(update, "_cache", type(update._cache)())
+    steps.__init__()
+    ps = [Value(float(k)) for k in range(N)]
+
+    def taken(optimizer, count):
+        """Return how many of `count` steps machine code takes."""
+        before = steps.count
+        for _ in range(count):
+            gradients(random.Random(1), ps, optimizer)
+            optimizer.step()
+        return steps.count - before
+
+    if first_is_fitted:  # this makes the machine code of the update, but not that which takes single steps
+        compile(lambda x: sum((p - x) ** 2 for p in ps)).fit([(1.0,)], RMSprop(ps, lr=0.1, alpha=0.7), epochs=2)
+    assert taken(RMSprop(ps, lr=0.1, alpha=0.7), 12) == 3
+    assert taken(RMSprop(ps, lr=0.2, alpha=0.7), 12) == 10
+    assert taken(RMSprop(ps, lr=0.1, alpha=0.6), 12) == 3

@@ -31,6 +31,8 @@ from .update import CompiledUpdate, OptionsInUse, compiled_update, is_compiled, 
 
 # Python code takes about as long to change this many parameters as it takes to make machine code
 PARAMETERS_BEFORE_CODE = 20_000
+# Python code takes about as long to change this many parameters as it takes to load machine code that has been made
+PARAMETERS_BEFORE_LOADING = 200
 FIRST_PAUSE, MAX_PAUSE = 16, 1024  # after this many steps in Python, at first and at most, machine code is tried again
 
 
@@ -171,12 +173,6 @@ class _Waiting:
         self.left, self.pause = left, pause
 
 
-def _make(optimizer: Optimizer) -> None:
-    """Compile the driver that takes steps, and the update of an optimiser, so later calls find them compiled."""
-    driver_address("step", 1, fast=True)
-    compiled_update(optimizer, False, False)
-
-
 class SingleSteps:
     """Take the steps of optimisers in machine code; see `optim.optimizer.MachineCode`."""
 
@@ -184,6 +180,7 @@ class SingleSteps:
         self._waiting: ByOptimizer[_Waiting] = ByOptimizer()
         self._ready: ByOptimizer[SingleStep] = ByOptimizer()
         self._tasks = BackgroundTasks()
+        self._has_driver = False
 
     def step(self, optimizer: Optimizer) -> bool:
         """Take a step of an optimiser by machine code. Return whether this was possible; if not, change nothing."""
@@ -193,7 +190,8 @@ class SingleSteps:
         found = self._ready.get(optimizer)
         waiting = self._waiting.get(optimizer)
         if waiting is None:
-            waiting = self._waiting[optimizer] = _Waiting(PARAMETERS_BEFORE_CODE, FIRST_PAUSE)
+            left = PARAMETERS_BEFORE_LOADING if self._has_code(optimizer) else PARAMETERS_BEFORE_CODE
+            waiting = self._waiting[optimizer] = _Waiting(left, FIRST_PAUSE)
         if found is None:
             waiting.left -= count
             if waiting.left > 0:
@@ -220,11 +218,29 @@ class SingleSteps:
         if not slot_offset("_data") or key is None:
             return None
         if not is_compiled(key):
-            self._tasks.do(key, partial(_make, copy.copy(optimizer)))  # a copy, since this thread may change options
+            # A copy, since this thread may change options
+            self._tasks.do(key, partial(self._make, copy.copy(optimizer)))
         if not is_compiled(key):
             return None
         found = self._ready[optimizer] = SingleStep(optimizer, compiled_update(optimizer, False, False))
+        self._has_driver = True
         return found
+
+    def _make(self, optimizer: Optimizer) -> None:
+        """Compile the driver that takes steps, and the update of an optimiser, so later calls find them compiled."""
+        driver_address("step", 1, fast=True)
+        self._has_driver = True
+        compiled_update(optimizer, False, False)
+
+    def _has_code(self, optimizer: Optimizer) -> bool:
+        """Return whether all machine code for the steps of an optimiser exists, made for others with the same update.
+
+        `fit` compiles updates, too, but not the driver that takes single steps.
+        """
+        if not self._has_driver:
+            return False
+        key = update_key(optimizer, False, False)
+        return key is not None and is_compiled(key)
 
     def clear_gradients(self, parameters: list[Value]) -> bool:
         """Set the gradients of parameters to 0 by machine code, and return True.
