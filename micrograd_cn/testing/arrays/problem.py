@@ -80,6 +80,7 @@ class Problem:
         eps: the distance from 1.0 to the next number, in the coarsest type of the arguments and the result.
         bits: the count of fraction bits of this coarsest type, -log2(eps).
         half_precision: whether this coarsest type is float16 or bfloat16.
+        generators: the states of the global random number generators before the derivative is called.
         drawn: the name of a global random number generator that f uses without seeding it; "" if there is none.
         may_have_treads: whether f may be a step function near the point, such as a quantiser; False until a check sets
             it.
@@ -154,10 +155,12 @@ class Problem:
             return
         self.finite_outputs: NDArray[np.bool_] = np.isfinite(self.y)
         self.eps = max(self.arguments.eps, self.outputs.eps)
-        between = generator_states()
+        before = generator_states()
         self._check_repeats(self.x, self.y, 1)
-        if drawn := advanced_generator(between):  # f uses it, and does not seed it
+        self.generators = generator_states()
+        if drawn := advanced_generator(before, self.generators):  # f uses it, and does not seed it
             self._check_repeats(self.x, self.y, REPEATED_CALLS)
+            self.generators = generator_states()
         self.drawn, self._checked_jump = drawn, False
         if not self.finite_outputs.any():
             what = "the function" if self.y.size == 1 else self.outputs.element_name(0)

@@ -5,6 +5,7 @@ The unpacked numbers and arrays have the types of the packed ones, such as float
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias, TypeVar
@@ -105,7 +106,7 @@ class Packed:
             start += value.size
             self.eps = max(self.eps, _machine_epsilon(x))
         self.vector: Vector = np.concatenate(values)
-        self._makers = [array_maker(self._leaves[i]) for i, *_ in self._parts]
+        self._makers = [(place, shape, array_maker(self._leaves[i])) for i, _, shape, place in self._parts]
         blanks = [empty_maker(self._leaves[i]) for i, *_ in self._parts]
         self._empty_makers = [make for make in blanks if make is not None]
         self.writable = len(self._empty_makers) == len(blanks)
@@ -135,7 +136,7 @@ class Packed:
         `unpack_later` may overwrite the rounded copy. If all variables are doubles, `vector` itself is returned.
         """
         if self.in_doubles:
-            return lambda: self.unpack(vector), vector
+            return functools.partial(self.unpack, vector), vector
         if self._rounded_buffer is None:
             self._rounded_buffer = np.empty(self.vector.size)
         typed = vector.astype(self._dtype)
@@ -180,8 +181,7 @@ class Packed:
 
         Some of the arrays share memory with `vector`.
         """
-        makers = zip(self._parts, self._makers, strict=True)
-        return [make(vector[place].reshape(shape)) for (_, _, shape, place), make in makers]
+        return [make(vector[place].reshape(shape)) for place, shape, make in self._makers]
 
     def with_variables(self, variables: Sequence[Any]) -> Any:
         """Return the structure `template` with `variables` in place of its variables.
@@ -189,7 +189,7 @@ class Packed:
         The variables are the floating-point leaves that are not constants. Arrays that are constants are copied.
         """
         found = list(self._leaves)
-        for (i, *_), x in zip(self._parts, variables, strict=True):
+        for i, x in zip(self._variable_indices, variables, strict=True):
             found[i] = x
         for i in self._constant_arrays:  # copies, in case the function changes them
             found[i] = array_copy(found[i])
@@ -366,15 +366,18 @@ def cached_by_identity(f: Callable[..., T], count: int = 2) -> Callable[..., T]:
     >>> double(x) is double(x), double(x) is double(x.copy())
     (True, False)
     """
-    last: list[tuple[tuple[Vector, ...], T]] = []
+    last: list[tuple[tuple[int, ...], tuple[Vector, ...], T]] = []
 
     def call(*vectors: Vector) -> T:
-        for k, (others, found) in enumerate(last):
-            if len(others) == len(vectors) and all(a is b for a, b in zip(others, vectors, strict=True)):
-                last.insert(0, last.pop(k))
+        key = tuple(map(id, vectors))  # no other vectors have these, as long as the vectors are kept in `last`
+        for k, (other, _, found) in enumerate(last):
+            if other == key:
+                if k:
+                    last.insert(0, last.pop(k))
                 return found
         found = f(*vectors)
-        last[:] = [(vectors, found), *last[: count - 1]]
+        last.insert(0, (key, vectors, found))
+        del last[count:]
         return found
 
     return call

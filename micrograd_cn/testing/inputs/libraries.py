@@ -75,10 +75,10 @@ def to_doubles(x: Any) -> NDArray[float64]:
     import numpy as np
 
     whose = library_of(x)
-    if isinstance(x, Value):
-        x = x.data
-    elif whose == "torch":
+    if whose == "torch":
         x = (x if x.element_size() > 2 else x.double()).numpy(force=True)
+    elif isinstance(x, Value):
+        x = x.data
     elif whose == "other" and not hasattr(x, "__array__"):
         x = x.tolist()
     return np.array(x, dtype=np.float64)

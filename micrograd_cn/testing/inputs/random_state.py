@@ -27,16 +27,17 @@ def generator_states() -> dict[str, Any]:
     return states
 
 
-def advanced_generator(before: dict[str, Any]) -> str:
+def advanced_generator(before: dict[str, Any], now: dict[str, Any] | None = None) -> str:
     """Return the name of a global random number generator that has been used since `before`; "" if there is none.
 
-    `before` has the states of the generators, as `generator_states` returned them.
+    `before` and `now` have the states of the generators, as `generator_states` returned them. By default, `now` has
+    those of this moment.
 
     >>> before = generator_states()
     >>> advanced_generator(before), random.random() < 1.0, advanced_generator(before)
     ('', True, 'random')
     """
-    now = generator_states()
+    now = generator_states() if now is None else now
     return next((name for name, state in before.items() if now[name] != state), "")
 
 
