@@ -35,7 +35,8 @@ def test_a_binary_node_is_one_object_for_the_garbage_collector(f):
         made = len(gc.get_objects()) - len(before)
     finally:
         gc.enable()
-    assert 1_000 <= made < 1_010  # the loop itself makes a few
+    # With a second object for each node, it would be 2,000. The loop and other threads make some, too.
+    assert 1_000 <= made < 1_500
 
 
 def test_a_node_sends_its_gradient_on_by_hand():
