@@ -364,7 +364,8 @@ class FormulaSteps(NamedTuple):
         >>> FormulaSteps([(exp, [0]), (add, [0, 2.0])], [1, 2]).of_result(1, inputs=1)
         FormulaSteps(steps=[(<operation add>, [0, 2.0])], results=[1])
         """
-        needed = {x for x in [self.results[k]] if isinstance(x, int)}
+        result = self.results[k]
+        needed = {result} if isinstance(result, int) else set()
         for i, (_, operands) in reversed([*enumerate(self.steps, inputs)]):
             if i in needed:
                 needed.update([x for x in operands if isinstance(x, int)])  # the constant 2.0 is no index
@@ -374,7 +375,6 @@ class FormulaSteps(NamedTuple):
             if i in needed:
                 index[i] = inputs + len(steps)
                 steps.append((op, [index[x] if isinstance(x, int) else x for x in operands]))
-        result = self.results[k]
         return FormulaSteps(steps, [index[result] if isinstance(result, int) else result])
 
 

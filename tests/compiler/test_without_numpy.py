@@ -9,6 +9,7 @@ import sys
 from array import array
 from functools import partial
 
+import numpy as np
 import pytest
 
 from micrograd_cn import Value, exp, functional, less, no_grad, sin, where
@@ -142,7 +143,7 @@ CALLS = {
 @pytest.mark.parametrize("installed", [True, False])
 def test_the_numbers_are_the_same_with_and_without_numpy(call, installed, monkeypatch):
     """Nothing imports numpy, or its import raises an ImportError."""
-    pytest.importorskip("numpy")
+    assert sys.modules["numpy"] is np
     expected = plain(CALLS[call]())
     for name in [name for name in sys.modules if name.partition(".")[0] == "numpy"]:
         monkeypatch.delitem(sys.modules, name)

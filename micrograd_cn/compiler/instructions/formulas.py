@@ -48,7 +48,10 @@ class Formula:
     _of_results: dict[int, FormulaSteps] = field(default_factory=dict)  # what `of_result` has returned
 
     def of_result(self, k: int, inputs: int) -> FormulaSteps:
-        """Return the formula of the result with the index k alone; see `FormulaSteps.of_result`."""
+        """Return the formula of the result with the index k alone; see `FormulaSteps.of_result`.
+
+        `inputs` is the count of inputs, which a formula has once and for all, so results are kept by `k` alone.
+        """
         if (found := self._of_results.get(k)) is None:
             found = self._of_results[k] = self.traced.of_result(k, inputs)
         return found

@@ -189,7 +189,7 @@ def _deciding(x: Any, name: str) -> Any:
     """Return the attribute `name` of a function, a class or another object, which decides which code runs."""
     if name == "__class__":
         return type(x)
-    if name == "__mro__":  # another tuple once its `__bases__` are assigned
+    if name == "__mro__":  # Python makes a new tuple if `__bases__` is assigned
         return _mro_of(x)
     if name == "__dict__" and not issubclass(type(x), type):
         return attributes_of(x)

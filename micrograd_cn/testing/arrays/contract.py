@@ -396,9 +396,7 @@ def _strided(problem: Problem, u: Vector) -> Any:
     return problem.outputs.with_variables(strided) if any(arrays) else None
 
 
-def _upstream_variants(
-    problem: Problem, u: Vector, g: Vector, strided: bool = True
-) -> Iterator[tuple[str, Any, Vector]]:
+def _upstream_variants(problem: Problem, u: Vector, g: Vector, *, strided: bool) -> Iterator[tuple[str, Any, Vector]]:
     """Yield upstream gradients of unusual kinds, such as arrays that are not contiguous in memory.
 
     Each item is a triple: a name of the kind for messages, the upstream gradient in the structure of the result, and
