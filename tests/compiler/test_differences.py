@@ -40,7 +40,7 @@ def test_the_first_difference_between_two_recordings_is_named(first, second, dif
         compile(one_after_the_other(first, second))(3.0)
 
 
-KEPT = re.escape("and the x of an earlier call (the function has kept it)")
+KEPT = re.escape("the x of an earlier call (the function has kept it)")
 
 
 class Baseline:
