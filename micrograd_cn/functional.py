@@ -14,8 +14,9 @@ to each of two equal numbers. `relu` has the derivative 0 at 0.
 
 If f makes an array of its own from a list of `Value`s and numbers, `np.exp` and the like raise an error: numpy calls a
 method of each element, and a number does not have this method. Write `micrograd_cn.exp(xs)` and the like there, which
-take arrays of both. `np.nan_to_num` changes nothing in such an array or in a list of `Value`s. If f itself calls it for
-nan, this is an error; write `micrograd_cn.where(micrograd_cn.equal(x, x), x, 0.0)` there.
+take arrays of both. `np.nan_to_num` would leave every nan in such an array or in a list of `Value`s. So if the
+code of f calls it for a `Value` that is nan or infinite, this raises a TypeError. In a function that f calls, it is not
+noticed. Write `micrograd_cn.where(micrograd_cn.equal(x, x), x, 0.0)` instead.
 
 If a `Value` in the function is computed from arguments that are numbers, then `==`, `!=`, `in` and truth (`if t:`,
 `t or 1.0`) depend on its number, as `<` and the like do. So the function takes the branch that it takes for numbers,
@@ -26,10 +27,10 @@ elements. Write `{x.data for x in v}` for a set of the numbers. For an argument 
 is computed from it, `==` goes by identity, as everywhere else.
 
 A Python or numpy bool, and an array of bools, is passed to the function as it is, so it can be a mask, and its
-derivative is 0. An argument that contains nothing but bools is refused. An int is differentiated like any other number,
-so it is a `Value` in the function and cannot be an index. To pass an int as it is, write `argnums` with the positions
-of the other arguments. A copy of a `Value` that stands for a number, as by `copy.deepcopy`, is this `Value` itself,
-with the same derivative.
+derivative is 0. If all numbers of an argument that is to be differentiated are bools, this raises a TypeError. An int
+is differentiated like any other number, so it is a `Value` in the function and cannot be an index. To pass an argument
+as it is, such as an index or a mask, write `argnums` with the positions of the other arguments. A copy of a `Value`
+that stands for a number, as by `copy.deepcopy`, is this `Value` itself, with the same derivative.
 
 Calls can be nested: the function to differentiate may itself call `grad` and the like. Each call makes variables of its
 own, so the variables of nested calls are never confused.

@@ -57,7 +57,8 @@ class Sums:
 class Map:
     """Instructions of one opcode on scalars, which are computed as vectors.
 
-    If the opcode is "sum" or "dot", all sums have the same count of products, and the same count of terms.
+    A "sum" or "dot" adds products and single terms. All of them in this stage have the same count of products, and the
+    same count of single terms.
 
     Attributes:
         opcode: the opcode.

@@ -156,8 +156,8 @@ def expressions(
     `gradcheck` does not call a correct derivative wrong, and a failing expression shrinks to few steps with simple
     numbers.
 
-    A mistake in an interval far narrower than 1/40 may be missed, since points in such an interval are drawn only by
-    chance.
+    A wrong partial may be missed if it is wrong only in an interval of the operand that is far shorter than 0.025. Such
+    intervals are searched with steps of 0.025, so points in a shorter one are drawn only by chance.
 
     Args:
         ops: the operations to use, also user-defined ones; all of the package's by default.
