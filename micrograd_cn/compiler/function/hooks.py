@@ -12,6 +12,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
+from itertools import compress
 from operator import attrgetter, is_not
 from typing import Any, NoReturn, TypeVar
 
@@ -198,7 +199,7 @@ class RecordingHooks(RefusingHooks):
             used += a, b
         kinds = {*map(type, used)}
         others = {kind for kind in kinds - RECORDED if issubclass(kind, Value)}
-        outer = [x for x in used if type(x) in others] if others else []
+        outer = [*compress(used, map(others.__contains__, map(type, used)))] if others else []
         self._self_contained = {None}.issuperset(map(attrgetter("op"), outer))
         return kinds, Counter(outer) if self.kind is not Value else {}
 

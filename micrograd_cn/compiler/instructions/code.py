@@ -292,11 +292,13 @@ class Code:
         if (known := self._constant_sum(pairs, terms)) is not None:
             return known
         per_sample = self.per_sample
-        row_values = [(a in per_sample) + (b in per_sample) for a, b in pairs]  # how many of the two factors are such
-        hoisted = [pair for pair, count in zip(pairs, row_values, strict=True) if not count] if 0 in row_values else []
+        hoisted: list[Pair] = []
+        if not per_sample.issuperset([b for _, b in pairs]):
+            hoisted = [(a, b) for a, b in pairs if b not in per_sample and a not in per_sample]
         scalars = [t for t in terms if t not in per_sample]
         if (hoisted or len(scalars) > 1) and (len(hoisted) < len(pairs) or len(scalars) < len(terms)):
-            pairs = [(a, b) for a, b in pairs if a in per_sample or b in per_sample]
+            if hoisted:
+                pairs = [(a, b) for a, b in pairs if a in per_sample or b in per_sample]
             terms = [self.dot(hoisted, scalars, opcode), *[t for t in terms if t in per_sample]]
         if len(terms) > MIN_LOOP_TERMS:
             one = self.constant(1.0)
@@ -333,8 +335,10 @@ class Code:
         neither group has MIN_LOOP_PRODUCTS products, no loop is possible, and all products are returned.
         """
         per_sample = self.per_sample
-        of_rows, mixed = separate(pairs, lambda pair: pair[0] in per_sample and pair[1] in per_sample)
-        mixed = [(b, a) if a in per_sample else (a, b) for a, b in mixed]
+        of_rows, mixed = list[Pair](), pairs
+        if not per_sample.isdisjoint([a for a, _ in pairs]):  # otherwise this is so already
+            of_rows, mixed = separate(pairs, lambda pair: pair[0] in per_sample and pair[1] in per_sample)
+            mixed = [(b, a) if a in per_sample else (a, b) for a, b in mixed]
         fewer, more = sorted((of_rows, mixed), key=len)
         if len(more) < MIN_LOOP_PRODUCTS:
             fewer, more = [], pairs

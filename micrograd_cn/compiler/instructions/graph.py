@@ -182,7 +182,7 @@ def _in_order_of_use(nodes: Iterable[Value], outputs: Iterable[Value], leaves: s
     if not leaves:
         return []
     met = chain(chain.from_iterable([node.operands for node in nodes]), outputs)
-    return [x for x in dict.fromkeys(met) if x in leaves]
+    return [*filter(leaves.__contains__, dict.fromkeys(met))]  # by a loop in C, for speed
 
 
 def check_gradient_flow(nodes: Iterable[Value], exempt: Collection[Value] = ()) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence, Set
+from contextlib import suppress
+from itertools import repeat
 from math import nan
 from typing import Any, NamedTuple, Self
 
@@ -33,6 +35,7 @@ from .code import (
 from .formulas import INLINE_CONSTANTS, MAX_FORMULA_OPERANDS, Formula, Formulas
 from .graph import Graph
 
+MANY_OPERANDS = 8  # as those of a neuron
 MAX_FORMULA_STEPS = 50  # a formula with more steps is expanded instead of being one instruction
 
 
@@ -102,13 +105,13 @@ class Lowering:
         If it only adds its operands, and an operand is a product, the sum has the product's factors instead.
         """
         assert op.lowerings.summands
-        xs = self.numbers(node.parents)
-        products, addends = op.lowerings.summands(*node.parents)
-        if products:
-            return self.code.apply(op, xs)
-        pairs: list[Pair] = []
-        terms: list[int] = []
-        for x in addends:
+        operands = node.parents
+        xs = self.numbers(operands)
+        pairs, terms = op.lowerings.summands(*xs)
+        if pairs:
+            return self.code.apply_sum(op, xs, pairs, terms)
+        pairs, terms = [], []
+        for x in op.lowerings.summands(*operands)[1]:
             factors = self._factors(x)
             pairs += factors
             if not factors:
@@ -117,9 +120,12 @@ class Lowering:
 
     def _append_leaves(self, opcode: str, leaves: Sequence[Value], phase: int) -> None:
         """Append an instruction with its index in `leaves` for each of these leaves that has no instruction yet."""
-        fresh = [(k, leaf) for k, leaf in enumerate(leaves) if leaf not in self.number_of]
-        numbers = self.code.append_leaves([(opcode, k) for k, _ in fresh], phase)
-        self.number_of |= zip([leaf for _, leaf in fresh], numbers, strict=True)
+        known = self.number_of
+        fresh: Sequence[int] = range(len(leaves))
+        if not known.keys().isdisjoint(leaves):
+            fresh = [k for k, leaf in enumerate(leaves) if leaf not in known]
+        numbers = self.code.append_leaves([*zip(repeat(opcode), fresh)], phase)
+        known.update(zip([leaves[k] for k in fresh], numbers, strict=True))
 
     def _lower_constant(self, leaf: Value) -> int:
         """Append the instruction for a constant leaf that has none yet, and return the instruction's number."""
@@ -146,6 +152,9 @@ class Lowering:
     def numbers(self, operands: Sequence[Any]) -> list[int]:
         """Return the instruction numbers of operands. Constants that have no instruction yet get one."""
         number_of, constant, lower = self.number_of, self.code.constant, self._lower_constant
+        if len(operands) > MANY_OPERANDS:  # for speed
+            with suppress(KeyError):  # of an operand that is a constant
+                return [*map(number_of.__getitem__, operands)]
         return [constant(x) if type(x) is float else number_of[x] if x in number_of else lower(x) for x in operands]
 
 
@@ -214,25 +223,30 @@ class CodeBuilder(Code):
             expand: whether a formula is expanded into the instructions of its steps, even if the formula is short
                 enough to be an opcode of its own. It is False by default.
         """
+        lowerings = op.lowerings
+        if lowerings.summands:
+            return self.apply_sum(op, xs, *lowerings.summands(*xs))
         known = [*map(self.constant_value, xs)]
         if None not in known:
             return self.constant(op.forward(*known))
-        lowerings = op.lowerings
         if lowerings.is_gather:
             if known[0] is not None:
                 number = op.forward(known[0], *map(float, range(1, len(xs))))
                 return xs[int(number)] if number == number else self.constant(nan)
             if len(xs) > MAX_FORMULA_OPERANDS:  # otherwise one opcode selects, which is faster
                 return self.add((GATHER, *xs))
-        if lowerings.summands:
-            pairs, terms = lowerings.summands(*xs)
-            return self.sum_from_zero(pairs, terms, "dot" if pairs else "sum")
         if lowerings.machine:
             self.formulas.check(op, len(xs))
             return self.emit(lowerings.machine, *xs, known=known, expand=expand)
         formula = self.formulas.of(op, "formula", known)
         [result] = self._expand_steps(formula.traced, xs) if expand else self.instantiate(formula, xs)
         return result
+
+    def apply_sum(self, op: Op, xs: Sequence[int], pairs: Sequence[Pair], terms: Sequence[int]) -> int:
+        """Apply an operation that is a sum as `apply` does. `pairs` and `terms` are the `summands` of its operands."""
+        if None not in map(self.constant_value, xs):  # which ends at the first operand that is no constant
+            return self.constant(op.forward(*map(self.constants.__getitem__, xs)))
+        return self.sum_from_zero(pairs, terms, "dot" if pairs else "sum")
 
     def partials(self, op: Op, y: int, xs: Sequence[int]) -> list[int]:
         """Append instructions for an operation's partial derivatives. Return their numbers, one for each operand.

@@ -39,6 +39,7 @@ def chains_of_products(code: Code, computed: Sequence[int], kept: Container[int]
     """
     instructions = code.instructions
     additions = [i for i in computed if instructions[i][0] == "fadd"]
+    additions = [i for i in additions if "fmul" in [instructions[j][0] for j in code.operands[i]]]
     if len(additions) < MIN_LOOP_PRODUCTS - 1:
         return {}
     uses = Counter(chain.from_iterable(map(code.operands.__getitem__, computed)))

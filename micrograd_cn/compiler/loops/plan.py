@@ -209,7 +209,7 @@ class Plan:
                 self.places.ensure(made.intersection(self.reads(stage)))
                 made.update(stage.numbers)
         self.places.ensure(schedule.roots)
-        self.places.ensure([i for i in schedule.leaves if self.code.instructions[i][0] == "seed"])
+        self.places.ensure(schedule.seed())
 
     def _place_operands_of_loops(self, stages: Iterable[Stage]) -> None:
         """Give places to the values that loops read: the loops among `stages`, and the loops that add up totals.

@@ -128,6 +128,11 @@ class Schedule:
         self.leaves = [i for i in self.live if not operands[i]]
         self.computed = [i for i in self.live if operands[i]]
 
+    def seed(self) -> list[int]:
+        """Return a list with the number of the live instruction "seed", in code for a gradient; otherwise []."""
+        instructions = self.code.instructions
+        return [i for i in self.code.per_sample.intersection(self.leaves) if instructions[i][0] == "seed"]
+
     def mean_group_size(self) -> float:
         """Return the mean count of instructions with the same opcode in a rank; 0 if rows are in lanes.
 

@@ -159,7 +159,7 @@ class Executable:
                 **self._lists,
                 width=wanted.width,
                 row_at=WORD * self.lanes * plan.row_at,
-                seed_at=next((plan.offset(i) for i in schedule.leaves if plan.code.instructions[i] == ("seed",)), -1),
+                seed_at=next(map(plan.offset, schedule.seed()), -1),
                 block=WORD * self.block,
                 panel=plan.blocks,
                 outputs=len(outputs),

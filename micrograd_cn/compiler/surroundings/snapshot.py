@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable
-from copy import copy
 from itertools import chain, compress, repeat
 from operator import attrgetter, is_, itemgetter, not_, or_
 from types import CellType, FunctionType
@@ -147,18 +146,23 @@ class _Collections:
     def __init__(self, readable: Readable) -> None:
         self.equal, self.exact, self.users = list[Any](), list[Any](), list[Any]()
         self.holders, self.keys = list[Any](), list[Any]()
-        may_equal: dict[type, bool] = {}
+        may_equal, users = dict[type, bool](), set[type]()  # by the class of an item; users' classes
         for x in readable.collections:
             if type(x) not in COMPARABLE:
                 self.users.append(x)
                 continue
             items, is_dict = values_of(x), issubclass(type(x), dict)
             kinds = {*map(type, items)}
-            for kind in kinds - may_equal.keys():
+            if type(x) is list and kinds == {Value}:  # a shortcut, for speed
+                self.equal.append(x)
+                continue
+            of_keys = {*map(type, x)} - {str} if is_dict else set[type]()
+            for kind in (kinds | of_keys) - may_equal.keys():
                 may_equal[kind] = _may_equal_another(kind)
+                if is_users_module(kind.__module__):
+                    users.add(kind)
             like_others = {kind for kind in kinds if may_equal[kind]}
-            of_keys = {*map(type, x)} - {str} if is_dict else like_others
-            if any(is_users_module(kind.__module__) for kind in like_others | of_keys):
+            if not users.isdisjoint(like_others | of_keys):
                 self.users.append(x)
             elif is_dict:
                 if id(x) in readable.own:  # no code asks for the types there, so a True may be replaced by 1
@@ -171,7 +175,7 @@ class _Collections:
                     self.exact.append(x)
             else:
                 (self.exact if like_others or issubclass(type(x), set) else self.equal).append(x)
-        self.copies = [dict(x) if issubclass(type(x), dict) else copy(x) for x in self.equal]
+        self.copies = [dict(x) if issubclass(type(x), dict) else x.copy() for x in self.equal]
         self.lengths = [*map(len, self.exact)]
         by_items = {*map(id, self.users)}  # in their order
         dicts = [x for x in readable.collections if issubclass(type(x), dict)]

@@ -140,6 +140,9 @@ class Surroundings:
         # are closed, and whether its objects are opaque
         self._kinds: dict[type, tuple[list[type], list[Any], frozenset[str], bool]] = {}
         self._other_kinds: set[type] = set()  # classes of objects that have nothing but attributes
+        # For each class of an object: whether it is of this package, whether it is one of the compiler's, and whether
+        # only those attributes are read that the code names
+        self._attribute_kinds: dict[type, tuple[bool, bool, bool]] = {}
         self.complete = True
         self._seen: dict[int, Any] = {}  # as long as this object exists, no other object has the id of one of these
         self._waiting: deque[Any] = deque(roots)
@@ -389,18 +392,24 @@ class Surroundings:
     def _visit_attributes(self, x: Any, held: dict[str, Any]) -> None:
         """Visit the attributes of an object, which are in its `__dict__`, the dict `held`."""
         self._readable.namespaces.add(id(held))
-        module = type(x).__module__  # a class may have a descriptor of this name, as those of Cython do
-        own = isinstance(module, str) and module.partition(".")[0] == PACKAGE_NAME
+        kind = type(x)
+        if kind not in self._attribute_kinds:
+            module = kind.__module__  # a class may have a descriptor of this name, as those of Cython do
+            own = isinstance(module, str) and module.partition(".")[0] == PACKAGE_NAME
+            of_compiler = own and module.startswith(COMPILER) and not issubclass(kind, COLLECTIONS)
+            by_names = issubclass(kind, FunctionType) or kind is SimpleNamespace or reads_by_names(kind)
+            self._attribute_kinds[kind] = own, of_compiler, by_names
+        own, of_compiler, by_names = self._attribute_kinds[kind]
         if own:
             self._readable.own.add(id(held))
         if own and ("_f" in held or "compiled" in held):  # whose programs are not what the function reads
             self._visit_names(held, names_in_compiled(held))
-        elif own and module.startswith(COMPILER) and not issubclass(type(x), COLLECTIONS):
+        elif of_compiler:
             return  # machine code and its memory, as an optimiser refers to them
         elif self._attributes is None:
             self._visit_items(held)
-        elif issubclass(type(x), FunctionType) or type(x) is SimpleNamespace or reads_by_names(type(x)):
-            kinds = type(x).__mro__[:-1]  # whose attributes x may come to hide
+        elif by_names:
+            kinds = kind.__mro__[:-1]  # whose attributes x may come to hide
             names = [name for name in self._attributes if name in held or any(name in vars(kind) for kind in kinds)]
             self._visit_names(held, names)
             self._partly.append(x)
