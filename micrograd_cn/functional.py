@@ -65,7 +65,7 @@ from .derivatives.sparse import Sparse
 from .derivatives.sparse import sparse_hessian as hessian_entries
 from .derivatives.sparse import sparse_jacobian as jacobian_entries
 from .engine import Value, topological_order
-from .gradients import Reach, contribution_through, symbolic_edges
+from .gradients import GraphReach, contribution_through, symbolic_edges
 from .graph import anomaly, context
 from .graph.callers import warn_at_user
 from .graph.nan_to_num import names_nan_to_num
@@ -323,7 +323,7 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
             _note_tuple("jvp", x, error)
             raise
         tangents: dict[Value, Any] = dict(zip(call.variables, direction, strict=True))
-        reach = Reach(call.variables)
+        reach = GraphReach(call.variables)
         for node in reversed(topological_order(*outputs)):
             if create_graph:
                 terms = _symbolic_terms(node, tangents, reach)
@@ -337,7 +337,7 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
         return unflatten([call.as_result(y) for y in outputs]), unflatten(flat)
 
 
-def _symbolic_terms(node: Value, tangents: dict[Value, Any], reach: Reach) -> list[tuple[Any, Any]]:
+def _symbolic_terms(node: Value, tangents: dict[Value, Any], reach: GraphReach) -> list[tuple[Any, Any]]:
     """Return the terms of the tangent of `node`: a list of pairs (a, b), whose products a * b add up to the tangent.
 
     Both items of a pair are numbers or `Value`s.
@@ -345,13 +345,13 @@ def _symbolic_terms(node: Value, tangents: dict[Value, Any], reach: Reach) -> li
     Args:
         node: a node of the graph.
         tangents: a dict from the nodes before `node` to their tangents.
-        reach: the `Reach` that finds out which nodes a tangent reaches. The edges that lead to `node` are added to it.
+        reach: finds out which nodes a tangent reaches. The edges that lead to `node` are added to it.
     """
     found = []
     for x, edge in symbolic_edges(node, tangents.keys()):
-        reach.spread(x, [(node, edge)])
         _, partial, selection = edge
-        if reach.is_certain(x) and not selection:
+        reach.spread(x, [node], selection)
+        if x in reach.certain and not selection:
             found.append((partial, tangents[x]))
         elif (tangent := contribution_through(edge, tangents[x], reach, x)) is not None:
             found.append((1.0, tangent))

@@ -7,9 +7,13 @@
 from __future__ import annotations
 
 import math
+import operator
+from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias, overload
+from functools import reduce
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, overload
 
 from . import ops
 from .engine import Value, constant, topological_order
@@ -19,8 +23,8 @@ from .graph.subclasses import OVERRIDING, without_operators
 from .ops.operation import Op
 
 __all__ = [
-    *("Reach", "SymbolicEdge", "contribution_through", "contributions", "gradients", "gradients_in_order"),
-    *("paths", "symbolic_edges"),
+    *("GradientReach", "GraphReach", "SymbolicEdge", "contribution_through", "contributions", "gradients"),
+    *("gradients_in_order", "paths", "symbolic_edges"),
 ]
 
 # An edge from a node to one of its operands: the node's operation, the partial with respect to the operand, and a
@@ -28,6 +32,9 @@ __all__ = [
 # operation may leave the operand unselected, as `relu` and `where` may (see `Selection`). The partial is a `Value`, or
 # a float if it is constant or if the function is used in its place.
 SymbolicEdge: TypeAlias = tuple[Op, Any, Callable[[Any], Any] | None]
+
+S = TypeVar("S")
+N = TypeVar("N")
 
 
 @overload
@@ -130,7 +137,7 @@ def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], c
             relevant.add(node)
     terms: dict[Value, list[Any]] = {x: [] for x in relevant}
     terms.setdefault(output, []).append(1.0)
-    reach = Reach([output])
+    reach = GraphReach([output])
     for node in order:
         if node in relevant and terms[node]:
             upstream = _sum_of_terms(terms, node)
@@ -162,19 +169,22 @@ def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], c
     return found
 
 
-def _send(node: Value, upstream: Any, terms: dict[Value, list[Any]], reach: Reach) -> None:
+def _send(node: Value, upstream: Any, terms: dict[Value, list[Any]], reach: GraphReach) -> None:
     """Append the contributions of `node`, whose gradient is `upstream`, to the lists of its operands in `terms`.
 
     Operands that are not keys of `terms` get nothing. `reach` finds out which nodes a gradient reaches; the edges that
     lead on from `node` are added to it.
     """
     edges = symbolic_edges(node, terms.keys())
-    reach.spread(node, edges)
-    certain = reach.is_certain(node)
+    if plain := [x for x, edge in edges if edge[2] is None]:
+        reach.spread(node, plain, None)
+    certain = node in reach.certain
     in_sum = node.op is not None and node.op.lowerings.summands is not None
     is_node = type(upstream) is not float
     for x, edge in edges:
         _, partial, selection = edge
+        if selection and x.op:  # a leaf sends nothing on
+            reach.spread(node, (x,), selection)
         is_number = type(partial) is float
         # What `contribution_through` finds for these edges, too, without a call for each, for speed.
         if selection is None and (
@@ -240,7 +250,7 @@ def _product(upstream: Any, partial: Any) -> Any:
     return upstream if type(partial) is float and partial == 1.0 else upstream * partial
 
 
-class Reach:
+class GradientReach(ABC, Generic[S, N]):
     """Find out which nodes a gradient reaches, if operations on the way may leave operands unselected.
 
     Operations such as `relu`, `maximum` and `where` select an operand and send nothing to the others. A node receives
@@ -248,11 +258,83 @@ class Reach:
     would be wrong, because 0 times an infinite local derivative is nan. So this class computes a second number for each
     interior node besides the gradient: 0 if no gradient reaches the node, and more than 0 if one does. The number is 1
     if a gradient reaches the node whichever operands are selected, as at the roots. Otherwise it is the sum of the
-    numbers of the nodes that use this node, without those that did not select it. It is a `Value` if it depends on
-    data, and otherwise a float.
+    numbers of the nodes that use this node, without those that did not select it.
+
+    The class is generic in what says whether an operand was selected, and in what stands for a number: `GraphReach` has
+    functions and `Value`s, and the compiler has indices of operands and instructions.
+
+    Args:
+        roots: the nodes where gradients start.
+        one: what stands for the number 1.
+
+    Attributes:
+        certain: the nodes that a gradient reaches, whatever operands the operations on the way select.
+
+    >>> x, y = Value(1), Value(2)
+    >>> z = x * y
+    >>> reach = GraphReach([z])
+    >>> reach.spread(z, [x, y], None)
+    >>> x in reach.certain, reach.of(x)
+    (True, 1.0)
+    """
+
+    def __init__(self, roots: Iterable[Value], one: N) -> None:
+        self.certain, self._one = set(roots), one
+        # The arguments of those calls of `spread` that are not in `_sources` yet: few graphs ever need them there
+        self._spreads: list[tuple[Value, Sequence[Value], S | None]] = []
+        # For each node, the nodes that may pass a gradient to it, each with the `selection` of `spread`
+        self._sources: defaultdict[Value, list[tuple[Value, S | None]]] = defaultdict(list)
+        self._found: dict[Value, N] = {}
+
+    def spread(self, source: Value, targets: Sequence[Value], selection: S | None) -> None:
+        """Record that a gradient that reaches `source` may flow on to `targets`.
+
+        `selection` is None if the operation can leave none of `targets` unselected. Otherwise it says how to find
+        whether the operation has selected them. Call this method for all edges that lead to a node before you call it
+        for the edges that lead on from the node.
+        """
+        if selection is None and source in self.certain:
+            self.certain.update(targets)
+        else:
+            self._spreads.append((source, targets, selection))
+
+    def of(self, node: Value) -> N:
+        """Return the number of `node`: 0 if no gradient reaches it, and a number above 0 if one does."""
+        if node in self.certain:
+            return self._one
+        for source, targets, selection in self._spreads:
+            for target in targets:
+                self._sources[target].append((source, selection))
+        self._spreads.clear()
+        stack = [] if node in self._found else [node]
+        while stack:
+            sources = self._sources[stack[-1]]
+            waiting = [x for x, _ in sources if x not in self.certain and x not in self._found]
+            if waiting:
+                stack += waiting
+                continue
+            target = stack.pop()
+            terms = [self._through(x, selection, target) for x, selection in sources]
+            self._found[target] = self._sum(terms) if len(terms) > 1 else terms[0]
+        return self._found[node]
+
+    @abstractmethod
+    def _through(self, source: Value, selection: S | None, target: Value) -> N:
+        """Return the number of `source` if its operation has selected `target`, and else 0.
+
+        `selection` is what `spread` was called with.
+        """
+
+    @abstractmethod
+    def _sum(self, terms: list[N]) -> N:
+        """Return the sum of these numbers."""
+
+
+class GraphReach(GradientReach[Callable[[Any], Any], Any]):
+    """Find out which nodes a gradient reaches, by numbers that are `Value`s if they depend on data, else floats.
 
     In forward mode (`jvp`), the same is done with tangents in place of gradients, and edges are followed from operands
-    to the nodes that use them.
+    to the nodes that use them. The `selection` of an edge is its function, see `symbolic_edges`.
 
     Args:
         roots: the nodes where gradients, or tangents, start.
@@ -260,70 +342,36 @@ class Reach:
     >>> x = Value(-1)
     >>> y = x.sqrt()
     >>> z = ops.where(0.0, y, x)
-    >>> reach = Reach([z])
-    >>> for node in (z, y):
-    ...     reach.spread(node, symbolic_edges(node, {x, y}))
+    >>> reach = GraphReach([z])
+    >>> for target, (_, _, selection) in symbolic_edges(z, {x, y}):
+    ...     reach.spread(z, [target], selection)
     >>> reach.of(z), reach.of(y)
     (1.0, 0.0)
     """
 
     def __init__(self, roots: Iterable[Value]) -> None:
-        self._certain = set(roots)
-        self._sources: dict[Value, list[tuple[Value, SymbolicEdge]]] = {}
-        self._found: dict[Value, Any] = {}
-
-    def spread(self, source: Value, edges: Iterable[tuple[Value, SymbolicEdge]]) -> None:
-        """Record that a gradient that reaches `source` flows along `edges` to their targets.
-
-        `edges` is what `symbolic_edges(source, ...)` returns: pairs of a target and an edge. Call this method for all
-        edges that lead to a node before you call it for the edges that lead on from the node.
-        """
-        certain, sources = self._certain, self._sources
-        from_certain = source in certain
-        for target, edge in edges:
-            if target.op is None:
-                continue  # a leaf sends nothing on
-            if from_certain and edge[2] is None:
-                certain.add(target)
-            elif target not in certain:
-                if target in sources:
-                    sources[target].append((source, edge))
-                else:
-                    sources[target] = [(source, edge)]
-
-    def is_certain(self, node: Value) -> bool:
-        """Return whether a gradient reaches `node` in any case, whatever operands the operations on the way select."""
-        return node in self._certain
+        super().__init__(roots, 1.0)
 
     def finds(self, node: Value) -> bool:
         """Return whether a gradient reaches `node` if operations select operands by the data that the graph has now."""
         found = self.of(node)
         return (found._data if isinstance(found, Value) else found) != 0.0
 
-    def of(self, node: Value) -> Any:
-        """Return 0 if no gradient reaches `node`, and a number above 0 if one does, as a `Value` or a float."""
-        if node in self._certain:
-            return 1.0
-        stack = [] if node in self._found else [node]
-        while stack:
-            sources = [x for x, _ in self._sources.get(stack[-1], ())]
-            if waiting := [x for x in sources if x not in self._certain and x not in self._found]:
-                stack += waiting
-                continue
-            target = stack.pop()
-            total: Any = 0.0
-            for source, (_, _, selection) in self._sources.get(target, ()):
-                of_source = 1.0 if source in self._certain else self._found[source]
-                term = selection(of_source) if selection else of_source
-                if term is not None and not (isinstance(term, float) and term == 0.0):
-                    if selection:  # a user-defined operation may send terms of both signs, which must not cancel
-                        term = ops.where(term, of_source, 0.0) if isinstance(term, Value) else of_source
-                    total = term if isinstance(total, float) and total == 0.0 else total + term
-            self._found[target] = total
-        return self._found[node]
+    def _through(self, source: Value, selection: Callable[[Any], Any] | None, target: Value) -> Any:
+        of_source = self._found.get(source, 1.0)
+        if not selection:
+            return of_source
+        term = selection(of_source)
+        if isinstance(term, Value):  # a user-defined operation may send terms of both signs, which must not cancel
+            return ops.where(term, of_source, 0.0)
+        return of_source if term else 0.0
+
+    def _sum(self, terms: list[Any]) -> Any:
+        terms = [x for x in terms if isinstance(x, Value) or x != 0.0]
+        return reduce(operator.add, terms) if terms else 0.0
 
 
-def contribution_through(edge: SymbolicEdge, g: Any, reach: Reach, node: Value) -> Any:
+def contribution_through(edge: SymbolicEdge, g: Any, reach: GraphReach, node: Value) -> Any:
     """Return the contribution that `node` sends along `edge`, or None if it sends nothing.
 
     g is the gradient of `node`, or its tangent in forward mode.
@@ -336,7 +384,7 @@ def contribution_through(edge: SymbolicEdge, g: Any, reach: Reach, node: Value) 
 
     >>> x = Value(3)
     >>> y = x * x
-    >>> [contribution_through(edge, 5.0, Reach([y]), y).data for _, edge in symbolic_edges(y, {x})]
+    >>> [contribution_through(edge, 5.0, GraphReach([y]), y).data for _, edge in symbolic_edges(y, {x})]
     [15.0, 15.0]
     """
     op, partial, selection = edge
@@ -345,7 +393,7 @@ def contribution_through(edge: SymbolicEdge, g: Any, reach: Reach, node: Value) 
         return None if isinstance(chosen, float) and chosen == 0.0 else chosen
     product = _product(g, partial)
     needs_where = not op.lowerings.summands if isinstance(partial, Value) else not math.isfinite(partial)
-    if not needs_where or reach.is_certain(node):
+    if not needs_where or node in reach.certain:
         return product
     return ops.where(reach.of(node), product, 0.0)
 

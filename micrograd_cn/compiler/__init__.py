@@ -187,9 +187,9 @@ training. Each comes with the words that belong to it:
                     formula
     gate            if an operation such as `where` does not select a node, the node's gradient is 0, and its product
                     with an infinite partial derivative would be nan. A gate is an instruction, or in the graph of a
-                    derivative for each row a node, that has 0 instead where no gradient reaches the node. Gates are
-                    rarely needed and cost time, so they are left out at first. If a result is nan, code that has all
-                    gates computes it anew
+                    derivative for each row a node, that has 0 instead where no gradient reaches the node (see
+                    `gradients.GradientReach`). Gates are rarely needed and cost time, so they are left out at first. If
+                    a result is nan, code that has all gates computes it anew
     phase           when an instruction is computed: before the rows (BATCH), for each row (SAMPLE), or after all rows
                     (AFTER). The value of an instruction in phase SAMPLE is a row value, and all others are scalars; if
                     rows are computed one at a time, all values are scalars. An instruction that is taken out of phase

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ... import ops
 from ...derivatives.selected import Gates
 from ...engine import Value
+from ...gradients import GradientReach
 from ...ops.operation import Op
 from .code import AFTER, SAMPLE, Pair, Scatter
 from .formulas import is_of_the_table
@@ -65,17 +66,8 @@ class _ReverseMode:
         # Phases do not tell which nodes depend on the row: one folded to a constant may have a gradient for each row.
         self.per_sample = {*self._graph.inputs}
         [self._root] = self._graph.outputs
-        self._certain = {self._root}  # nodes that a gradient reaches, whatever the operations on the path select
-        # For each other node, the nodes that may pass a gradient to it, each with the `slot` of `_spread`.
-        self._sources: dict[Value, list[tuple[Value, int | None]]] = {}
-        # The arguments of those calls of `_spread` that are not in `_sources` yet: few graphs ever need them there
-        self._spreads: list[tuple[Value, Sequence[Value], int | None]] = []
-        self._reach: dict[Value, int] = {}  # the numbers that `_reach_of` has returned
-        self._reach_totals: dict[int, int] = {}  # the total of each of these numbers, where one is needed
+        self._reach = _InstructionReach(lowering, self.per_sample)
         self._scatters: dict[tuple[Value, ...], Scatter] = {}  # the keys are the operands from which `take` selects
-        self._scattered: set[Value] = set()  # the nodes of `take` whose gradients are scattered
-        # For some of these nodes, totals that tell whether a gradient reaches each operand in any row
-        self._reach_scatters: dict[Value, Scatter] = {}
         self._slots: dict[tuple[Op, int], tuple[list[bool], list[bool]]] = {}  # the results of `_slots_of`
 
     def run(self) -> None:
@@ -131,11 +123,11 @@ class _ReverseMode:
             if not flows[slot] or parent not in pairs:
                 continue
             if left_out[slot]:
-                self._spread(node, (parent,), slot)
+                self._reach.spread(node, (parent,), slot)
                 if code.constant_value(chosen[slot]) != 0.0:
                     terms[parent].append(chosen[slot])
                 continue
-            self._spread(node, (parent,), None)
+            self._reach.spread(node, (parent,), None)
             if code.constant_value(partials[slot]) == 1.0:
                 terms[parent].append(upstream)
             else:
@@ -164,7 +156,7 @@ class _ReverseMode:
             partial: the instruction number of the partial derivative.
             is_factor: whether the partial derivative is one of the node's operands, so the node multiplies by it.
         """
-        if node in self._certain:
+        if node in self._reach.certain:
             return partial
         value = self.code.constant_value(partial)
         if value is not None and math.isfinite(value):
@@ -188,7 +180,7 @@ class _ReverseMode:
         `partial` is the instruction number of a partial derivative of the node. If no gradient reaches the node, the
         node's gradient is 0, and the product of this 0 and an infinite partial derivative would be nan.
         """
-        return self.code.apply(ops.where, [self._reach_of(node), partial, self.code.constant(0.0)])
+        return self.code.apply(ops.where, [self._reach.of(node), partial, self.code.constant(0.0)])
 
     def _scatter(self, op: Op, node: Value, upstream: int, contributions: _Contributions) -> bool:
         """Scatter the gradient of a `take`: in each row it is added to the total of the operand that the index selects.
@@ -211,26 +203,16 @@ class _ReverseMode:
             return False
         key, (pairs, terms) = tuple(xs), contributions
         if key not in self._scatters:
-            self._scatters[key] = self._new_scatter(len(xs))
+            self._scatters[key] = _new_scatter(self._lowering, len(xs))
             for total, x in zip(self._scatters[key].totals, xs, strict=True):
                 if x in pairs:
                     terms[x].append(self.code.append(("mean", total), AFTER))
         self._scatters[key].sources.append((self.number_of[index], upstream))
-        self._scattered.add(node)
+        self._reach.scattered.add(node)
         for slot, x in enumerate(xs, 1):
             if x in pairs:
-                self._spread(node, (x,), slot)
+                self._reach.spread(node, (x,), slot)
         return True
-
-    def _new_scatter(self, count: int) -> Scatter:
-        """Append `count` totals, sums over the rows of a batch, to `totals`. Return a `Scatter` that has them.
-
-        It has no sources yet.
-        """
-        first = len(self.totals)
-        scatter = Scatter(range(first, first + count), [])
-        self.totals += [scatter] * count
-        return scatter
 
     def _propagate_through_sum(self, op: Op, node: Value, upstream: int, contributions: _Contributions) -> None:
         """Append instructions for the contributions of a sum of products to the gradients of its operands.
@@ -248,9 +230,9 @@ class _ReverseMode:
         pairs, terms = contributions
         products, added = op.lowerings.summands(*node.parents)
         reached = [x for x in chain(chain.from_iterable(products), added) if x in pairs]
-        self._spread(node, reached, None)
+        self._reach.spread(node, reached, None)
         one, number_of = self.code.constant(1.0), self.number_of
-        certain = node in self._certain
+        certain = node in self._reach.certain
         omits = not certain and self._may_omit_gates(node)
         self._lowering.omits_gates |= omits
         each_gated = not (certain or omits or self._gates is Gates.NOT_FOR_SUMS)
@@ -267,70 +249,6 @@ class _ReverseMode:
         for x in added:
             if x in pairs:
                 terms[x].append(upstream)
-
-    def _spread(self, source: Value, targets: Sequence[Value], slot: int | None) -> None:
-        """Record that a gradient may flow from a node to some of its operands, for `_reach_of`.
-
-        Args:
-            source: the node whose gradient flows on.
-            targets: the operands of `source` to which the gradient may flow.
-            slot: the index of the only operand in `targets` among the operands of `source`, if the operation of
-                `source` may leave it unselected. It is None if the operation can leave none of `targets` unselected.
-        """
-        if slot is None and source in self._certain:
-            self._certain.update(targets)
-        else:
-            self._spreads.append((source, targets, slot))
-
-    def _reach_of(self, node: Value) -> int:
-        """Append a value that is 0 if no gradient reaches the node, else positive. Return its instruction number.
-
-        No gradient reaches a node if, on every path from the root to it, an operation has selected another operand.
-        """
-        for source, targets, slot in self._spreads:
-            for target in targets:
-                self._sources.setdefault(target, []).append((source, slot))
-        self._spreads.clear()
-        stack = [] if node in self._reach else [node]
-        while stack:
-            sources = self._sources[stack[-1]]
-            waiting = [x for x, _ in sources if x not in self._certain and x not in self._reach]
-            if waiting:
-                stack += waiting
-                continue
-            target = stack.pop()
-            terms = dict.fromkeys(self._reach_through(*source, target) for source in sources)  # often only one
-            self._reach[target] = self.code.dot([], [*terms])
-        return self._reach[node]
-
-    def _reach_through(self, source: Value, slot: int | None, target: Value) -> int:
-        """Append a value that is 0 if no gradient reaches `target` from `source`, and return its instruction number.
-
-        `target` is an operand of the node `source`, and `slot` is its index among the operands if the operation of
-        `source` may leave it unselected, else None.
-
-        If `source` depends on the row, and `target` does not, the value is a total over the rows of a batch. It is 0 if
-        no gradient reaches `target` in any row.
-        """
-        reach = self._reach.get(source, self.code.constant(1.0))
-        if slot is not None and source in self._scattered:
-            if source not in self._reach_scatters:
-                self._reach_scatters[source] = self._new_scatter(len(source.operands) - 1)
-                self._reach_scatters[source].sources.append((self.number_of[source.operands[0]], reach))
-            return self.code.append(("mean", self._reach_scatters[source].totals[slot - 1]), AFTER)
-        if slot is not None:
-            assert source.op
-            chosen = self.code.contributions(source.op, reach, self._numbers(source.operands))[slot]
-            zero, (opcode, *used) = self.code.constant(0.0), self.code.instructions[chosen]
-            if opcode == "select" and {*used[1:]} == {reach, zero}:
-                reach = chosen
-            else:  # contributions of a user's own operation may cancel, or underflow, but what reaches a node may not
-                reach = self.code.apply(ops.where, [chosen, reach, zero])
-        if target in self.per_sample or reach not in self.code.per_sample:
-            return reach
-        if reach not in self._reach_totals:
-            self._reach_totals[reach] = self._total(((reach, self.code.constant(1.0)),))
-        return self._reach_totals[reach]
 
     def _gradients_of_parameters(self, contributions: _Contributions) -> list[int]:
         """Append the gradients of all parameters, and return their instruction numbers.
@@ -364,16 +282,76 @@ class _ReverseMode:
         products += [(t, code.constant(1.0)) for t in terms if t in per_sample]
         rest = [t for t in terms if t not in per_sample]
         if products:
-            rest.append(self._total(tuple(products)))
+            rest.append(_total(self._lowering, tuple(products)))
         return code.dot(others, rest)
 
-    def _total(self, products: tuple[Pair, ...]) -> int:
-        """Add a total: the sum of these products over the rows of a batch.
 
-        Return the instruction number of the mean, which is the total divided by the count of rows.
-        """
-        self.totals.append(products)
-        return self.code.append(("mean", len(self.totals) - 1), AFTER)
+class _InstructionReach(GradientReach[int, int]):
+    """Find out which nodes a gradient reaches, by numbers that are values of instructions.
+
+    The `selection` of a target is its index among the operands of the source, if the operation of the source may leave
+    it unselected. If the source depends on the row, and the target does not, the number that the source contributes is
+    a total over the rows of a batch: it is 0 if no gradient reaches the target in any row.
+
+    Args:
+        lowering: the lowered graph, to whose code the instructions are appended.
+        per_sample: the nodes that depend on the row.
+
+    Attributes:
+        scattered: the nodes of `take` whose gradients are scattered.
+    """
+
+    def __init__(self, lowering: Lowering, per_sample: set[Value]) -> None:
+        super().__init__(lowering.graph.outputs, lowering.code.constant(1.0))
+        self._lowering, self._code, self._per_sample = lowering, lowering.code, per_sample
+        self.scattered: set[Value] = set()
+        # For some of these nodes, totals that tell whether a gradient reaches each operand in any row
+        self._scatters: dict[Value, Scatter] = {}
+        self._totals: dict[int, int] = {}  # the total of each number, where one is needed
+
+    def _through(self, source: Value, selection: int | None, target: Value) -> int:
+        lowering, code, reach = self._lowering, self._code, self._found.get(source, self._one)
+        if selection is not None and source in self.scattered:
+            if source not in self._scatters:
+                self._scatters[source] = _new_scatter(lowering, len(source.operands) - 1)
+                self._scatters[source].sources.append((lowering.number_of[source.operands[0]], reach))
+            return code.append(("mean", self._scatters[source].totals[selection - 1]), AFTER)
+        if selection is not None:
+            assert source.op
+            chosen = code.contributions(source.op, reach, lowering.numbers(source.operands))[selection]
+            zero, (opcode, *used) = code.constant(0.0), code.instructions[chosen]
+            if opcode == "select" and {*used[1:]} == {reach, zero}:
+                reach = chosen
+            else:  # contributions of a user's own operation may cancel, or underflow, but what reaches a node may not
+                reach = code.apply(ops.where, [chosen, reach, zero])
+        if target in self._per_sample or reach not in code.per_sample:
+            return reach
+        if reach not in self._totals:
+            self._totals[reach] = _total(lowering, ((reach, self._one),))
+        return self._totals[reach]
+
+    def _sum(self, terms: list[int]) -> int:
+        return self._code.dot([], [*dict.fromkeys(terms)])
+
+
+def _total(lowering: Lowering, products: tuple[Pair, ...]) -> int:
+    """Add a total to `lowering.totals`: the sum of these products over the rows of a batch.
+
+    Return the instruction number of the mean, which is the total divided by the count of rows.
+    """
+    lowering.totals.append(products)
+    return lowering.code.append(("mean", len(lowering.totals) - 1), AFTER)
+
+
+def _new_scatter(lowering: Lowering, count: int) -> Scatter:
+    """Append `count` totals, sums over the rows of a batch, to `lowering.totals`. Return a `Scatter` that has them.
+
+    It has no sources yet.
+    """
+    first = len(lowering.totals)
+    scatter = Scatter(range(first, first + count), [])
+    lowering.totals += [scatter] * count
+    return scatter
 
 
 def _any_propagates(op: Op, parents: Sequence[Value], wanted: Container[Value]) -> bool:
