@@ -974,9 +974,9 @@ def warn_of_functions(optimizer: Optimizer, read: Container[Value] | None = None
     """Warn if a function of a model reads a leaf as if it were a parameter, and the leaf is in no optimiser.
 
     The models are those whose parameters `optimizer` got. Such leaves are in closures, defaults and global variables,
-    where the model looks for no parameters. There is only a warning if the leaf was there at the last look, its
-    gradient has changed since then, and its number has not; or, for `fit`, if the leaf was not there at the last look,
-    and is in `read`, the leaves that `fit` reads.
+    or in an iterator, a queue and the like, where the model looks for no parameters. There is only a warning if the
+    leaf was there at the last look, its gradient has changed since then, and its number has not; or, for `fit`, if the
+    leaf was not there at the last look, and is in `read`, the leaves that `fit` reads.
     """
     last = _in_functions.pop(optimizer) or {}
     found: dict[Value, tuple[float | None, float]] = {}
@@ -990,8 +990,9 @@ def warn_of_functions(optimizer: Optimizer, read: Container[Value] | None = None
                 warn_at_user(
                     f"{path} of this {type(model).__name__} reads {p!r}, which gets a gradient, but is in no "
                     "optimizer, so nothing trains it. It is no parameter of the model, since none are looked for in "
-                    "the variables, defaults and arguments of functions, and save() leaves it out. Keep it in an "
-                    "attribute of a Module whose __call__ uses it; or set its requires_grad = False if it is a constant"
+                    "the variables, defaults and arguments of functions, nor in iterators, queues and the like, and "
+                    "save() leaves it out. Keep it in an attribute of a Module whose __call__ uses it; or set its "
+                    "requires_grad = False if it is a constant"
                 )
                 if read is None:
                     return

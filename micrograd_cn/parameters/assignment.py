@@ -16,6 +16,7 @@ from .hidden import refuse_hidden
 from .lost import warn_of_computed
 from .members import (
     COLLECTIONS,
+    OF_HIDING,
     code_of,
     contents,
     descends_always,
@@ -26,7 +27,6 @@ from .members import (
     leaves_to_train,
     may_hold_leaves,
     members_of_known,
-    of_hiding,
     of_leaf,
     of_module,
     values_in,
@@ -52,7 +52,7 @@ def assign(model: Model, name: str, x: Any) -> None:
             _refuse_constants(model, name, old, x)
         if type(x) is not Value or type(old) is not Value:
             _before_replacing(model, name, old, x)
-            if members_of_known(type(x)) is of_hiding and id(model) not in beginning:
+            if members_of_known(type(x)) in OF_HIDING and id(model) not in beginning:
                 _refuse_hidden(model, name, x)
             if type(x) is Value and x.op is None and id(model) not in beginning:
                 _warn_of_argument(model, name, x)

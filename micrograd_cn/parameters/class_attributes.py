@@ -29,17 +29,19 @@ def message_of_class(cls: type, name: str, path: str) -> str:
 def attributes_of(cls: type) -> dict[str, Any]:
     """Return a dict of the attributes of a user's class and of its bases, without those of this package's classes."""
     found: dict[str, Any] = {}
-    for base in _users_bases(cls.__mro__):
+    for base in users_bases(cls):
         found.update(vars(base))
     return found
 
 
-@functools.lru_cache(maxsize=1000)
-def _users_bases(classes: tuple[type, ...]) -> list[type]:
-    """Return those of `classes` that users have defined, base classes first.
+def users_bases(cls: type) -> list[type]:
+    """Return the class `cls` and its bases, base classes first, without `object` and the classes of this package."""
+    return _users_among(cls.__mro__)
 
-    `classes` is the `__mro__` of a class. Classes of this package and `object` are left out.
-    """
+
+@functools.lru_cache(maxsize=1000)
+def _users_among(classes: tuple[type, ...]) -> list[type]:
+    """Return what `users_bases` does for a class whose `__mro__` is `classes`."""
     return [base for base in reversed(classes) if base is not object and not is_of_this_package(base)]
 
 
@@ -90,7 +92,7 @@ def _holders_in_class(cls: type) -> list[tuple[type, str, Any]]:
 
     Each is a tuple of the class that has the attribute, the name, and the attribute itself.
     """
-    bases = _users_bases(cls.__mro__)
+    bases = users_bases(cls)
     ids = [i for base in bases for i in map(id, vars(base).values())]
     if (known := _holders.get(cls)) is not None and known[0] == ids:
         return known[2]

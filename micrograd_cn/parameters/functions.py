@@ -8,14 +8,24 @@ from collections.abc import Iterable
 from functools import cached_property, lru_cache, partial, partialmethod
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
-from weakref import ProxyTypes
 
 from ..engine import Value
 from ..graph.callers import is_of_this_package
-from .class_attributes import attributes_of
+from .class_attributes import users_bases
 from .hidden import called_by, content_of_cell, leaves_of_bound
-from .members import COLLECTIONS, is_array, items_if_values, may_hold_leaves, members_of_known, of_hiding, walk
+from .members import (
+    COLLECTIONS,
+    OF_HIDING,
+    is_array,
+    items_if_values,
+    may_hold_leaves,
+    members_of_known,
+    of_hiding,
+    of_opaque,
+    walk,
+)
 from .model import Model, names_its_parameters, of_this_package
+from .opaque import behind
 
 
 def leaves_in_functions(model: Model) -> list[tuple[str, Value]]:
@@ -24,8 +34,8 @@ def leaves_in_functions(model: Model) -> list[tuple[str, Value]]:
     Each leaf is in a pair with the path of the function that reads it, such as "layers.0.neurons.0.activation". For a
     method, this is the name of the class and that of the method. The leaves are those in variables of the function, in
     its defaults, in arguments of a `functools.partial`, in models in these places, in the object of a method, and in
-    what an iterator or a `functools.cache` keeps. A collection in a global variable may have data, and so may one in a
-    variable of a function that still runs; nothing is returned of these.
+    what an iterator, a `functools.cache` or an object such as a queue keeps. A collection in a global variable may have
+    data, and so may one in a variable of a function that still runs; nothing is returned of these.
     """
     found: dict[Value, str] = {}
     looked: set[int] = set()  # the ids of functions that were looked at
@@ -35,7 +45,7 @@ def leaves_in_functions(model: Model) -> list[tuple[str, Value]]:
     while waiting:
         path, x = waiting.pop()
         members = members_of_known(type(x))
-        if (members is of_hiding and not isinstance(x, type)) or (members is None and _is_iterator(x)):
+        if members in OF_HIDING and not isinstance(x, type):
             for p in _leaves_read_by(x, model, looked):
                 found.setdefault(p, path)
         elif members and id(x) not in entered and items_if_values(x) is None:
@@ -47,20 +57,17 @@ def leaves_in_functions(model: Model) -> list[tuple[str, Value]]:
                 inside = [(name.removeprefix("_"), item) for name, item in inside]
             waiting += [(f"{path}.{name}".removeprefix("."), item) for name, item in reversed(inside)]
     for cls in classes:
-        for name, x in () if names_its_parameters(cls) else attributes_of(cls).items():
+        bases = () if names_its_parameters(cls) else users_bases(cls)
+        # A method that overrides another one may call it
+        for owner, name, x in [(base, *item) for base in bases for item in [*vars(base).items()]]:
             for f in _functions_of(x):
                 for p in _leaves_read_by(f, model, looked):
-                    found.setdefault(p, f"{cls.__name__}.{name}")
+                    found.setdefault(p, f"{owner.__name__}.{name}")
     return [(path, p) for p, path in found.items()]
 
 
 # The classes of most attributes that are neither functions nor have any inside, for speed
 _WITHOUT_LEAVES = {Value, str, bool, int, float, type(None)}
-
-
-def _is_iterator(x: object) -> bool:
-    """Return whether `x` is an iterator, and no proxy, since a proxy of an object that is gone raises errors."""
-    return hasattr(type(x), "__next__") and type(x) not in ProxyTypes
 
 
 def _functions_of(x: Any) -> list[Any]:
@@ -73,7 +80,8 @@ def _functions_of(x: Any) -> list[Any]:
         return [x.func]
     if isinstance(x, partialmethod):
         return [partial(x.func, *x.args, **x.keywords)]
-    return [x] if isinstance(x, (FunctionType, partial, type(lru_cache(len)))) else []
+    is_read = isinstance(x, (FunctionType, partial, type(lru_cache(len)))) or members_of_known(type(x)) is of_opaque
+    return [x] if is_read else []
 
 
 def _leaves_read_by(f: Any, model: Model, looked: set[int]) -> list[Value]:
@@ -90,7 +98,7 @@ def _leaves_read_by(f: Any, model: Model, looked: set[int]) -> list[Value]:
         looked.add(id(x))
         held: Iterable[Any] = ()
         if isinstance(x, FunctionType) and not is_of_this_package(x):
-            held = _collections_of_closures(x)  # it counts references, so there are no others to the variables yet
+            held = _contents_of_closures(x)  # it counts references, so there are no others to the variables yet
             variables = [content_of_cell(cell) for cell in x.__closure__ or ()]
             variables += [x.__globals__[name] for name in _global_names(x.__code__, x.__globals__)]
             held += [y for y in variables if isinstance(y, (Value, Model))]
@@ -101,13 +109,17 @@ def _leaves_read_by(f: Any, model: Model, looked: set[int]) -> list[Value]:
             held = [*x.args, *x.keywords.values()]
         elif isinstance(x, MethodType):
             waiting.append(x.__func__)
-        elif _is_iterator(x) or isinstance(x, type(lru_cache(len))):
-            held = gc.get_referents(x)
+        elif isinstance(x, type(lru_cache(len))) or members_of_known(type(x)) is of_opaque:
+            inside = [*behind(x)]
+            held = [y for y in inside if isinstance(y, (Value, Model))]
+            waiting += [y for y in inside if not isinstance(y, (Value, Model))]
         elif members_of_known(type(x)) is not of_hiding:  # the object of a method
             found += leaves_of_bound(x, model)
         for y in held:
             if isinstance(y, (Value, Model)) or _is_collection(y):
                 found += _leaves_held(y, model)
+            elif members_of_known(type(y)) is of_opaque:
+                waiting.append(y)
     return found
 
 
@@ -122,9 +134,12 @@ def _leaves_held(x: Any, model: Model) -> list[Value]:
     return found
 
 
-def _collections_of_closures(f: FunctionType) -> list[Any]:
-    """Return the collections in those variables of `f` that belong to another function, which has ended."""
-    cells = tuple(filter(_has_collection, f.__closure__ or ()))
+def _contents_of_closures(f: FunctionType) -> list[Any]:
+    """Return the collections, queues and the like in variables of `f` that belong to another function.
+
+    Variables of a function that still runs are left out.
+    """
+    cells = tuple(filter(_has_content, f.__closure__ or ()))
     if not cells or not hasattr(sys, "getrefcount"):
         return []
     ended = _closure_of([0.0])
@@ -144,10 +159,10 @@ def _references(cell: CellType) -> int:
     return sum([sum([y is cell for y in gc.get_referents(x)]) for x in gc.get_referrers(cell)])
 
 
-def _has_collection(cell: CellType) -> bool:
-    """Return whether a variable of a function has a collection that may have `Value`s."""
+def _has_content(cell: CellType) -> bool:
+    """Return whether a variable of a function has a collection that may have `Value`s, or an object such as a queue."""
     x = content_of_cell(cell)
-    return _is_collection(x) and may_hold_leaves(x)
+    return (_is_collection(x) and may_hold_leaves(x)) or members_of_known(type(x)) is of_opaque
 
 
 def _is_collection(x: object) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from ..engine import Value
 from ..graph.callers import is_of_this_package
 from .members import (
+    OF_HIDING,
     descends_always,
     items_if_values,
     known_slots,
@@ -19,10 +20,13 @@ from .members import (
     members_of_known,
     of_hiding,
     of_module,
+    of_object,
+    of_opaque,
     values_in,
     walk,
 )
 from .model import Model, beginning
+from .opaque import leaves_behind
 
 
 def refuse_hidden(model: Model, attributes: Iterable[tuple[Any, Any]]) -> None:
@@ -67,7 +71,9 @@ def hidden_leaves(x: Any, owner: object) -> list[tuple[str, Value]]:
         held = [("", p) for p in x if isinstance(p, Value)]
     elif isinstance(x, Value):
         held = [(f".{name}", p) for name, p in _attributes_of_value(x)]
-    elif members_of_known(type(x)) is not of_hiding:
+    elif (members := members_of_known(type(x))) is of_opaque or members is of_object:
+        return [("", p) for p in leaves_behind(x)]
+    elif members is not of_hiding:
         return []
     elif isinstance(x, type):
         if not is_of_this_package(x) and not issubclass(x, (Model, Value)):
@@ -133,7 +139,7 @@ def called_by(x: Any) -> list[tuple[str, Any]]:
             inside = [("", y) for y in gc.get_referents(x)]  # the function that np.frompyfunc got
         inside = [(code + more, y) for more, y in inside]
         found += inside
-        waiting += [(code, y) for code, y in inside if members_of_known(type(y)) is of_hiding]
+        waiting += [(code, y) for code, y in inside if members_of_known(type(y)) in OF_HIDING]
     return found
 
 
@@ -177,6 +183,11 @@ def _what_hides(x: Any, owner: object) -> tuple[str, str]:
     if isinstance(x, MethodType):
         kind = type(x.__self__).__name__
         return f"a method of a {kind}", f"keep the {kind} itself in an attribute, and call its method"
+    if members_of_known(type(x)) in (of_opaque, of_object):
+        return f"a {type(x).__name__}", (
+            "keep it in an attribute of the model or in a list, too, or set its requires_grad = False if it is not to "
+            "be trained"
+        )
     if callable(x) and not isinstance(x, Value):
         return _what_calls(x, owner)
     if hasattr(x, "iloc"):

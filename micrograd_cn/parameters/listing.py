@@ -11,12 +11,12 @@ from ..engine import Value
 from .class_attributes import has_holders, message_of_class, parameters_in_class, refuse_shared
 from .lost import refuse_lost
 from .members import (
+    OF_HIDING,
     ONLY_VALUES,
     descends_always,
     known_members,
     leaves_in_set,
     members_of,
-    of_hiding,
     of_module,
     of_object,
     walk,
@@ -171,7 +171,7 @@ def usual_parameters(model: Model) -> list[Value] | None:
                 waiting += x[::-1]
         else:
             members = known_members[cls] if cls in known_members else members_of(cls)
-            if members is None or members is of_hiding:
+            if members is None or members in OF_HIDING:
                 continue
             if members is not of_module or (x is not model and lists_its_parameters(x)):
                 return None

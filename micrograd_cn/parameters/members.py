@@ -13,9 +13,9 @@ from decimal import Decimal
 from functools import lru_cache, partial
 from itertools import product
 from numbers import Number
-from types import FunctionType, MappingProxyType, MemberDescriptorType, MethodType
+from types import CodeType, FunctionType, MappingProxyType, MemberDescriptorType, MethodType
 from typing import Any, TypeAlias
-from weakref import WeakKeyDictionary
+from weakref import ProxyTypes, ReferenceType, WeakKeyDictionary
 
 from ..engine import Value
 from .model import Model
@@ -111,6 +111,18 @@ def of_hiding(x: object) -> Iterable[tuple[Any, Any]]:
     return ()
 
 
+def of_opaque(x: object) -> Iterable[tuple[Any, Any]]:
+    """Return () for x, an object such as a queue, whose content has neither names nor an order.
+
+    If there are parameters in such an object, `refuse_hidden` raises an error.
+    """
+    return ()
+
+
+# The functions for objects in which no parameters are looked for, but may be
+OF_HIDING = frozenset([of_hiding, of_opaque])
+
+
 def _with_attributes(items: Members) -> Members:
     """Return a function that lists what the function `items` lists of an object, and then the object's attributes.
 
@@ -123,6 +135,10 @@ def _with_attributes(items: Members) -> Members:
 # their arguments, functions that may call another one, methods of an object, and views of dicts
 _CALLED: tuple[type, ...] = (partial, FunctionType, type(lru_cache(len)), MethodType)
 _HIDING: tuple[type, ...] = (type, *_CALLED, type({}.keys()), type({}.values()), type({}.items()))
+# The bit of a class's flags that says that the garbage collector knows to which other objects its objects refer
+_KNOWN_TO_GC = 1 << 14
+# The classes of objects that the garbage collector knows, but that never keep a parameter
+_WITHOUT_CONTENT = (Number, ReferenceType, *ProxyTypes, CodeType)
 # For each class, the function that lists an object's members with their names, keys or indices. It is None for a class
 # whose objects are not searched for parameters.
 known_members: dict[type, Members | None] = {}
@@ -164,7 +180,8 @@ def members_of(cls: type) -> Members | None:
         found = _of_deque
     elif "numpy" in origins:
         own = origin not in ("numpy", __name__.partition(".")[0])
-        found = of_hiding if cls.__name__ in ("vectorize", "ufunc") else None  # they may call a function of the user
+        # The first two may call a function of the user
+        found = of_hiding if cls.__name__ in ("vectorize", "ufunc") else of_opaque
         if hasattr(cls, "tolist") and hasattr(cls, "ndim"):
             found = _of_users_array if own else _of_array
     elif issubclass(cls, _HIDING) or ("pandas" in origins and hasattr(cls, "iloc")):
@@ -174,6 +191,8 @@ def members_of(cls: type) -> Members | None:
         found = of_hiding if "__call__" in dir(cls) else None
     elif origin not in sys.stdlib_module_names or origin in ("collections", "types"):
         found = of_object
+    elif cls.__flags__ & _KNOWN_TO_GC and not issubclass(cls, _WITHOUT_CONTENT):
+        found = of_opaque
     is_weak = cls is WeakKeyDictionary  # whose attributes have what its items are made of
     has_attributes = (cls.__dictoffset__ and not is_weak) or any(vars(base).get("__slots__") for base in cls.__mro__)
     if found in (_of_mapping, of_sequence, _of_deque) and found is not None and has_attributes:
@@ -284,7 +303,7 @@ def may_hold_leaves(x: Any) -> bool:
     if isinstance(x, (list, tuple)) and type(x) in (list, tuple):
         return any(members_of_known(cls) for cls in {*map(type, x)})
     members = members_of_known(type(x))
-    return bool(members) and members is not of_hiding and not (members is _of_array and x.dtype.kind not in "OV")
+    return bool(members) and members not in OF_HIDING and not (members is _of_array and x.dtype.kind not in "OV")
 
 
 def items_if_values(x: Any) -> Any:

@@ -1,6 +1,16 @@
 """Parameters where none are looked for are refused."""
 
+import ctypes
+import logging
+import operator
+import queue
+import random
+import sys
+import threading
+import weakref
+from contextvars import ContextVar
 from functools import cache, partial
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -121,6 +131,95 @@ def test_parameters_where_none_are_looked_for_are_refused(make, message):
     if not isinstance(make(), Value):
         with pytest.raises(TypeError, match=rf"^Model\.held.* {message}"):
             Model().held = make()
+
+
+class Kept(Exception):
+    def __init__(self, x):
+        super().__init__(x)
+        self.step = 3
+
+
+def filled(queue, x):
+    queue.put(x)
+    return queue
+
+
+def local_to_thread(x):
+    held = threading.local()
+    held.weights = {"w": x}
+    return held
+
+
+def in_context(x):
+    variable = ContextVar("weight")
+    variable.set(x)
+    return variable
+
+
+def in_module(x):
+    module = ModuleType("weights")
+    module.weight = x
+    return module
+
+
+OPAQUE = {
+    "Queue": lambda x: filled(queue.Queue(), x),
+    "PriorityQueue": lambda x: filled(queue.PriorityQueue(), (1, [x])),
+    "SimpleQueue": lambda x: filled(queue.SimpleQueue(), np.array([x])),
+    "ValueError": ValueError,
+    "Kept": Kept,
+    "_local": local_to_thread,
+    "ContextVar": in_context,
+    "py_object": ctypes.py_object,
+    "poly1d": lambda x: np.poly1d(np.array([x, x])),
+    "slice": lambda x: slice(x, None),
+    "module": in_module,
+    "builtin_function_or_method": lambda x: {"w": x}.get,
+    "methodcaller": lambda x: operator.methodcaller("act", x),
+}
+
+
+@pytest.mark.parametrize("name", OPAQUE)
+def test_parameters_in_an_object_that_does_not_show_its_content_are_refused(name):
+    message = rf"^Model\.held.* is a {name}, where .*; keep it in an attribute of the model or in a list"
+
+    class Model(Module):
+        def __init__(self, *held):
+            self.b = Value(0.0)
+            if held:
+                self.held = [*held]
+
+    with pytest.raises(TypeError, match=message):
+        Model(OPAQUE[name](Value(0.3)))
+    with pytest.raises(TypeError, match=message):
+        Model().held = OPAQUE[name](Value(0.3))
+    constant = Value(0.3)
+    constant.requires_grad = False
+    assert len(Model(OPAQUE[name](constant)).parameters()) == 1
+    shared = Value(0.3)
+    assert len(Model(shared, OPAQUE[name](shared)).parameters()) == 2
+
+
+def test_objects_that_reach_other_models_or_the_whole_program_are_no_mistake():
+    class Model(Module):
+        def __init__(self):
+            self.w, self.log, self.random = Value(1.0), logging.getLogger(), random.Random(0)
+            self.thread = threading.Thread(target=self.run, args=(Value(2.0),))
+            self.teacher = in_context(Neuron(1))
+            self.data = iter([Value(1.0)])
+            self.weak, self.here = weakref.proxy(Neuron(1)), sys.modules[__name__]
+            try:
+                raise ValueError(OUTSIDE.data)
+            except ValueError as error:
+                self.error = error
+
+        def run(self, x):
+            return self.w * x
+
+    assert [p.data for p in Model().parameters()] == [1.0]
+
+
+OUTSIDE = Value(0.5)
 
 
 def test_what_refers_to_parameters_that_the_model_has_anyway_is_no_mistake():
