@@ -109,9 +109,9 @@ class InPartialMethod(Scaled):
 
 
 class Next(Scaled):
-    def __init__(self):
+    def __init__(self, slopes=None):
         super().__init__(None)
-        self.slopes = itertools.cycle([Value(SLOPE)])
+        self.slopes = slopes or itertools.cycle([Value(SLOPE)])
 
     def f(self, x):
         return next(self.slopes) * x
@@ -179,6 +179,7 @@ READING = {
     "a property": lambda: InProperty(None),
     "a partialmethod": lambda: InPartialMethod(None),
     "an iterator": Next,
+    "a function in an iterator": lambda: Next(map((lambda p: lambda _: p)(Value(SLOPE)), itertools.repeat(0))),
     "an iterator of an array": lambda: Scaled((lambda flat: lambda x: flat[0] * x)(np.array([Value(SLOPE)]).flat)),
     "a queue": lambda: InQueue(None),
     "an exception in a default": lambda: Scaled(lambda x, error=ValueError(Value(SLOPE)): error.args[0] * x),
@@ -193,7 +194,7 @@ READING = {
     "the activation of an MLP": lambda: MLP(1, [2, 1], lambda x: leaky(x, OUTSIDE), lambda *_: -1.0),
 }
 # A compiled function is refused if it takes an item of an iterator, or makes a leaf and keeps it
-REFUSED = {"an iterator", "a queue", "a model in a queue", "a queue of the class"}
+REFUSED = {"an iterator", "a function in an iterator", "a queue", "a model in a queue", "a queue of the class"}
 WARNING = r"of this \w+ reads Value\(.*\), which gets a gradient, but is in no optimizer, so nothing trains it"
 
 

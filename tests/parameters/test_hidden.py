@@ -19,6 +19,7 @@ from micrograd_cn import Value, no_grad
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.functional import grad
 from micrograd_cn.nn import Layer, Module, Neuron
+from micrograd_cn.optim import SGD
 from micrograd_cn.parameters import hidden
 
 from .models import Noted
@@ -206,10 +207,11 @@ def test_objects_that_reach_other_models_or_the_whole_program_are_no_mistake():
             self.w, self.log, self.random = Value(1.0), logging.getLogger(), random.Random(0)
             self.thread = threading.Thread(target=self.run, args=(Value(2.0),))
             self.teacher = in_context(Neuron(1))
-            self.data = iter([Value(1.0)])
+            self.data, inside = iter([Value(1.0)]), Value(3.0)
+            self.jobs = filled(queue.Queue(), SGD(Neuron(1).parameters(), lr=0.1))
             self.weak, self.here = weakref.proxy(Neuron(1)), sys.modules[__name__]
             try:
-                raise ValueError(OUTSIDE.data)
+                raise ValueError(inside.data)
             except ValueError as error:
                 self.error = error
 
@@ -217,9 +219,6 @@ def test_objects_that_reach_other_models_or_the_whole_program_are_no_mistake():
             return self.w * x
 
     assert [p.data for p in Model().parameters()] == [1.0]
-
-
-OUTSIDE = Value(0.5)
 
 
 def test_what_refers_to_parameters_that_the_model_has_anyway_is_no_mistake():
