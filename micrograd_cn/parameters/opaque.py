@@ -59,7 +59,8 @@ def leaves_behind(x: Any) -> list[Value]:
 
     The list is empty for objects that run code, such as an iterator or a thread, since code often works on data.
     """
-    if not _may_hide_leaves(type(x)) or (isinstance(x, ModuleType) and x.__name__ in sys.modules):
+    cls: Any = type(x)
+    if not _may_hide_leaves(cls) or (isinstance(x, ModuleType) and x.__name__ in sys.modules):
         return []
     return [y for y in behind(x) if isinstance(y, Value) and y.op is None and y.requires_grad]
 
