@@ -404,3 +404,22 @@ def test_a_new_optimizer_uses_machine_code_that_another_one_has_had_made(first_i
     assert taken(RMSprop(ps, lr=0.1, alpha=0.7), 12) == 3
     assert taken(RMSprop(ps, lr=0.2, alpha=0.7), 12) == 10
     assert taken(RMSprop(ps, lr=0.1, alpha=0.6), 12) == 3
+
+
+def test_steps_of_optimizers_with_the_same_update_are_counted_together(steps, monkeypatch):
+    """A loop that makes an optimiser for each of its runs may take too few steps in each run."""
+    monkeypatch.setattr(single_steps, "PARAMETERS_BEFORE_CODE", 10 * N)
+    monkeypatch.setattr(single_steps, "BackgroundTasks", Foreground)
+    monkeypatch.setattr(update, "_cache", type(update._cache)())
+    steps.__init__()
+    ps = [Value(float(k)) for k in range(N)]
+
+    def taken(alpha):
+        """Return how many of four steps of a new optimiser machine code takes."""
+        optimizer, before = RMSprop(ps, lr=0.1, alpha=alpha), steps.count
+        for _ in range(4):
+            gradients(random.Random(1), ps, optimizer)
+            optimizer.step()
+        return steps.count - before
+
+    assert [taken(alpha) for alpha in (0.7, 0.6, 0.7, 0.6, 0.7, 0.6, 0.6)] == [0, 0, 0, 0, 3, 3, 4]

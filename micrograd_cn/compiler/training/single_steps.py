@@ -32,7 +32,8 @@ from .update import CompiledUpdate, OptionsInUse, compiled_update, is_compiled, 
 # Python code takes about as long to change this many parameters as it takes to make machine code
 PARAMETERS_BEFORE_CODE = 20_000
 # Python code takes about as long to change this many parameters as it takes to load machine code that has been made
-PARAMETERS_BEFORE_LOADING = 200
+PARAMETERS_BEFORE_LOADING = 100
+MAX_COUNTED = 100  # for at most so many kinds of optimisers, Python's steps are counted together
 FIRST_PAUSE, MAX_PAUSE = 16, 1024  # after this many steps in Python, at first and at most, machine code is tried again
 
 
@@ -167,10 +168,12 @@ class _Waiting:
         left: how many parameters Python code still changes, in all steps together, before machine code is tried.
         pause: the count of steps that Python code takes if machine code cannot take one. Then machine code is tried
             again.
+        key: the `update_key` of the optimiser if no machine code has been made yet; None otherwise, and if there is no
+            key.
     """
 
-    def __init__(self, left: int, pause: int) -> None:
-        self.left, self.pause = left, pause
+    def __init__(self, left: int, pause: int, key: Any = None) -> None:
+        self.left, self.pause, self.key = left, pause, key
 
 
 class SingleSteps:
@@ -181,6 +184,8 @@ class SingleSteps:
         self._ready: ByOptimizer[SingleStep] = ByOptimizer()
         self._tasks = BackgroundTasks()
         self._has_driver = False
+        # By `update_key`: how many parameters Python code has changed in steps of all optimisers with this key together
+        self._changed: dict[Any, int] = {}
 
     def step(self, optimizer: Optimizer) -> bool:
         """Take a step of an optimiser by machine code. Return whether this was possible; if not, change nothing."""
@@ -190,11 +195,12 @@ class SingleSteps:
         found = self._ready.get(optimizer)
         waiting = self._waiting.get(optimizer)
         if waiting is None:
-            left = PARAMETERS_BEFORE_LOADING if self._has_code(optimizer) else PARAMETERS_BEFORE_CODE
-            waiting = self._waiting[optimizer] = _Waiting(left, FIRST_PAUSE)
+            waiting = self._waiting[optimizer] = self._new_waiting(optimizer)
         if found is None:
             waiting.left -= count
             if waiting.left > 0:
+                if waiting.key is not None:
+                    self._changed[waiting.key] = self._changed.get(waiting.key, 0) + count
                 return False
             found = self._compiled(optimizer)
         if found and found.fits(optimizer) and found.take(optimizer):
@@ -232,15 +238,19 @@ class SingleSteps:
         self._has_driver = True
         compiled_update(optimizer, False, False)
 
-    def _has_code(self, optimizer: Optimizer) -> bool:
-        """Return whether all machine code for the steps of an optimiser exists, made for others with the same update.
+    def _new_waiting(self, optimizer: Optimizer) -> _Waiting:
+        """Return how long Python code takes the steps of an optimiser that takes its first one.
 
-        `fit` compiles updates, too, but not the driver that takes single steps.
+        If machine code has been made for others with the same update, it is loaded soon. Otherwise it is made after so
+        many steps of all of them together, since each may take only a few. `fit` compiles updates, too, but not the
+        driver that takes single steps.
         """
-        if not self._has_driver:
-            return False
         key = update_key(optimizer, False, False)
-        return key is not None and is_compiled(key)
+        if self._has_driver and key is not None and is_compiled(key):
+            return _Waiting(PARAMETERS_BEFORE_LOADING, FIRST_PAUSE)
+        if len(self._changed) > MAX_COUNTED:
+            self._changed.clear()
+        return _Waiting(PARAMETERS_BEFORE_CODE - self._changed.get(key, 0), FIRST_PAUSE, key)
 
     def clear_gradients(self, parameters: list[Value]) -> bool:
         """Set the gradients of parameters to 0 by machine code, and return True.
