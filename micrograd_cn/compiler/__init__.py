@@ -166,8 +166,7 @@ training. Each comes with the words that belong to it:
     stale           a recording is stale if the function would be recorded otherwise now. A snapshot has what the
                     function can read besides its arguments. Once this has changed, the recording is compared with a
                     new one, before `fit` trains and in calls
-    sub-batch       the rows of a batch that one program computes, if the samples have several: a `RecordedSubBatch` or,
-                    while `fit` trains, a `SubBatch`
+    sub-batch       the rows of a batch that one program computes, if the samples have several programs
     program         a recorded graph, compiled: a `Program` with its `CompiledGraph`; a `CompiledDerivative` has a
                     further program, and its `Structure` the positions of a matrix's entries
     tier            threaded code or native code. Both compute straight-line code. Threaded code is a table of entries,

@@ -1,4 +1,4 @@
-"""Define `RecordedSubBatch`, the samples of a batch that one recording computes, and join the results of several."""
+"""Define `SubBatch`, the samples of a batch that one recording computes, and join the results of several."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .store import RecordingStore
 MeanGradient: TypeAlias = "tuple[Recording, Program, float, float, array[float]]"
 
 
-class RecordedSubBatch(NamedTuple):
+class SubBatch(NamedTuple):
     """The samples of a batch that one recording computes.
 
     Attributes:
@@ -54,11 +54,11 @@ class RecordedSubBatch(NamedTuple):
         return at_indices(self.bucket.samples, self.rows)
 
 
-def sub_batches_of(store: RecordingStore, buckets: Iterable[Bucket], threads: int) -> Iterator[RecordedSubBatch]:
+def sub_batches_of(store: RecordingStore, buckets: Iterable[Bucket], threads: int) -> Iterator[SubBatch]:
     """Yield sub-batches of the samples, each computed by one recording. Recordings that are missing are made."""
     for bucket in buckets:
         for recording, rows in store.dispatch(bucket, row_numbers(len(bucket.samples)), threads):
-            yield RecordedSubBatch(recording, bucket, rows)
+            yield SubBatch(recording, bucket, rows)
 
 
 def numpy_of(samples: Any) -> Any:
@@ -133,7 +133,7 @@ def scattered(parts: Sequence[tuple[array[int], Any]], n: int, out: Any, numpy: 
     return result
 
 
-def auxiliary(sub_batches: Sequence[RecordedSubBatch], threads: int) -> list[Any]:
+def auxiliary(sub_batches: Sequence[SubBatch], threads: int) -> list[Any]:
     """Return the auxiliary results of all samples: the second items of the pairs that the function returns."""
     found: list[Any] = [None] * sum(len(sub_batch.rows) for sub_batch in sub_batches)
     for sub_batch in sub_batches:

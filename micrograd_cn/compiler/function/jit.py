@@ -45,7 +45,7 @@ from ..training.epochs import (
 from ..wrt import INPUTS, NO_ARGNUMS, PARAMETERS, Default, Variables
 from .arguments import Arguments, bucket_of_row, describe_argument
 from .array_calls import ArrayCalls
-from .batch import MeanGradient, RecordedSubBatch, auxiliary, joined, mean_matrix, numpy_of, sub_batches_of
+from .batch import MeanGradient, SubBatch, auxiliary, joined, mean_matrix, numpy_of, sub_batches_of
 from .fitting import FunctionFit
 from .hooks import is_inlining
 from .merged_calls import MergedCalls
@@ -812,7 +812,7 @@ class CompiledFunction:
 
     def _sub_batches(
         self, name: str, buckets: Sequence[Bucket], threads: int, has_aux: bool = False, wrt: Any = ()
-    ) -> list[RecordedSubBatch]:
+    ) -> list[SubBatch]:
         """Return the recordings for all samples, each with its rows, for the method `name`, which differentiates.
 
         If `has_aux` is set, the function returns a pair of a number and something else, and otherwise one number.
@@ -836,7 +836,7 @@ class CompiledFunction:
             check_has_parameters(name, self._name, self._store.parameters, programs)
         return found
 
-    def _gradients(self, name: str, sub_batches: Sequence[RecordedSubBatch], threads: int) -> Iterator[MeanGradient]:
+    def _gradients(self, name: str, sub_batches: Sequence[SubBatch], threads: int) -> Iterator[MeanGradient]:
         """Yield, for each sub-batch, its mean result and the gradient.
 
         `name` is the method that needs the gradients, for messages.

@@ -20,7 +20,7 @@ from ..data.samples import Bucket
 from ..data.treedef import numpy_like
 from ..program import Program
 from ..wrt import unfrozen
-from .batch import MeanGradient, RecordedSubBatch
+from .batch import MeanGradient, SubBatch
 from .merged import MergedRecordings
 from .store import RecordingStore
 from .variables import GradientVariables
@@ -53,8 +53,8 @@ class MergedCalls:
 
     def derivatives(
         self, variables: GradientVariables, buckets: Sequence[Bucket], threads: int
-    ) -> list[RecordedSubBatch] | None:
-        """Let a merged program compute the value and the gradient of every sample, in one `RecordedSubBatch`.
+    ) -> list[SubBatch] | None:
+        """Let a merged program compute the value and the gradient of every sample, in one `SubBatch`.
 
         A merged program computes all branches. Return None if there is no such program, if a value is nan, or if a
         constant requires a gradient now, so the gradient may have to be refused.
@@ -68,7 +68,7 @@ class MergedCalls:
         program = merged.derivative("value_and_grad", wrt, variables.key_for(self._store.parameters), len(rows))
         if not program or (numbers := _numbers(program, bucket, threads)) is None:
             return None
-        return [RecordedSubBatch(first, bucket, rows, numbers)]
+        return [SubBatch(first, bucket, rows, numbers)]
 
     def results(self, name: str, wrt: Any, buckets: Sequence[Bucket], samples: Any, threads: int, out: Any) -> Any:
         """Return the results of `forward` or `gradient` that a merged program computes for all samples.

@@ -19,7 +19,7 @@ from ..derivatives import as_list, split
 from ..program import Program
 from ..wrt import Default, frozen_variable, listed, unfrozen, zero_frozen
 from .arguments import Arguments
-from .batch import RecordedSubBatch, scattered
+from .batch import SubBatch, scattered
 from .recording import Recording
 
 
@@ -230,7 +230,7 @@ class GradientVariables:
         return _is_nested_as(wrt, nesting, found) and are_same(found, values) and not some_frozen(values)
 
     def of_samples(
-        self, sub_batches: Sequence[RecordedSubBatch], parameters: Sequence[Value], threads: int, each: bool, numpy: Any
+        self, sub_batches: Sequence[SubBatch], parameters: Sequence[Value], threads: int, each: bool, numpy: Any
     ) -> tuple[Any, Any]:
         """Return the results of all samples, and their gradients.
 
@@ -263,7 +263,7 @@ class GradientVariables:
         return values, self._nested_by_argument(flat, recordings) if self.arguments else [*map(self._nested, flat)]
 
     def _arrays_of(
-        self, sub_batches: Sequence[RecordedSubBatch], parameters: Sequence[Value], threads: int, numpy: Any
+        self, sub_batches: Sequence[SubBatch], parameters: Sequence[Value], threads: int, numpy: Any
     ) -> tuple[Any, Any]:
         """Return the result of each sample as an array, and the derivatives as a matrix with a row for each sample."""
         n = sum(len(sub_batch.rows) for sub_batch in sub_batches)
@@ -280,7 +280,7 @@ class GradientVariables:
         return values, flat
 
     def _of_sub_batch(
-        self, sub_batch: RecordedSubBatch, parameters: Sequence[Value], threads: int, numpy: Any
+        self, sub_batch: SubBatch, parameters: Sequence[Value], threads: int, numpy: Any
     ) -> tuple[Any, Any]:
         """Return the results of a sub-batch's samples, and a list or matrix with the derivatives of each result."""
         wrt = self.in_program(sub_batch.recording, parameters)

@@ -27,6 +27,7 @@ class GradientCall:
         compiled: the program.
         executable: the code that is used now: threaded code (tables that shared kernels read) or native code.
         thread_buffers: the buffers of each thread.
+        numbers: the rows' numbers, which the driver reads.
         panel: the size and the address of the first thread's panel, which is memory for the rows that are computed at
             a time.
         words: the operands, as `GradientCallWords`. The methods `renew` and `read` fill them in.
@@ -43,7 +44,7 @@ class GradientCall:
         self.words = NO_WORDS[:]
         self.address = address(self.words)
         self._filled: tuple[object, ...] = ()  # what the operands were last filled for
-        self._numbers: Numbers | None = None
+        self.numbers: Numbers = array("d")
         self.work = 0
 
     @property
@@ -53,7 +54,7 @@ class GradientCall:
 
     def read(self, numbers: Numbers) -> None:
         """Let the driver read the rows' numbers from `numbers`, which live as long as their address is used."""
-        self._numbers, self.words[ROWS_WORD] = numbers, address(numbers)
+        self.numbers, self.words[ROWS_WORD] = numbers, address(numbers)
 
     def upgrade(self, taken: float, left: float) -> None:
         """Add `taken` seconds to the running time of the code, and switch to faster code if compiling it is worthwhile.

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import isnan, nan
 from threading import get_ident
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ...engine import Value
 from ...graph.context import here
@@ -41,6 +41,7 @@ from .state import AskedRates, Batches, ParameterLayout, TrainingState, check_tr
 T = TypeVar("T")
 MAX_KEPT_WORDS = 10_000  # a description of batches in more words than these is not kept for the next training
 Dispatched: TypeAlias = "Sequence[tuple[CompiledGraph, array[int]]]"  # programs, each with the indices of its rows
+SubBatches: TypeAlias = "Sequence[tuple[GradientRunner, array[int]]]"  # runners, each with the rows that it computes
 
 
 class Dispatcher(ABC):
@@ -114,20 +115,6 @@ class Dispatcher(ABC):
         Raises:
             IndexError, TypeError, ValueError: there is such a sample.
         """
-
-
-class SubBatch(NamedTuple):
-    """The rows of a batch that one program computes. They belong to one bucket (samples with the same treedefs).
-
-    Attributes:
-        program: the program that computes the rows.
-        bucket: the index of the bucket that the rows belong to.
-        rows: the indices of the rows in that bucket.
-    """
-
-    program: CompiledGraph
-    bucket: int
-    rows: array[int]
 
 
 class Training(Protocol):
@@ -635,13 +622,12 @@ class TrainingRun:
         start = number % len(self._batches.starts) * self._batch
         return self._order[start : start + self._batch]
 
-    def _append_batch(self, batches: Batches, sub_batches: Sequence[SubBatch]) -> int:
+    def _append_batch(self, batches: Batches, sub_batches: SubBatches) -> int:
         """Append the description of a batch to `batches`; return the index in `batches.words` at which it begins."""
         order, words, _ = batches
         start = len(words)
-        words.extend(BatchWords(sum([len(part.rows) for part in sub_batches]), len(sub_batches)))
-        for program, bucket, rows in sub_batches:
-            runner = self._runner(program, bucket, len(rows))
+        words.extend(BatchWords(sum([len(rows) for _, rows in sub_batches]), len(sub_batches)))
+        for runner, rows in sub_batches:
             runner.work += runner.cost * len(rows)
             words.extend(SubBatchWords(runner.address, len(order), len(rows)))
             order.extend(rows)
@@ -651,13 +637,13 @@ class TrainingRun:
         """Return, for each sample, the index of its program in `_assigned`; nan if the program may still change."""
         return gather_rows(self._place, samples, 1)
 
-    def _sub_batches(self, samples: array[int]) -> list[SubBatch]:
+    def _sub_batches(self, samples: array[int]) -> SubBatches:
         """Split samples into sub-batches, one for each program and bucket. Make programs for samples that have none.
 
         A bucket has samples with the same treedefs.
         """
         if self._only_program:
-            return [SubBatch(self._only_program, 0, samples)]
+            return [(self._runner(self._only_program, 0, self._batch), samples)]
         places = self._places_of(samples)
         if not has_nan(places):
             return self._sub_batches_at(samples, places)
@@ -669,12 +655,16 @@ class TrainingRun:
             if (program, bucket) not in self._seen:
                 self._seen.add((program, bucket))
                 self._remember_parameter_free(bucket)
-        return [SubBatch(program, bucket, rows) for (program, bucket), rows in found.items()]
+        return [(self._runner(program, bucket, len(rows)), rows) for (program, bucket), rows in found.items()]
 
-    def _sub_batches_at(self, samples: array[int], places: array[float]) -> list[SubBatch]:
+    def _sub_batches_at(self, samples: array[int], places: array[float]) -> SubBatches:
         """Split samples into sub-batches. `places` has, for each sample, the index of its program in `_assigned`."""
         parts = zip(self._assigned, rows_by_label(samples, places, len(self._assigned)), strict=True)
-        return [SubBatch(program, k, at_indices(self._row_of, chosen)) for (program, k), chosen in parts if chosen]
+        return [
+            (self._runner(program, k, len(chosen)), at_indices(self._row_of, chosen))
+            for (program, k), chosen in parts
+            if chosen
+        ]
 
     @cached_property
     def _row_of(self) -> Sequence[int]:
@@ -739,6 +729,7 @@ class TrainingRun:
     # Steps.
 
     def _runner(self, program: CompiledGraph, bucket: int, rows: int) -> GradientRunner:
+        """Return the runner of a program that computes so many rows of a bucket; make one if there is none."""
         key = program, bucket, rows > MAX_SCALAR_ROWS
         if key not in self._runners:
             check_trainable(self._options.optimizer, program)
@@ -746,19 +737,19 @@ class TrainingRun:
             self._runners[key] = GradientRunner(program, numbers, rows, threads)
         return self._runners[key]
 
-    def _take_threaded_step(self, sub_batches: Sequence[SubBatch]) -> float:
+    def _take_threaded_step(self, sub_batches: SubBatches) -> float:
         """Take a step with several threads, and return the loss of the batch, computed before the step."""
         state, mean = self._current_state(), 0.0
         gradients = state.gradients
-        size = sum([len(part.rows) for part in sub_batches])
+        size = sum([len(rows) for _, rows in sub_batches])
         ctypes.memset(gradients.address, 0, WORD * len(gradients.view))
-        for program, bucket, rows in sub_batches:
-            runner = self._runner(program, bucket, self._batch if self._only_program else len(rows))
+        for runner, rows in sub_batches:
+            program = runner.compiled
             own = len(program.graph.parameters)
             thread_buffers = runner.thread_buffers
             for buffers in thread_buffers:
                 ctypes.memmove(buffers.scalars.address, state.parameter_data.address, WORD * own)
-            batch = address(self._buckets[bucket].numbers), address(rows), len(rows)
+            batch = address(runner.numbers), address(rows), len(rows)
             weight, executable = len(rows) / size, runner.executable
             mean += weight * executable.gradient(thread_buffers, *batch)
             executable.mend(thread_buffers[0], *batch, program.select_executable)
@@ -770,12 +761,12 @@ class TrainingRun:
         state.step(gradients.address)
         return mean
 
-    def _detect_anomaly(self, sub_batches: Sequence[SubBatch]) -> None:
+    def _detect_anomaly(self, sub_batches: SubBatches) -> None:
         """Inside `detect_anomaly()`, raise FloatingPointError if a value or gradient of a batch is not finite."""
         if self._state:
             self._state.publish()
-        for program, bucket, rows in sub_batches:
-            detect_anomaly(program.graph, self._buckets[bucket].numbers, rows, backward=True)
+        for runner, rows in sub_batches:
+            detect_anomaly(runner.compiled.graph, runner.numbers, rows, backward=True)
 
     def _timed(self, work: Callable[[], T]) -> T:
         """Call `work`, and return its result. Note in `_seconds` how many seconds the call takes.
