@@ -6,18 +6,20 @@
 A sample draws lines first and then one fault in each, so each line of code has the same chance. A fault replaces a
 comparison, an operator of arithmetic, `and` or `or` by another, negates a condition, puts a number one up or one down,
 returns None instead of a result, removes a call that is a statement, or takes away a loop, an exception or a decorator.
-cosmic-ray has most of them (`pip install 'cosmic-ray>=8,<9'`).
+cosmic-ray has most of them, and coverage notes which tests run a line
+(`pip install 'cosmic-ray>=8,<9' 'coverage>=7.6,<8'`).
 
-A fault meets the tests of its room alone, up to the first that fails. The folders of `tests/` mirror the package, so
-they say which files these are, and TESTS adds what they do not say. Tests that are marked slow or need a browser are
-left out. The tests that call the function with the fault come first, the quickest first, and then all others, since a
-test may use what an earlier test has cached.
+The folders of `tests/` mirror the package, so they say which files have the tests of a room, and TESTS adds what they
+do not say. Before a fault is planted, the files of all rooms with faults run once, unchanged, and coverage notes which
+test runs which line. A fault then meets the tests that run its line, the quickest first, up to the first that fails or
+to a minute of them. Those of the module's doctests and of the file of its name that are left come last. If no test runs
+the line, or it runs when the module is imported, the fault meets all tests of its room. Tests that are marked slow or
+need a browser are left out.
 
 This process imports what the tests import, but nothing of the package. Each fault is planted in a copy of the tree, and
 its tests run in a fork of this process. A fault is noticed if the module cannot be imported, if a test fails, or if a
-test needs more than ten times its processor time, or waits for minutes. Before that, the unchanged tests of each room
-run twice. The second time the quickest come first, and this process notes which functions each test calls. Tests that
-fail are named and left out.
+test needs more than ten times its processor time, or waits for minutes. Tests that fail unchanged are named and left
+out. Those that fail only while coverage traces them are not.
 
 Some changes are never planted, since they change nothing: annotations, which `from __future__ import annotations` makes
 text, stubs of `@overload`, `if TYPE_CHECKING`, `__all__`, and `==` for `is` beside `type(x)`, None, True or False.
@@ -44,17 +46,16 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 import warnings
 from collections import Counter, defaultdict, namedtuple
-from functools import partial
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
 import pytest
 
 ROOT, PACKAGE, RESULT = Path(__file__).resolve().parent.parent, "micrograd_cn", Path("result.json")
+LINES = ".lines"  # how the files begin in which coverage notes lines
 # The rooms of the core are one idea in several modules, which the same tests pin.
 CORE = "test_engine.py test_gradients.py test_quick.py test_properties.py test_saved_files.py graph ops"
 TESTS = {  # files and folders of tests/ that the layout does not give to a module or a room
@@ -77,11 +78,11 @@ VARIABLES = "CI HYPOTHESIS_NO_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD PYTHONDONTW
 ENDS = (signal.SIGPROF, signal.SIGALRM, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
 PASSED, FAILED, NOTHING = 0, 1, 5  # of pytest's exit codes; NOTHING where all tests of a file are left out
 MEMORY, COLLECTION, WAIT = 4 << 30, 60, 180  # bytes, seconds
-MANY = 300  # of the tests that call a function, so many are tried before all others
+SPAN = 60  # processor seconds of the tests that run the line of a fault
 Fault = namedtuple("Fault", "path operator occurrence line statement")
 seconds, noticed = {}, defaultdict(Counter)  # of each test, unchanged; by statement: how many faults each test noticed
 broken = set()  # tests that fail unchanged
-callers = {}  # for each function, as its file and first line: the quickest tests of its room that call it
+runners = {}  # for each file and line: the quickest tests that run it
 
 
 # The tests of a module
@@ -224,15 +225,40 @@ def faults_of(path, kinds):
                 yield Fault(path, name, occurrence, at[0], statement)
 
 
-def function_of(fault):
-    """Return the innermost function whose body has the fault, as its file and first line; None outside of functions."""
+def start_of(fault):
+    """Return the first line of the innermost function whose body has the fault; None outside of functions."""
     bodies = [
-        (node.body[0].lineno, span(node)[0][0])
+        node.body[0].lineno
         for node in ast.walk(ast.parse(Path(fault.path).read_text(encoding="utf-8")))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         and node.body[0].lineno <= fault.line <= node.end_lineno
     ]
-    return f"{fault.path}:{max(bodies)[1]}" if bodies else None
+    return max(bodies, default=None)
+
+
+def tests_that_run(fault, tests):
+    """Return the tests that run the line of a fault, the quickest first, as many as SPAN allows.
+
+    Python notes no line for some lines of a long statement, so the nearest line above in the same function that has
+    tests counts. What runs when the module is imported has none.
+
+    Args:
+        fault: a Fault.
+        tests: a dict from the lines of its file to the names of tests that run them; "" is no test.
+    """
+    start = start_of(fault)
+    lines = () if start is None else range(fault.line, start - 1, -1)
+    found, total = [], 0
+    for test in sorted(next(filter(None, ({*tests.get(line, ())} - {""} for line in lines)), ()), key=by_seconds):
+        total += seconds.get(test, 0)
+        if total > SPAN:
+            break
+        found.append(test)
+    return found
+
+
+def by_seconds(test):
+    return seconds.get(test, 0), test
 
 
 def text_of(fault, source):
@@ -277,31 +303,20 @@ class Session:
         limit: a function that returns, for the id of a test, the processor seconds that it may take.
         keep_going: whether to run on after a failure.
         wanted: a function that returns whether to run a test.
-        notes_calls: whether to note which functions of the package each test calls.
+        notes_lines: whether to note which lines of the package each test runs.
     """
 
-    def __init__(self, order, limit, keep_going=False, wanted=lambda test: True, notes_calls=False):
+    def __init__(self, order, limit, keep_going=False, wanted=lambda test: True, notes_lines=False):
         self.order, self.limit, self.keep_going, self.wanted = order, limit, keep_going, wanted
-        self.seconds, self.failed, self.called, self.calls = {}, [], {} if notes_calls else None, set()
+        self.seconds, self.failed, self.lines = {}, [], traced_lines() if notes_lines else None
 
     def pytest_collection_modifyitems(self, items):
         items[:] = [item for item in items if item.nodeid not in broken and self.wanted(item.nodeid)]
         items.sort(key=lambda item: self.order(item.nodeid))
 
-    @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item):
-        if self.called is None:
-            return (yield)
-        self.calls = set()
-        note = partial(_note_call, self.calls)
-        threading.setprofile(note)
-        sys.setprofile(note)
-        try:
-            return (yield)
-        finally:
-            sys.setprofile(None)
-            threading.setprofile(None)
-            self.called[item.nodeid] = self.calls
+        if self.lines:
+            self.lines.switch_context(item.nodeid)
 
     def pytest_runtest_logstart(self, nodeid):
         signal.setitimer(signal.ITIMER_PROF, self.limit(nodeid))  # its signal ends the process
@@ -323,25 +338,19 @@ class Session:
             self.end(FAILED)
 
     def end(self, code):
-        found = [code, self.failed, self.seconds, list(sys.modules), self.quickest_callers()]
+        if self.lines:
+            self.lines.stop()
+            self.lines.save()
+        found = [code, self.failed, self.seconds, list(sys.modules)]
         RESULT.write_text(json.dumps(found), encoding="utf-8")
         os._exit(0)
-
-    def quickest_callers(self):
-        """Return a dict from each function of the package, as its file and first line, to the tests that call it."""
-        found = defaultdict(list)
-        for test in sorted(self.called or (), key=self.order):
-            for code in self.called[test].copy():  # threads that the test has started may still call functions
-                _, inside, path = code.co_filename.rpartition(f"{os.sep}{PACKAGE}{os.sep}")
-                tests = found[f"{PACKAGE}/{path}:{code.co_firstlineno}"] if inside else []
-                if len(tests) < MANY:
-                    tests.append(test)
-        return found
 
     def run(self, path, files):
         signal.setitimer(signal.ITIMER_PROF, COLLECTION)
         signal.alarm(WAIT)
         warnings.simplefilter("error", SyntaxWarning)
+        if self.lines:
+            self.lines.start()
         try:
             importlib.import_module(".".join(Path(path).with_suffix("").parts).removesuffix(".__init__"))
         except BaseException as error:
@@ -350,13 +359,17 @@ class Session:
         self.end(int(pytest.main([*OPTIONS.split(), "-m", "not slow and not browser", *files], plugins=[self])))
 
 
-def _note_call(calls, frame, event, _):
-    if event == "call":
-        calls.add(frame.f_code)
+def traced_lines():
+    """Return what notes the lines of the package that run, and writes them to a file in this copy of the tree."""
+    from coverage import Coverage
+
+    found = Coverage(LINES, data_suffix=True, config_file=False, include=[f"{PACKAGE}/*"], concurrency="thread")
+    found.set_option("run:relative_files", True)  # so the notes of all copies of the tree are about the same files
+    return found
 
 
 def forked(session, path, files):
-    """Run tests in a child. Return pytest's exit code, what failed, the tests' seconds, the modules, and the callers.
+    """Run tests in a child. Return pytest's exit code, what failed, the tests' seconds, and the modules.
 
     The exit code is 1 if a signal ends the child.
     """
@@ -376,7 +389,7 @@ def forked(session, path, files):
     if RESULT.exists():
         return json.loads(RESULT.read_text(encoding="utf-8"))
     tests_did_it = -status in ENDS  # not somebody
-    return FAILED if tests_did_it else status, [f"exit code {status}"], {}, (), {}
+    return FAILED if tests_did_it else status, [f"exit code {status}"], {}, ()
 
 
 def enter(folder, tree):
@@ -389,67 +402,84 @@ def enter(folder, tree):
     importlib.invalidate_caches()
 
 
-def baseline(paths, jobs, folder):
-    """Measure the tests' seconds, unchanged; import what they import, but not the package; leave out what fails."""
-    rooms = {room_of(path): path for path in paths}.values()
-    largest_first = sorted(rooms, key=lambda path: -len(tests_of(path)))
+def baseline(faults, jobs, folder):
+    """Run the tests of the faults' rooms, unchanged. Note their seconds, the lines they run, and which of them fail.
+
+    Import what they import, too, but not the package.
+    """
+    from coverage import CoverageData
+
+    paths = dict.fromkeys(fault.path for fault in faults)
+    files = dict.fromkeys(file for path in paths for file in [path, *tests_of(path)])
+    largest_first = sorted(files, key=lambda file: -Path(file).stat().st_size)
     with multiprocessing.get_context("fork").Pool(jobs, enter, [folder, Path.cwd()]) as pool:
-        for path, found in pool.imap_unordered(run_unchanged, largest_first, chunksize=1):
-            for code, failed, order, loaded, called in found:
-                if code not in (PASSED, FAILED, NOTHING) or not {*failed} <= order.keys():
-                    sys.exit(f"{path}: unchanged, its tests cannot be run: pytest ends with {code}, {failed}")
-                broken.update(failed)
-                for name in loaded:
-                    if name.partition(".")[0] not in (PACKAGE, "tests"):
-                        with contextlib.suppress(ImportError):
-                            importlib.import_module(name)
-                callers.update({f: tests for f, tests in called.items() if room_of(f) == room_of(path)})
-            seconds.update(found[0][2])
+        for file, code, failed, took, loaded in pool.imap_unordered(run_unchanged, largest_first, chunksize=1):
+            if code not in (PASSED, FAILED, NOTHING) or not {*failed} <= took.keys():
+                sys.exit(f"{file}: unchanged, its tests cannot be run: pytest ends with {code}, {failed}")
+            broken.update(failed)
+            seconds.update(took)
+            for name in loaded:
+                if name.partition(".")[0] not in (PACKAGE, "tests"):
+                    with contextlib.suppress(ImportError):
+                        importlib.import_module(name)
+    notes = CoverageData(no_disk=True)
+    for part in Path(folder).glob(f"*/{LINES}.*"):
+        data = CoverageData(str(part))
+        data.read()
+        notes.update(data)
+    for path, of_file in itertools.groupby(faults, key=lambda fault: fault.path):  # they are sorted by files
+        tests = notes.contexts_by_lineno(path)
+        runners.update(((path, fault.line), tests_that_run(fault, tests)) for fault in of_file)
     gc.freeze()
 
 
-def run_unchanged(path):
-    """Run the unchanged tests of a module's room twice. Return the path of the module, and what `forked` returns."""
-    files = [path, *tests_of(path)]
-    found = forked(Session(lambda test: 0, lambda test: WAIT, keep_going=True), path, files)
-    again = Session(lambda test: found[2].get(test, 0), lambda test: WAIT, keep_going=True, notes_calls=True)
-    return path, [found, forked(again, path, files)]
+def run_unchanged(file):
+    """Run the unchanged tests of a file. Return its path, and what `forked` returns; failed is what fails untraced."""
+    package = f"{PACKAGE}/__init__.py"
+    everything = Session(lambda test: 0, lambda test: WAIT, keep_going=True, notes_lines=True)
+    code, failed, took, loaded = forked(everything, package, [file])
+    if failed and {*failed} <= took.keys():
+        again = Session(lambda test: 0, lambda test: WAIT, keep_going=True, wanted={*failed}.__contains__)
+        code, failed, *_ = forked(again, package, [file])
+    return file, code, failed, took, loaded
 
 
 def run(fault):
-    """Return the fault, the exit code of its tests, and which failed."""
-    path, known, files = Path(fault.path), noticed[fault.path, fault.statement], tests_of(fault.path)
-    first = dict.fromkeys([*sorted(known, key=lambda test: -known[test]), *callers.get(function_of(fault), ())])
+    """Return the fault, the exit code of its tests, which failed, and how many ran."""
+    path, known, chosen = Path(fault.path), noticed[fault.path, fault.statement], runners[fault.path, fault.line]
+    first = dict.fromkeys([*sorted(known, key=lambda test: -known[test]), *chosen])
     rank = {test: k for k, test in enumerate(first)}
+    own = [fault.path, *(tests_of(fault.path)[:1] if chosen else tests_of(fault.path))]
 
     def order(test):
-        return rank.get(test, len(rank)), seconds.get(test, 0)
+        return rank.get(test, len(rank)), by_seconds(test)
 
     def limit(test):
         return 2 + 10 * seconds.get(test, 1)
 
-    def is_first(test):
-        return not rank or test in rank or test.startswith(fault.path)
+    def is_wanted(test):
+        return test in rank or file_of(test) in own
 
     source = path.read_text(encoding="utf-8")
     path.write_text(text_of(fault, source), encoding="utf-8")
     try:
-        begun = [*dict.fromkeys(test.partition("::")[0] for test in rank)][:3] or files[:1]  # to collect all takes long
-        code, failed, done, *_ = forked(Session(order, limit, wanted=is_first), fault.path, [fault.path, *begun])
-        if code in (PASSED, NOTHING):
-            rest = Session(order, limit, wanted=lambda test: test not in done)
-            code, failed, *_ = forked(rest, fault.path, [fault.path, *files])
+        files = dict.fromkeys([*own, *map(file_of, rank)])
+        code, failed, done, _ = forked(Session(order, limit, wanted=is_wanted), fault.path, files)
         known.update(test for test in failed if test in seconds)
     finally:
         path.write_text(source, encoding="utf-8")
-    return fault, code, failed
+    return fault, code, failed, len(done)
 
 
-def show(fault, code, failed):
-    """Print a fault that no test noticed. If pytest itself broke down, say how."""
+def file_of(test):
+    return test.partition("::")[0]
+
+
+def show(fault, code, failed, count):
+    """Print a fault that none of so many tests noticed. If pytest itself broke down, say how."""
     source = Path(fault.path).read_text(encoding="utf-8")  # this process leaves its copy alone
     lines = difflib.unified_diff(source.split("\n"), text_of(fault, source).split("\n"), n=0, lineterm="")
-    end = "" if code in (PASSED, NOTHING) else f": pytest ended with {code}, {', '.join(failed)}"
+    end = f"; {count} tests" if code in (PASSED, NOTHING) else f": pytest ended with {code}, {', '.join(failed)}"
     print(f"\n{fault.path}:{fault.line} {fault.statement[:40]} ({kind_of(fault)}){end}")
     print(*[f"    {line[0]} {line[1:].strip()}" for line in [*lines][3:] if line[0] in "+-"], sep="\n", flush=True)
 
@@ -470,17 +500,18 @@ def options():
         for path in modules(Path(PACKAGE)):  # all of them, so that a move shows wherever it was made
             tests_of(path)
         operators()
+        importlib.import_module("coverage")
     except (LookupError, ValueError) as error:
         parser.error(str(error))
     except ImportError as error:
-        parser.error(f"{error}: pip install 'cosmic-ray>=8,<9'")
+        parser.error(f"{error}: pip install 'cosmic-ray>=8,<9' 'coverage>=7.6,<8'")
     return chosen
 
 
 def main():
     os.chdir(ROOT)
     chosen = options()
-    os.environ |= dict.fromkeys(VARIABLES.split(), "1")
+    os.environ |= dict.fromkeys(VARIABLES.split(), "1") | {"COVERAGE_CORE": "ctrace"}  # others know no contexts
     sys.dont_write_bytecode = True
     with tempfile.TemporaryDirectory() as folder:
         enter(folder, ROOT)
@@ -491,17 +522,17 @@ def main():
         faults.sort(key=lambda fault: (fault.path, fault.line))
         if not faults:
             sys.exit("there is nothing in these modules to plant a fault in")
-        baseline([fault.path for fault in faults], chosen.jobs, folder)
+        baseline(faults, chosen.jobs, folder)
         print(f"{len(faults)} faults of {total}; {len(seconds)} tests", flush=True)
         if broken:
             print("left out, since they fail unchanged:", *sorted(broken), sep="\n    ", flush=True)
         start, tried, missed = time.perf_counter(), Counter(), Counter()
         with multiprocessing.get_context("fork").Pool(chosen.jobs, enter, [folder, Path.cwd()]) as pool:
-            for fault, code, failed in pool.imap(run, faults):
+            for fault, code, failed, count in pool.imap(run, faults):
                 tried[room_of(fault.path)] += 1
                 if code != FAILED:
                     missed[room_of(fault.path)] += 1
-                    show(fault, code, failed)
+                    show(fault, code, failed, count)
                 else:
                     print(".", end="", flush=True)
     print(f"\n{(time.perf_counter() - start) / len(faults):.1f} s a fault\nroom: faults, noticed, not noticed")

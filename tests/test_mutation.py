@@ -8,6 +8,17 @@ import pytest
 
 from . import mutation
 
+SOURCE = """\
+N = 1
+def f(x):
+    y = g(
+        x,
+        N + 1)
+    def inner(z=N + 2):
+        return z
+    return y
+"""
+
 
 def test_every_module_has_tests(monkeypatch):
     monkeypatch.chdir(mutation.ROOT)
@@ -57,3 +68,22 @@ def test_the_same_is_equal_only_beside_types_and_what_there_is_one_of():
         assert len(spans(source)) == 1
     for source in ("x is y", "x is f(type(y))", "x == 1"):
         assert not spans(source)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (1, []),  # runs when the module is imported
+        (3, ["quick", "slow"]),
+        (5, ["slow"]),  # nothing is noted for the line, so the nearest one above counts
+        (6, ["quick"]),
+        (7, []),  # no test calls the inner function, and the lines above it are the outer one's
+        (8, ["quick"]),
+    ],
+)
+def test_a_fault_meets_the_tests_that_run_its_line_the_quickest_first(tmp_path, monkeypatch, line, expected):
+    path = tmp_path / "room.py"
+    path.write_text(SOURCE, encoding="utf-8")
+    monkeypatch.setattr(mutation, "seconds", {"slow": 9.0, "quick": 1.0, "longest": mutation.SPAN})
+    tests = {1: [""], 2: [""], 3: ["longest", "slow", "quick"], 4: ["slow", ""], 6: ["quick"], 8: ["quick"]}
+    assert mutation.tests_that_run(mutation.Fault(path.as_posix(), "", 0, line, ""), tests) == expected
