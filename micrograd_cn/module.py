@@ -27,6 +27,7 @@ from .parameters.entries import (
     data_of,
     defines_entries,
     is_entry,
+    pairs_of_floats,
     refuse_unsaved,
     shape_in_words,
     why_no_entry,
@@ -312,11 +313,14 @@ class Module(Model):
                 f"{next(iter(state))!r}; it has {', '.join(map(repr, entries)) or 'none'}"
             )
         updates: list[tuple[Value, float]] = []
-        paths: list[str] = []
+        read: dict[str, Any] = {}
         for name, held in entries.items():
-            entry = as_lists(held)
             if name in state:
-                given = state[name].tolist() if hasattr(state[name], "tolist") else state[name]
+                read[name] = given = state[name].tolist() if hasattr(state[name], "tolist") else state[name]
+                if (pairs := pairs_of_floats(held, given)) is not None:
+                    updates += pairs
+                    continue
+                entry = as_lists(held)
                 try:
                     found = flatten_like(given, entry, name)
                 except ValueError as error:
@@ -330,13 +334,15 @@ class Module(Model):
                         raise TypeError(f"load_state_dict: {path} must be a number, got {type(x).__name__} {x!r}")
                     try:
                         updates.append((leaf, number(x)))
-                        paths.append(path)
                     except TypeError as error:
                         raise TypeError(f"load_state_dict: {path}: {error}") from error
                     except OverflowError:
                         raise ValueError(f"load_state_dict: {path} is too large for a float") from None
         if len(dict(updates)) < len(updates):
-            _refuse_two_numbers(paths, updates)
+            found = [
+                leaf for name, given in read.items() for leaf in flatten_like(given, as_lists(entries[name]), name)
+            ]
+            _refuse_two_numbers([path for path, _ in found], updates)
         assign_data([leaf for leaf, _ in updates], [x for _, x in updates])
 
     def save(self, path: str | os.PathLike[str] | None = None) -> None:

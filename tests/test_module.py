@@ -326,6 +326,18 @@ def test_rows_that_are_arrays_load_too():
     assert data(layer) == [0, 1, 7, 2, 3, 8, 4, 5, 9]
 
 
+@pytest.mark.parametrize("wrap", [list, tuple, np.array, lambda row: [int(x) for x in row]])
+def test_states_of_floats_load_like_those_of_other_numbers(wrap):
+    """Lists of floats alone are read without the paths of the items, which only error messages need."""
+    layer, rows = Layer(2, 3), [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
+    layer.load_state_dict({"weight": [rows[0], wrap(rows[1]), rows[2]], "bias": [7.0, 8.0, 9.0]})
+    assert data(layer) == [1, 2, 7, 3, 4, 8, 5, 6, 9]
+    for wrong in ([rows[0], wrap(rows[1])], [rows[0], wrap(rows[1][:1]), rows[2]], [rows[0], wrap(rows[1]), 5.0]):
+        with pytest.raises(ValueError, match="'weight' must be a list of 3 x 2, got a list of"):
+            layer.load_state_dict({"weight": wrong, "bias": [0.0, 0.0, 0.0]})
+    assert data(layer) == [1, 2, 7, 3, 4, 8, 5, 6, 9]
+
+
 def test_a_set_without_parameters_is_no_matter():
     """A set of anything else is ignored."""
     assert Keeper({1, "a", (2, 3)}).parameters() == []
