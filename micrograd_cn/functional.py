@@ -125,7 +125,7 @@ def value_and_grad(
     Raises:
         TypeError: f is not a function, or `argnums` is neither an int nor a sequence of ints. When called: an argument
             contains something that is not a number, or f returns something that is neither a `Value` nor a number, or
-            returns no pair although `has_aux` is set.
+            does not return a pair although `has_aux` is set.
         ValueError: f has no argument at one of the positions, or two positions are of the same argument. Some of these
             mistakes are found only when the returned function is called.
 

@@ -171,7 +171,7 @@ def _refuse_labels(name: str, option: str, weight: Any) -> None:
     """Raise ValueError if `weight` is a pandas Series of weights for classes in another order than 0, 1, 2 and so on.
 
     Weights are read by their positions, but `y.value_counts()`, for example, has the most frequent class first. Labels
-    that are no numbers may be in the order of the user's classes, so they are refused only if they are not sorted. The
+    that are not numbers may be in the order of the user's classes, so they are refused only if they are not sorted. The
     message begins with `name`, the loss function, and calls the weights by the name `option`, such as "weight".
     """
     index: Any = getattr(weight, "index", None)
@@ -657,7 +657,7 @@ def _classes(
 
     Raises:
         IndexError: a target is not the index of a class.
-        TypeError: a target is neither an integer nor a `Value`, or the scores are no list.
+        TypeError: a target is neither an integer nor a `Value`, or the scores are not a list.
         ValueError: there are more or fewer targets than rows, the rows differ in length or contain lists, the weights
             are not one for each class, the batch is empty, or the mean is not defined.
     """
@@ -878,10 +878,11 @@ def cross_entropy(
         IndexError: a target is not the index of a class. (A compiled function gives nan instead if it is called, or by
             `forward`; its methods `backward`, `gradient`, `fit` and the like raise the IndexError, and name the sample.
             A `Program` gives nan, too. Its derivatives are not nan, but those of logsumexp(input) alone.)
-        TypeError: a target is neither an integer nor a `Value`, the logits are no list, or an option has a wrong type.
+        TypeError: a target is neither an integer nor a `Value`, the logits are not a list, or an option has a wrong
+            type.
         ValueError: there are more or fewer targets than samples, a sample's logits contain lists, samples have
-            different counts of logits, or the batch is empty; an option is out of range, or `weight` has not one number
-            for each class; or the mean is not defined, because all targets are ignored or have the weight 0. (In
+            different counts of logits, or the batch is empty; an option is out of range, or `weight` does not have one
+            number for each class; or the mean is not defined, because all targets are ignored or have the weight 0. (In
             PyTorch, and in a compiled program, the mean is nan then.)
 
     >>> cross_entropy([1000, 0, 0], 1)

@@ -58,13 +58,13 @@ class Module(Model):
     as a collection, such as a queue, an exception, a `threading.local` or a context variable. So a model that is also
     called in another way has two attributes: `self.net = net` and `self.fast = compile(net)`.
 
-    A computed value, such as `Value(0.5) * 0.1`, is no leaf and therefore no parameter. It is an error if `__init__`
-    computes a value from leaves that nothing else refers to, because nothing would ever train these leaves. If such a
-    value is added later, the error is raised when the parameters are listed. A call of the model may compute values and
-    keep them in attributes. In an attribute that had no parameters before, it may also keep a constant, which it gets
-    from `detach()` or computes inside `no_grad()`. In a collection that had no parameters at the end of `__init__`, it
-    may keep constants that it computes inside `no_grad()`. None of these are parameters. Nor are constants that are
-    computed from constants alone, as in `self.k = self.c * 3`.
+    A computed value, such as `Value(0.5) * 0.1`, is not a leaf and therefore not a parameter. It is an error if
+    `__init__` computes a value from leaves that nothing else refers to, because nothing would ever train these leaves.
+    If such a value is added later, the error is raised when the parameters are listed. A call of the model may compute
+    values and keep them in attributes. In an attribute that had no parameters before, it may also keep a constant,
+    which it gets from `detach()` or computes inside `no_grad()`. In a collection that had no parameters at the end of
+    `__init__`, it may keep constants that it computes inside `no_grad()`. None of these are parameters. Nor are
+    constants that are computed from constants alone, as in `self.k = self.c * 3`.
 
     A parameter may be replaced by another leaf, as in `m.w = Value(0.5)`, but make the optimiser anew then. An
     optimiser that was made before warns after its first step, and after 30, 1000, ... steps. It is an error if an
@@ -363,7 +363,7 @@ class Module(Model):
         Raises:
             OSError: the file cannot be written, or `path` leads to something other than a regular file.
             ValueError: two entries of this module have the same name.
-            TypeError: `state_dict` raises it for this module, or `path` is missing or is no path.
+            TypeError: `state_dict` raises it for this module, or `path` is missing or is not a path.
 
         >>> import json, pathlib, tempfile
         >>> from micrograd_cn.nn import Neuron
@@ -380,9 +380,9 @@ class Module(Model):
 
         Raises:
             OSError: the file cannot be read.
-            ValueError: the file is not JSON (it may be truncated), its JSON is no object, two entries have the same
+            ValueError: the file is not JSON (it may be truncated), its JSON is not an object, two entries have the same
                 name, or the entries are not those of this module, or have other shapes.
-            TypeError: an entry contains something that is not a number, or `path` is missing or is no path.
+            TypeError: an entry contains something that is not a number, or `path` is missing or is not a path.
 
         >>> import tempfile
         >>> from micrograd_cn.nn import Neuron
@@ -433,7 +433,8 @@ class Module(Model):
 def _names_in_order(entries: Mapping[str, Any], state: Mapping[str, Any]) -> str:
     """Return what to write if only the names in `state` differ from those of `entries`, and otherwise "".
 
-    So it is for a state of PyTorch's `Sequential`, whose names have other indices. Shapes are compared in their order.
+    For example, the names in a state of PyTorch's `Sequential` have other indices. The result is "" unless both have
+    the same shapes in the same order.
     """
     shapes = [[shape_in_words(as_lists(x)) for x in found.values()] for found in (entries, state)]
     if not entries or shapes[0] != shapes[1]:

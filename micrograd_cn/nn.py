@@ -211,7 +211,7 @@ def _named_weights(neuron: Any) -> list[tuple[str, Any]]:
 
 
 def _no_parameter(name: str, p: object) -> str:
-    """Return the error message for a neuron whose weight or bias `name` was replaced by `p`, which is no `Value`."""
+    """Return the error message for a neuron whose weight or bias `name` was replaced by `p`, which is not a `Value`."""
     data = 0.0 if p is None else p
     return (
         f"{name} is {p!r}, which is no parameter; write {name}.data = {data!r}, or, for a constant that is not "
@@ -375,7 +375,7 @@ class Neuron(Module):
         return linear
 
     def _refuse_untrained(self, path: str, found: set[int], computed: bool) -> None:
-        """Raise TypeError if a weight or the bias was probably meant to be a parameter, but is none.
+        """Raise TypeError if a weight or the bias was probably meant to be a parameter, but is not one.
 
         This is assumed of three things: the constant result of an operation; a number, unless a subclass overrides
         `__call__`; and a result that is computed from leaves that nothing would train. Two kinds of leaves would not be

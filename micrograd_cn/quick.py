@@ -83,7 +83,7 @@ def _constant_result(y: float, of_parameters: float = 1.0) -> Value:
 
 
 def _constant_leaf(x: Any) -> Value:
-    """Return a constant for the operand x, which is no `Value`."""
+    """Return a constant for the operand x, which is not a `Value`."""
     leaf = _constant_result(x if type(x) is float else number(x))
     leaf._da = None  # unlike a result, a leaf may be changed in place
     return leaf

@@ -228,10 +228,10 @@ class BoundCall:
         return any(leaf.requires_grad for leaf in others)
 
     def finish(self) -> None:
-        """Mark the variables of all derivatives if this is the outermost, and if it returns nothing but floats.
+        """Mark the variables of all derivatives if this derivative is the outermost, and returns nothing but floats.
 
-        The caller has then no result that depends on a variable. If a later call meets one of them, the function has
-        kept a node of this call. A result that depends on parameters is a `Value`, and may be used anywhere.
+        The caller then has no result that depends on a variable. If a later call meets a marked variable, the function
+        has kept a node of this call. A result that depends on parameters is a `Value`, and may be used anywhere.
         """
         if self._is_outermost and not self.returns_values:
             for x in variables.get() or ():

@@ -1,8 +1,9 @@
 """Find out whether code would catch an arithmetic error, such as ZeroDivisionError, at the instruction it is running.
 
 Python's float operators raise ZeroDivisionError and OverflowError, while those of this package give inf or nan. Code
-that catches such an error does something else for a float than for a `Value` or a `Term`. The exception table of the
-code says which handlers belong to an instruction, and the code of a handler says which errors it catches.
+that catches such an error does something else for a float than for a `Value` or a `Term` (the symbol of a formula). The
+exception table of the code says which handlers belong to an instruction, and the code of a handler says which errors it
+catches.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Refuse `np.nan_to_num` of `Value`s that stand for numbers, where numpy asks nobody and leaves every nan in its place.
+"""Refuse `np.nan_to_num` of `Value`s that stand for numbers: numpy would leave every nan in its place.
 
-The plain function calls it with numbers, and gets them without nan. In a function that is differentiated or recorded,
-numpy makes an array of objects of a `Value`, of a list, or of another array of `Value`s, and returns it unchanged. It
-calls no method of them. For a `ValueArray`, which stands for an array among the arguments, there is an operation.
+A user's function may call `np.nan_to_num` of numbers, and get them without nan. If this function is differentiated or
+recorded, it passes `Value`s instead. numpy then makes an array of objects of a `Value`, of a list, or of another array
+of `Value`s, and returns it unchanged, without calling a method of the `Value`s. For a `ValueArray`, which stands for an
+array among the arguments, there is an operation.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def refuse_nan_to_num(call: Callable[[A], T], arguments: A) -> T:
 def refuse_nan_to_num_of_nan(call: Callable[[], T]) -> T:
     """Return `call()`. Refuse `np.nan_to_num` of a `Value` that is nan or infinite, also in a collection, meanwhile.
 
-    For other numbers it gives what numpy would give for plain numbers. All else is as for `refuse_nan_to_num`.
+    For any other number, `np.nan_to_num` returns the `Value` unchanged, which is right. This sets a profile function,
+    so use it only for code that names `nan_to_num`. If there is a profile function already, nothing is refused.
 
     Raises:
         TypeError: `call` has called `np.nan_to_num` of such an object.
@@ -67,7 +69,10 @@ def _names(code: CodeType) -> bool:
 
 
 def _refuse_if(is_wrong: Callable[[Node], bool], message: str, call: Callable[[], T]) -> T:
-    """Return `call()`. Raise TypeError with `message` if it calls `np.nan_to_num` of a `Value` for which `is_wrong`."""
+    """Return `call()`. Raise TypeError if it calls `np.nan_to_num` of a `Value` for which `is_wrong` returns True.
+
+    The error has the text `message`. Nothing is refused if there is a profile function already.
+    """
     numpy: Any = sys.modules.get("numpy")
     if numpy is None or sys.getprofile() is not None:
         return call()

@@ -226,8 +226,8 @@ class _Mask:
     """The attribute `_mask` of a `Value`, which functions of masked arrays read from each operand. It raises an error.
 
     Before that, these functions read `_data`, which is a float in a `Value`. Without the error they would compute with
-    this float and lose the graph. The error is no AttributeError, because they would ignore it. A subclass of `Value`
-    may have an attribute named `_mask`.
+    this float and lose the graph. The error is not an AttributeError, because they would ignore that. A subclass of
+    `Value` may have an attribute named `_mask`.
     """
 
     __name__ = "_mask"
@@ -327,7 +327,7 @@ def _applied_to_array(ufunc: Any, known: _Ufunc, x: Any, y: Any, array: Any) -> 
     `array` is one of the operands x and y; the other operand is a `Value`.
 
     Raises:
-        TypeError: the array contains text, complex numbers, dates or other elements that are no real numbers.
+        TypeError: the array contains text, complex numbers, dates or other elements that are not real numbers.
     """
     np: Any = sys.modules["numpy"]
     if known.forward and array.dtype.hasobject:  # numpy calls the operators itself

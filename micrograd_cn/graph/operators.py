@@ -48,7 +48,7 @@ def _is_operand(x: Any) -> bool:
 
 
 def _left_to_python(op: Op, other: Any) -> Any:
-    """Return NotImplemented for `other`, an operand of `op` that is no number, or raise a helpful error.
+    """Return NotImplemented for `other`, an operand of `op` that is not a number, or raise a helpful error.
 
     For NotImplemented, Python asks the class of `other`, which may know what to do with a `Value`. An error is raised
     for a node of another engine, such as micrograd, whose class would take a `Value` for a number. It is also raised

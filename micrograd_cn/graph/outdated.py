@@ -97,7 +97,7 @@ def _is_open(asked: Question, optimizer: Any) -> bool:
 def note_cleared(parameters: Iterable[Any]) -> None:
     """Record that `zero_grad` clears the gradients of `parameters`, so an earlier `backward` is not an answer.
 
-    To be fast, call this only if something is `expected` or `answered`.
+    To be fast, call this only if one of this module's variables `expected` and `answered` is not None.
     """
     global expected, answered
     asked = expected or answered

@@ -175,8 +175,8 @@ def _number(x: Any) -> Any:
 def _comparison(op: Any, compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """Return a function that compares two operands, and whose result is a node or a bool.
 
-    The result is a bool if both operands are constants, if one of them is no number, such as None, or if no function is
-    being recorded.
+    The result is a bool if both operands are constants, if one of them is not a number, such as None, or if no function
+    is being recorded.
 
     Args:
         op: a function that returns the node, which is 0 or 1.
@@ -196,9 +196,9 @@ def _comparison(op: Any, compare: Callable[[Any, Any], Any]) -> Callable[[Any, A
 def _equality(compared: Callable[[Any, Any], Any], compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """Return a function that calls `compare`, which is `==` or `!=`, if an operand is computed from a parameter.
 
-    In the plain function, `==` of two `Value`s goes by identity. For a node that is recorded, `compare` raises an error
-    that says what to write, as it does where a function compares a single `Value`. For all other operands, `compared`
-    is called.
+    When the user's function runs without being recorded, `==` of such an operand, which is a `Value`, goes by identity.
+    When it is recorded, `compare` raises an error that says what to write, as it does where a function compares a
+    single `Value`. For all other operands, `compared` is called.
     """
 
     def equality(a: Any, b: Any) -> Any:
@@ -210,7 +210,10 @@ def _equality(compared: Callable[[Any, Any], Any], compare: Callable[[Any, Any],
 
 
 def _depends_on_parameters(x: Any) -> bool:
-    """Return whether the node x is computed from a leaf that stands for no number, while a function is recorded."""
+    """Return whether x is a node that is computed from a parameter, while a function is recorded.
+
+    A parameter is a leaf that requires a gradient and does not stand for a number in the function's arguments.
+    """
     here = context.here()
     if not _varies(x) or not here.is_recorded or not here.hooks:
         return False
@@ -545,7 +548,7 @@ class ValueArray(ArgumentArray):
         If `key` has results of comparisons, it is a mask of bools, and the compiled program branches on each of them.
 
         Raises:
-            TypeError: the key has nodes that are no results of comparisons, whose numbers vary from sample to sample.
+            TypeError: the key has nodes that are not results of comparisons, whose numbers vary from sample to sample.
         """
         return super().__getitem__(_index(key))
 

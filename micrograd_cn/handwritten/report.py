@@ -225,7 +225,7 @@ def _source(c: Contribution) -> str:
 
 
 def _named(node: Value) -> str:
-    """Return code for `node`, which is no leaf: "y = a * b", or "a * b" if it has no label."""
+    """Return code for `node`, which is not a leaf: "y = a * b", or "a * b" if it has no label."""
     return f"{node.label} = {_expression(node)}" if node.label else _expression(node)
 
 

@@ -123,7 +123,7 @@ def _finds_leaves(parameters: list[Any]) -> bool:
 
 
 def _instead_of(item: Any) -> str:
-    """Return the end of an error message about `item`, which is no `Value` but was passed among the parameters.
+    """Return the end of an error message about `item`, which is not a `Value` but was passed among the parameters.
 
     The text says what to write instead. It is "" if that is not known.
     """
@@ -513,7 +513,7 @@ maximize=False>
 
     @property
     def _update_of_step(self) -> Callable[[Value, dict[str, float]], None]:
-        """The function that a step calls for each parameter: `update`, or one that ascends with it."""
+        """The function that a step calls for each parameter: `update`, or `_ascend` if `maximize` is set."""
         return self._ascend if self.maximize else self.update
 
     def _ascend(self, p: Value, state: dict[str, float]) -> None:
@@ -1046,7 +1046,7 @@ def _count(name: str, x: Any) -> int:
 
 
 def _check_keys(name: str, what: str, given: Any, expected: set[str], optional: Iterable[str] = ()) -> None:
-    """Raise TypeError if `given` is no dict, or ValueError if its keys are not those in `expected`.
+    """Raise TypeError if `given` is not a dict, or ValueError if its keys are not those in `expected`.
 
     A key that is also in `optional` may be missing. Messages begin with `name`, the name of the optimiser, and call the
     dict `what`.

@@ -217,7 +217,7 @@ def _is_advice_for(write: str, known: Collection[str]) -> bool:
 
 
 def _check_first_rate(name: str, lr: Any) -> None:
-    """Raise an error if `lr`, the first argument of a schedule, is no learning rate. Messages begin with `name`.
+    """Raise an error if `lr`, the first argument of a schedule, is not a learning rate. Messages begin with `name`.
 
     Users of PyTorch might pass an optimiser by mistake, because PyTorch's schedules take one.
 

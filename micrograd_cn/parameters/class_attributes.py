@@ -46,7 +46,7 @@ def _users_among(classes: tuple[type, ...]) -> list[type]:
 
 
 def refuse_class_attributes(cls: type[Model]) -> None:
-    """Raise TypeError if an attribute of the class, or of a base that is no module, contains a `Value` to train.
+    """Raise TypeError if an attribute of the class, or of a base that is not a module, contains a `Value` to train.
 
     Parameters are looked for in the model object alone. For an attribute that is set after the class has been made, and
     for a default as in `field(default=Value(1))`, `named_parameters` raises the error.

@@ -88,7 +88,8 @@ def _refuse_untrainable(model: Model) -> None:
 
     Such leaves can never be trained, and the computed value was probably meant to be a parameter. In contrast, values
     that were computed from the parameters of another model (a hypernetwork, or a step of an inner loop) are no mistake.
-    Constants that were computed from constants alone are no mistake either. They are marked as no parameters.
+    Constants that were computed from constants alone are no mistake either. They are marked as constants that the model
+    keeps, and do not count as parameters later.
     """
     if not may_hold_computed(model, constants=True):
         return

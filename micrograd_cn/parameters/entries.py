@@ -91,11 +91,11 @@ def pairs_of_floats(entry: Any, given: Any) -> list[tuple[Value, float]] | None:
 def is_entry(x: Any, around: frozenset[int] = frozenset()) -> bool:
     """Return whether `x` becomes one entry of a model's state: a leaf, or nested sequences or arrays of leaves alone.
 
-    A constant that is a state of the model is no entry, and neither is an empty sequence.
+    A constant that is a state of the model is not an entry, and neither is an empty sequence.
 
     Args:
         x: the object in question.
-        around: the ids of the sequences that contain `x`. A sequence that contains itself is no entry.
+        around: the ids of the sequences that contain `x`. A sequence that contains itself is not an entry.
     """
     if isinstance(x, Value):
         return x.op is None and not is_kept(x)
@@ -160,7 +160,7 @@ def refuse_unsaved(model: Model, entries: Mapping[str, Any]) -> bool:
     """Raise TypeError if a saved state would lack a computed value that was probably meant to be a parameter.
 
     Otherwise, return whether `model` has constants that operations have computed. Some of these may have been found to
-    be states, which are no entries. `entries` has the entries of the model's state until now.
+    be states, which are not entries. `entries` has the entries of the model's state until now.
 
     A value was probably meant to be a parameter if only graphs refer to its leaves, as after
     `m.w = m.w - 0.1 * m.w.grad` in a call of the model. The error is also raised if an item of a collection was a

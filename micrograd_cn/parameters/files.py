@@ -43,7 +43,7 @@ def checked_path(name: str, model: Model, path: object) -> str | os.PathLike[str
     """Return `path`, the argument of `model.save` or `model.load`. `name` is the method, "save" or "load".
 
     Raises:
-        TypeError: `path` is no path, or the method was called through the class, so `model` is no module.
+        TypeError: `path` is not a path, or the method was called through the class, so `model` is not a module.
     """
     if not isinstance(model, Model):
         raise TypeError(

@@ -34,8 +34,8 @@ def leaves_in_functions(model: Model) -> list[tuple[str, Value]]:
     Each leaf is in a pair with the path of the function that reads it, such as "layers.0.neurons.0.activation". For a
     method, this is the name of the class and that of the method. The leaves are those in variables of the function, in
     its defaults, in arguments of a `functools.partial`, in models in these places, in the object of a method, and in
-    what an iterator, a `functools.cache` or an object such as a queue keeps. A collection in a global variable may have
-    data, and so may one in a variable of a function that still runs; nothing is returned of these.
+    what an iterator, a `functools.cache` or an object such as a queue keeps. A collection in a global variable, or in a
+    variable of a function that still runs, may have data that are not to be trained, so the leaves in it are left out.
     """
     found: dict[Value, str] = {}
     looked: set[int] = set()  # the ids of functions that were looked at

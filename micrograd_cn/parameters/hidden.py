@@ -116,8 +116,8 @@ def _attributes_of_value(x: Value) -> list[tuple[str, Any]]:
 def called_by(x: Any) -> list[tuple[str, Any]]:
     """Return the objects that `x`, a method or a function made from another one, may call, and functions in between.
 
-    Each is in a pair with the code behind `x` that leads to it. Of a function of the user, only the function is known
-    that it wraps.
+    Each is in a pair with the code behind `x` that leads to it. If a user has written the function, what it calls is
+    not known, except for a function that it wraps, as with `functools.wraps`.
 
     >>> numbers = []
     >>> called_by(partial(partial(numbers.append), 1.0)) == [(".func", numbers.append)]
@@ -158,7 +158,7 @@ def leaves_of_bound(x: Any, owner: object) -> list[Value]:
     """Return the leaves to train of `x`, which an attribute of `owner` calls, or whose method it is.
 
     The list is empty if `x` contains `owner`, or if `x` is a model whose `__init__` is running and which may still get
-    `owner`. If `x` is no module, only leaves and collections of leaves in its attributes count, because it may be a
+    `owner`. If `x` is not a module, only leaves and collections of leaves in its attributes count, because it may be a
     program that has several models.
     """
     if x is owner or id(x) in beginning or isinstance(x, type) or members_of_known(type(x)) is None:

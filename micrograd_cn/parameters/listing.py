@@ -254,7 +254,7 @@ def call_parameters(module: Model) -> list[Value]:
     """Return a list of the parameters that `module.parameters()` returns, which may be a user's method.
 
     Raises:
-        TypeError: the class has an attribute `parameters` that is no method, such as a property.
+        TypeError: the class has an attribute `parameters` that is not a method, such as a property.
     """
     method = module.parameters
     if not callable(method):

@@ -342,7 +342,7 @@ def leaves_in_set(held: Iterable[object]) -> Iterator[Value]:
 
 
 def is_part_of(module: Model, x: object) -> bool:
-    """Return whether `x` is `module` itself, or no module.
+    """Return whether `x` is `module` itself, or is not a module.
 
     If this decides whether `walk` goes into an object, `walk` yields the modules inside `module`, but does not enter
     them.

@@ -72,7 +72,7 @@ class _Record:
         arrays: for each attribute that is an array or has arrays in it, these arrays, each with the code that leads to
             it from the model, the list of its items, and their addresses in memory, which are compared fast.
         frozen: the names of attributes with parameters that are not trained, such as running means. A constant that
-            replaces such a parameter is a parameter, too, and no state. The attribute is a collection in which no
+            replaces such a parameter is a parameter, too, and not a state. The attribute is a collection in which no
             parameter is trained, or a computed value that replaced such a parameter.
         lists: copies of all lists in the model, if it consists of modules, lists and leaves alone.
     """

@@ -72,8 +72,8 @@ def note_added(model: Model, name: str, x: Any) -> None:
 def note_kept(model: Model, name: str, old: Any, x: Any) -> None:
     """Mark the states and inputs in `x`, which replaces `old`, the attribute `name` of `model`, after `__init__`.
 
-    A state is a constant that an operation or `detach` gave. It is no parameter, unless one of two things holds: `old`
-    has parameters, trained or not, or `old` was computed and had itself replaced a parameter that is not trained.
+    A state is a constant that an operation or `detach` gave. It is not a parameter, unless one of two things holds:
+    `old` has parameters, trained or not, or `old` was computed and had itself replaced a parameter that is not trained.
 
     An input is a leaf to train that a running call makes anew, as an earlier call has made the leaves in `old`. The
     user looks at the gradient of an input, so `warn_of_replaced` must not take it for a lost parameter.

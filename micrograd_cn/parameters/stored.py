@@ -66,7 +66,8 @@ def _read(code: CodeType) -> _Code:
     """Return the `_Code` of a function's code and of the functions inside it.
 
     An attribute counts as stored in if the code assigns to it, to an item of it, or calls a method such as `append` of
-    it. For the last two, the attribute is read before in the same statement, or assigned to a variable that is.
+    it. In the last two cases, the code reads the attribute earlier in the same statement, or reads a variable there to
+    which the attribute was assigned.
     """
     stored, names = set[str](), {*code.co_names}
     before: dis.Instruction | None = None

@@ -192,7 +192,7 @@ def groups_of(interior: list[Value]) -> dict[Value, Group]:
     their attribute `group` does not say so. Such a node is recognised because only nodes of this neuron use it, and
     because it depends on no other neuron. A constant that an activation function uses belongs to the neuron, too. An
     input of the neuron may be a constant as well, but does not belong to the neuron. The inputs are told apart because
-    a neuron begins with a sum of products: a constant that no sum of products uses is no input.
+    a neuron begins with a sum of products: a constant that no sum of products uses is not an input.
 
     A scope's constants are drawn in the scope. So are the parameters of a network that is used in that scope only.
     """

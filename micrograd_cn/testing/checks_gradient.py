@@ -28,7 +28,7 @@ def checks_gradient(f: Any, *arguments: Any, examples: int = 20, **how: Any) -> 
             says which arguments the function is differentiated with respect to; `static=` names arguments that are
             constants.
         examples: how many points are drawn.
-        how: keyword arguments that are passed on to `gradcheck`, such as `vjp=`, `rtol=`, `order=`.
+        how: keyword arguments that are passed on to `gradcheck`, such as `vjp=`, `rtol=` and `order=`.
 
     >>> test_square = checks_gradient(lambda x: (x * x).sum(), (3,), gradient=lambda x: 2 * x)
     >>> test_square()

@@ -110,10 +110,10 @@ def gradcheck(
 
     As long as nothing looks wrong, `f` is called at most 300 times, however many elements there are. Each comparison
     has a share of these calls, and a derivative whose share does not suffice for a verdict counts as not compared. In
-    half precision (float16 and bfloat16) there may be some thousands of calls, since a difference then counts as a
-    mistake only if it also shows at points next to `args`, where rounding differs. In float32, a difference counts as a
-    mistake only if the Taylor remainder f(x + h) - f(x) - h * derivative is of first order in h. If rounding or a
-    nearby kink causes the difference, the remainder has another order.
+    half precision (float16 and bfloat16) there may be a few thousand calls, since a difference then counts as a mistake
+    only if it also shows at points next to `args`, where rounding differs. In float32, a difference counts as a mistake
+    only if the Taylor remainder f(x + h) - f(x) - h * derivative is of first order in h. If rounding or a nearby kink
+    causes the difference, the remainder has another order.
 
     Rules that any derivative must keep are checked, too. The derivative must change no argument. A backward pass takes
     the upstream gradient, the derivative of some final result with respect to each output of `f`. The backward pass
@@ -124,8 +124,8 @@ def gradcheck(
     same holds for a `backward` that you give, and its cache.
 
     A function that uses a global random number generator without seeding it is called 32 times more. If the results
-    differ, it is not deterministic, and if not, a warning says that they may. A function whose values near `args` jump
-    is called again at the jump.
+    differ, the check raises `NotDeterministic`. If all of them are equal, a warning says that the function may still
+    not be deterministic. A function whose values near `args` jump is called again at the jump.
 
     What `gradcheck` cannot see:
 
@@ -142,7 +142,7 @@ def gradcheck(
     - at a kink, whether the gradient is the intended one: any value between the two one-sided derivatives agrees;
     - in half precision, whether a difference is a mistake or comes from rounding of values that do not depend on
       `args`, or from rounding that goes the same way over steps as large as 16 times the size of the numbers;
-    - in half precision, a mistake of some last bits that is much smaller over steps of 16 times the size of the
+    - in half precision, a mistake of a few last bits that is much smaller over steps of 16 times the size of the
       numbers;
     - whether a difference is a mistake or comes from a feature of `f` that is narrower than the finest steps, such as
       the clamp of x / max(|x|, 1e-12) at 0, or the poles of lgamma at -300000 in float32;

@@ -52,10 +52,10 @@ class ReverseMode:
 
     Args:
         pullback: computes the gradient from the vectors x and u; the last two gradients are cached.
-        run: the attribute `backward_pass`.
-        graph: the attribute `differentiable_outputs`.
-        changed: the attribute `changed`.
-        twice: the attribute `backward_twice`.
+        run: stored as the attribute `backward_pass`, which is described below.
+        graph: stored as the attribute `differentiable_outputs`.
+        changed: stored as the attribute `changed`.
+        twice: stored as the attribute `backward_twice`.
 
     Attributes:
         backward_pass: computes the gradient from the arguments and the upstream gradient, which is u in the structure
@@ -68,7 +68,8 @@ class ReverseMode:
             compares the arguments before and after the backward pass.
         backward_twice: records the graph of a call of f, calls f at another point, and returns the gradients of two
             backward passes through the graph (see `BackwardTwice`). The cache of a forward pass that the user gave is
-            such a graph, too. It is None for other derivatives than those of PyTorch and of a user's backward pass.
+            such a graph, too. The attribute is None for other derivatives than those of PyTorch and of a user's
+            backward pass.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class ForwardMode:
 
     Args:
         pushforward: computes Df(x) d from the vectors x and d.
-        changed: the attribute `changed`.
+        changed: stored as the attribute `changed`.
 
     Attributes:
         changed: calls the user's derivative at a point. If the call changes an argument, `changed` returns a text that
@@ -148,8 +149,8 @@ def derivative_of(
 
     Args:
         f: the function; it takes and returns structures of arrays.
-        derivatives: the derivative that the user gave, keyed by its kind ("gradient", "jacobian", "vjp" or "jvp");
-            empty if there is none. "backward" is a vjp that calls the backward pass that the user gave.
+        derivatives: the derivative that the user gave, keyed by its kind ("gradient", "jacobian", "vjp", "jvp" or
+            "backward"); empty if there is none. A "backward" is a vjp that calls the backward pass that the user gave.
         arguments: the structure of the arguments.
         outputs: the structure of the outputs.
 
@@ -193,8 +194,9 @@ def derivative_of(
     def is_value_and_gradient(result: Any, args: Any) -> bool:
         """Return whether `result`, a pair, has the value and the gradient, and not the gradients of two arguments.
 
-        The two can be confused only if f takes two arguments, and one of these is a constant. The first entry of the
-        pair is then compared with the value of f at `args`. In all other cases, the result is False.
+        A pair may have the shapes of both if f takes two arguments, and one of these is a constant. The first entry of
+        the pair is then compared with the value of f at `args`. In all other cases, the result is False, and the caller
+        decides by the shapes.
         """
         if not (
             len(args) == 2 and isinstance(result, tuple) and len(result) == 2 and np.size(_plain_number(result[0])) == 1

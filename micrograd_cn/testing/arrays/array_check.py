@@ -135,7 +135,7 @@ def _looks_like_value_and_gradient(problem: Problem, subject: Subject) -> bool:
     """Return whether a plain function returns a pair that looks like a value and its gradient.
 
     It does if the first item is a number, and the second is an array with the shape of an argument, or several such
-    arrays. A module and the method `apply` of an `autograd.Function` are no plain functions.
+    arrays. A module and the method `apply` of an `autograd.Function` are not plain functions.
     """
     result = problem.outputs.template
     is_function = getattr(subject.f, "__name__", "") != "apply" and not subject.is_module
@@ -198,9 +198,10 @@ def compare_problem(problem: Problem, seed: int, exhaustive: bool = False) -> li
 
 
 def _may_have_treads(problem: Problem, checked: tuple[Vector, Vector] | None) -> bool:
-    """Return whether f changes otherwise in its finest steps than the derivative predicts, as a step function does.
+    """Return whether the change of f in the finest step is not what the derivative predicts, as for a step function.
 
-    One call of f tells, since all elements move at once. `checked` is a cotangent and its gradient, if they are known.
+    A tread is an interval in which a step function does not change. One call of f tells, since all elements move at
+    once. `checked` is a cotangent and its gradient, if they are known.
     """
     random = np.random.default_rng(0)
     u, g = checked or (random_cotangent(problem, random), None)
@@ -240,9 +241,10 @@ def compare_singly(problem: Problem) -> list[Comparison]:
 def _unless_hidden(comparison: Comparison, phi: DirectionalFunction) -> ComparedAlong:
     """Return the comparison, but without a verdict if the derivative agrees only since rounding of f hides it.
 
-    The estimated error is then small beside other derivatives, but thousands of times as large as this one, which is
-    negligible beside them. A derivative that is nothing but rounding, as that of a bias before a batch norm, keeps its
-    verdict: it changes where all elements move by some last bits.
+    The estimated error of the numerical derivative is then small beside other derivatives, but thousands of times as
+    large as this derivative, which is negligible beside the others. A derivative that is nothing but rounding, as that
+    of a bias before a batch norm, keeps its verdict. Such a derivative changes by much of its own size if all elements
+    move by a few last bits.
     """
     problem, size, e = phi.problem, math.fabs(comparison.analytic), comparison.numeric
     error = ESTIMATED_ERRORS * e.error
@@ -364,7 +366,8 @@ def _not_finite_outputs(problem: Problem) -> list[Comparison]:
 def _random_numbers(problem: Problem) -> list[Comparison]:
     """Return a comparison without a verdict if f draws random numbers, although its results did not depend on them.
 
-    They may depend on them at times, as the mask of a dropout of one number does. Otherwise, the list is empty.
+    Other calls may still give other results: the dropout of a single number, for example, often gives the same result
+    several times. If f draws no random numbers, the list is empty.
     """
     if not problem.drawn:
         return []
@@ -706,7 +709,9 @@ class SampledCheck:
     ) -> ComparedAlong:
         """Compare a derivative at a random point near the problem's point, and return this comparison.
 
-        If it does not call the derivative right, or wrong without a kink, up to two points farther away are tried.
+        Up to two points farther away are tried if the comparison has no verdict, or if it calls the derivative wrong
+        and finds a kink. In half precision, they may also be tried if the derivative is wrong without a kink, or if it
+        agrees with a numerical derivative of 0.
 
         Args:
             found: the comparison at the problem's point. It is returned if no calls are left for another comparison.

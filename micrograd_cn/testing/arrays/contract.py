@@ -336,9 +336,9 @@ def _without_cancelling(problem: Problem, u: Vector) -> Vector:
 def _is_rounding(problem: Problem, u: Vector, off: Vector) -> bool:
     """Return whether a gradient may be off by `off` since it is a sum of terms that cancel, added in another order.
 
-    The gradient for a bias before a batch norm is an example, which is 0 but for rounding. How large the terms are
-    shows if some last bits of `u` change, the weights of the outputs. In each array, `off` may be several times as
-    large as the change of the gradient.
+    The gradient for a bias before a batch norm is an example, which is 0 but for rounding. To see how large the terms
+    are, the weights of the outputs in `u` are changed by a few last bits. In each array, `off` may be several times as
+    large as the change of the gradient that this causes.
     """
     derivative, random = problem.derivative, np.random.default_rng(0)
     assert isinstance(derivative, ReverseMode)
@@ -366,8 +366,9 @@ def _is_linear(problem: Problem, u: Vector) -> bool:
 def _is_linear_if_strided(problem: Problem, u: Vector, expected: Vector) -> bool:
     """Return whether the backward pass gives exactly the gradient `expected` for an upstream gradient that is strided.
 
-    `u` has large weights of the outputs. If it does, one backward pass has shown that the derivative is linear where
-    the upstream gradient is large, and also right where it is not contiguous. If not, each has to be checked by itself.
+    `u` has large weights of the outputs. If the result is True, a single backward pass has shown two things: the
+    derivative is linear where the upstream gradient is large, and it is right where the upstream gradient is not
+    contiguous. If the result is False, the caller has to check each of the two by itself.
     """
     derivative = problem.derivative
     assert isinstance(derivative, ReverseMode)
@@ -488,7 +489,7 @@ def _max_magnitude(x: Vector) -> float:
 
 
 def _distance(problem: Problem) -> float:
-    """Return how far from the problem's point the function is called in case it stores results."""
+    """Return how far from the problem's point the function is called, to find out whether it stores results."""
     return NEARBY_IN_HALF if problem.half_precision else NEARBY_DISTANCE
 
 

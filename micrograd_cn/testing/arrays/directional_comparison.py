@@ -101,14 +101,20 @@ def compare_along(
 
 
 def _by_treads(comparison: Comparison, phi: DirectionalFunction) -> Comparison | None:
-    """Return a comparison that says otherwise if f is a step function along `phi`, but the derivative is not 0.
+    """Return a comparison with another verdict if f is a step function along `phi`, but the derivative is not 0.
 
-    Large steps cross many treads, and the mean slope over many treads of a quantiser is that of a straight line. So a
-    straight-through gradient may seem to agree. It is wrong if the steps are high. But if the derivative is so steep
-    that the step may be a ramp which is narrower than the finest steps, the comparison has no verdict. If the steps are
-    so low that rounding of large numbers inside f may have made them, as in (x + 1e6) - 1e6, the mean slope is the
-    derivative. The comparison then has no verdict if the steps hide an error of 1 %. None is returned in all other
-    cases, and if no calls are left to look at the steps.
+    A step function does not change on treads, which are intervals, and jumps from one tread to the next. Long
+    numerical steps cross many treads, and the mean slope over many treads of a quantiser is that of a straight line. So
+    `comparison` may call a straight-through gradient right. Three cases are told apart:
+
+    - The jumps are high. The comparison that is returned calls the derivative wrong.
+    - The jumps are high, but the derivative is so steep that they may be ramps which are narrower than the finest
+      steps. The comparison that is returned has no verdict.
+    - The jumps are so low that rounding of large numbers inside f may have made them, as in (x + 1e6) - 1e6. The mean
+      slope is then the derivative. If the derivative agrees with it, but the jumps hide an error of 1 %, the
+      comparison that is returned has no verdict.
+
+    None is returned in all other cases, and if no calls are left to look at the jumps.
     """
     if not math.isfinite(phi.analytic):
         return None
@@ -188,12 +194,12 @@ class Question:
 
 
 def within_features(question: Question, found: Attempt) -> Attempt | None:
-    """Compare again in steps of less than 1 if f has features that are narrower than the steps, such as teeth.
+    """Compare again in steps of less than 1 if f has features that are narrower than the steps.
 
-    Return the new attempt if it can tell whether the derivative is right. Otherwise, return the attempt `found` without
-    a verdict, since the features hide whether the derivative is right. None is returned if f has no such features, or
-    if `found` has no verdict. It is also returned for the gradient of a step function, and for a gradient of 0 where f
-    has a slope: earlier stages have judged these.
+    Such features are, for example, the teeth of a sawtooth. Return the new attempt if it can tell whether the
+    derivative is right. Otherwise, return the attempt `found` without a verdict, since the features hide whether the
+    derivative is right. None is returned if f has no such features, or if `found` has no verdict. It is also returned
+    for the gradient of a step function, and for a gradient of 0 where f has a slope: earlier stages have judged these.
     """
     comparison, phi, zero = found.comparison, found.phi, found.comparison.analytic == 0.0
     if comparison.agrees is None or not takes_long_steps(phi):
@@ -377,8 +383,9 @@ def _contradict_each_other(found: Attempt, again: Attempt) -> bool:
     """Return whether two attempts that move one element have numerical derivatives that differ by more than noise.
 
     Then f has a feature, as sorting has where an element is near others, and the attempt with longer steps misses it.
-    In other types than float16 and bfloat16, longer steps are long only where rounding hides all in shorter ones, and
-    the result is False. So it is if several elements move, since derivatives along other directions differ anyway.
+    In other types than float16 and bfloat16, the result is False, since longer steps are taken only where rounding
+    hides the changes in shorter ones. The result is also False if several elements move, since steps of other sizes
+    then give another direction, along which the derivative differs anyway.
     """
     single = found.phi.problem.half_precision and found.phi.moved_elements.size == 1
     numeric = found.comparison.numeric

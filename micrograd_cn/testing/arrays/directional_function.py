@@ -136,7 +136,7 @@ class DirectionalFunction:
 
     @property
     def terms(self) -> Vector:
-        """The part of `analytic` of each element that moves; `analytic` alone if the gradient is not known."""
+        """How much each element that moves contributes to `analytic`; `analytic` alone if the gradient is not known."""
         gradient, some = self.problem.derivative.gradient(self.x, self.u), self.moved_elements
         return np.array([self.analytic]) if gradient is None else gradient[some] * self.v[some] / self.divisor
 
@@ -153,7 +153,7 @@ class DirectionalFunction:
 
     @property
     def rounding_beside_largest(self) -> float:
-        """How far this function may be off if outputs are rounded by some last bits of the largest output in the array.
+        """How far this function may be off if outputs are rounded by a few last bits of their array's largest output.
 
         `COARSE_BITS` says how many. An output that is much smaller than the largest, such as gelu(x) for x far below 0,
         may have few correct digits.

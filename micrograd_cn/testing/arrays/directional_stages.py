@@ -2,8 +2,8 @@
 
 `STAGES` lists the stages, and `HALF_PRECISION_STAGES` the stages for float16 and bfloat16. The stages are tried in
 order, and each costs more than the stages before it. A stage returns a comparison if it can tell that the derivative is
-right, that it is wrong, or that no comparison could tell. Otherwise the stage returns None. Functions of `Value`s have
-some of the last stages, too (`numeric.stages`).
+right, that it is wrong, or that no comparison could tell. Otherwise the stage returns None. Functions of `Value`s are
+compared by some of the last stages, too (`numeric.stages`).
 
 φ is the weighted sum of the outputs of a function along a direction (see `DirectionalFunction`). Its derivative at 0,
 which is checked, is called analytic, and its difference from a numerical derivative is called the mismatch.

@@ -139,8 +139,9 @@ def rounding_absorbs_changes(doubt: Doubt) -> str:
 
     Such outputs do not change in any step, so the numerical derivative leaves them out. Rounding explains the mismatch
     if the analytic derivative of the other outputs agrees with the numerical one. If no output changes in the largest
-    steps, rounding of larger parts may be why: log(1 + exp(x)) is 0 at -90. So it is if an array changes no output when
-    it moves alone, as a does in log(1 + a**2) + x**2 if all numbers are tiny. Each array is also compared alone.
+    steps, rounding of larger parts may be why: log(1 + exp(x)) is 0 at -90. Such rounding may also be why an array of
+    the arguments changes no output when it moves alone, as `a` in log(1 + a**2) + x**2 if all numbers are tiny. The
+    part of the derivative that comes from such arrays is left out here. Other comparisons move each array alone.
     """
     phi, numeric, first = doubt.phi, doubt.comparison.numeric, doubt.problem.steps.first_steps[0]
     other = max(ESTIMATED_ERRORS * numeric.error, phi.problem.rtol * math.fabs(numeric.slope))
@@ -205,7 +206,7 @@ def narrow_features(doubt: Doubt) -> str:
 
 
 def features_wider_than_finest_steps(doubt: Doubt) -> str:
-    """Return a note if f has the slope that the derivative says in all of its shortest steps; else "".
+    """Return a note if the slope of f over each of several short steps is the derivative that is checked; else "".
 
     Longer steps then miss a feature of f, such as a bend beside a kink, or a tread of a quantiser that is multiplied by
     x. The point may also lie at a jump, as that of a sawtooth at 0 does. Steps that cross the point then show the jump,
@@ -263,10 +264,11 @@ def features_as_narrow_as_finest_steps(doubt: Doubt) -> str:
 def hidden_feature(doubt: Doubt) -> str:
     """Return a note if rounding hides a feature that is narrower than the finest steps; else "".
 
-    The cosine of two vectors of float32 is an example, where a square root keeps away from 0 by 1e-6: The derivative at
-    0 is as large as 1e-5, but beyond 1e-6 it vanishes, and the cosine itself is lost beside 1. Three conditions must
-    hold. Rounding would hide the mismatch in the finest steps. In these and in longer steps, the analytic derivative is
-    near the numerical one. At the point, it is continuous, unlike one that is wrong at a special number such as 0.
+    An example in float32 is the cosine distance 1 - a * x / sqrt(1e-12 + x**2) for a tiny constant a. At x = 0 its
+    derivative is -1e6 * a, and far beyond |x| = 1e-6 the derivative vanishes. But the cosine is so small that rounding
+    loses it beside 1. Three conditions must hold. Rounding would hide the mismatch in the finest steps. At the ends of
+    these and of longer steps, the analytic derivative is near the numerical one. At points very near the checked one,
+    the analytic derivative is nearly the same as there, unlike one that is wrong only at a special number such as 0.
     """
     phi, finest, mismatch = doubt.phi, doubt.problem.steps.finest, doubt.mismatch
     if mismatch * finest > phi.rounding:
@@ -302,15 +304,15 @@ def treads(doubt: Doubt) -> str:
 def treads_of_a_factor(doubt: Doubt) -> str:
     """Return a note if f, or a factor of f, does not change near the point, and then jumps by rounding; else "".
 
-    XLA's tanh is an example: below -17.8, it is -1 and some last bits, and below -20 it is -1 exactly. A function such
-    as x * (1 + tanh(x)) is then x times a staircase: it is smooth on a tread, and its derivative there lacks the part
-    of tanh. In x * log(1 + x * x), the sum absorbs most of x * x for small x. A batch norm that computes
-    x * a - mean * a, as a function of a, is a smooth function less a staircase.
+    XLA's tanh is an example: between -20 and -17.8, it differs from -1 by a few last bits, and below -20 it is -1
+    exactly. A function such as x * (1 + tanh(x)) is then x times a staircase: it is smooth on a tread, and its
+    derivative there lacks the part of tanh. In x * log(1 + x * x), the sum absorbs most of x * x for small x. A batch
+    norm that computes x * a - mean * a, as a function of a, is a smooth function less a staircase.
 
     The jump shows how far changes of f are rounded. Usually, that is its height. But the next jump may be a low one,
-    while f is off by several of them: XLA's tanh is off by 7 half last bits at -20, and jumps by one beside -17.8. If
-    the estimated rounding of intermediate results is a moderate multiple of the jump, f may be off by that much. If f
-    does not change in the finest steps, a part of f may also compute in a coarser type, as in
+    while f is off by several of them: XLA's tanh is off by 3.5 last bits at -20, and jumps by half a last bit beside
+    -17.8. If the estimated rounding of intermediate results is a moderate multiple of the jump, f may be off by that
+    much. If f does not change in the finest steps, a part of f may also compute in a coarser type, such as float32 in
     1 + tanh(x.astype("float32")), so the rounding of such types gives further estimates.
 
     Five conditions must hold. First, as far as the next jump, f keeps its value or has the slope of the numerical
@@ -362,17 +364,18 @@ def rounding_of_parts(doubt: Doubt) -> str:
 
     Rounding errors of neighbouring values need not be independent. XLA's tanh is off by up to four last bits of 1 below
     -17, and keeps this error over a whole interval. A mean over an interval then has nearly the same error, although
-    its values hardly scatter. But the error of a difference quotient shrinks with its step, and in a tail, the
-    derivative grows with it. So a mistake shows in the mean over some wider interval.
+    its values hardly scatter. But the rounding error of a difference quotient becomes smaller if its step becomes
+    larger. And in a tail, where f decays exponentially, as 1 + tanh(x) does below -17, the mean derivative is larger
+    over a wider interval. So a mistake shows in the mean over some wider interval.
 
     Three conditions must hold. First, rounding shows in one of three ways. Values of f near the point scatter around a
-    polynomial, by a visible part of what the mismatch explains; the rounding is then at most a moderate multiple of
-    this scatter. Or a difference quotient with a longer step confirms the derivative that is checked, and not that of
-    shorter steps, in which f stays on a tread. Or the mismatch vanishes where f changes far more than rounding explains
-    (see `_vanishes_beyond_rounding`). In the last two cases, a part of f is taken to be at least as large as 1. Second,
-    over no interval do the means of the two derivatives differ by more than this rounding and that of the parts of the
-    derivative allow. Third, the derivative at the point belongs to the interval around it: it is near to the mean or
-    between other derivatives there.
+    polynomial, by a visible part of how far the mismatch would change f there; the rounding is then at most a moderate
+    multiple of this scatter. Or a difference quotient with a longer step confirms the derivative that is checked, and
+    contradicts the quotients with shorter steps, in which f stays on a tread. Or the mismatch vanishes where f changes
+    far more than rounding explains (see `_vanishes_beyond_rounding`). In the last two cases, a part of f is taken to be
+    at least as large as 1. Second, over no interval do the means of the two derivatives differ by more than this
+    rounding and that of the parts of the derivative allow. Third, the derivative at the point belongs to the interval
+    around it: it is near to the mean or between other derivatives there.
     """
     phi, problem = doubt.phi, doubt.problem
     usual, longest = _usual_step(phi), float(np.max(np.abs(phi.v[phi.moved_elements])))
@@ -509,8 +512,9 @@ def _part_of_still_arrays(phi: DirectionalFunction, step: float) -> float:
 def _derivative_rounding(phi: DirectionalFunction, mismatch: float) -> float:
     """Return how far rounding changes the derivative of `phi` that is checked; 0.0 if that cannot explain `mismatch`.
 
-    All elements of the point, and the weights of the outputs, change by some last bits, so that the derivative is that
-    of other numbers, but nearly the same. The result is how far its values scatter around a parabola.
+    All elements of the point, and the weights of the outputs, are changed by a few last bits, in steps of several
+    sizes, and the derivative is computed for each. Without rounding, it would change smoothly. The result is how far
+    these derivatives scatter around a parabola.
     """
     problem, moves, least = phi.problem, _moves_of_own_size(phi), mismatch / ESTIMATED_ERRORS
     growth = np.random.default_rng(1).uniform(0.5, 1.0, phi.u.size)
@@ -672,9 +676,10 @@ def _vanishes_between_ends(phi: DirectionalFunction, doubt: Doubt, h: float) -> 
 def _vanishes_relatively(phi: DirectionalFunction, doubt: Doubt, h: float) -> bool:
     """Return whether the mismatch, relative to the derivative, is smaller in the mean over [-h, h] than at the point.
 
-    It must be small there, since it is 1 at any point where f does not change. The derivative at the point must also
-    belong to the interval: it must be near to the mean or between other derivatives there. Simpson's rule gives the
-    mean, since the derivative of a tail changes by its own size.
+    In the mean, it must also be less than `WIDER_MISMATCH`. At a point where f does not change, it is 1, so a somewhat
+    smaller relative mismatch in the mean shows little there. The derivative at the point must also belong to the
+    interval: it must be near to the mean or between other derivatives there. Simpson's rule gives the mean, since the
+    derivative may change by its own size over the interval, as where f decays exponentially.
     """
     mean = _mean_of_slopes(phi, h)
     off = math.fabs(mean.value - central_quotient(phi, 0.0, h)) + mean.error
@@ -751,7 +756,8 @@ def _is_confirmed(phi: DirectionalFunction, mismatch: float, h: float) -> bool:
 def _scatter_over(phi: DirectionalFunction, h: float, mismatch: float) -> float:
     """Return how far values of `phi` over [-h, h] scatter around a polynomial; 0.0 if that is little beside `mismatch`.
 
-    The polynomial has so high a degree that a smooth tail hardly differs from it.
+    The degree of the polynomial is so high that a smooth function hardly differs from it, even where it decays
+    exponentially.
     """
     points = UNEVEN_POINTS * (h / np.max(np.abs(UNEVEN_POINTS)))
     values = np.array([phi(t) for t in points.tolist()])
@@ -760,7 +766,7 @@ def _scatter_over(phi: DirectionalFunction, h: float, mismatch: float) -> float:
 
 
 def _on_way(phi: DirectionalFunction, part: float) -> Vector:
-    """Return the point after this part of the way of the moved elements to 0."""
+    """Return the point with each moved element x replaced by (1 - part) * x, rounded to the arguments' types."""
     x = phi.x - part * np.where(phi.v != 0.0, phi.x, 0.0)
     return phi.problem.arguments.rounded(x)
 

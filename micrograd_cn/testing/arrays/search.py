@@ -74,9 +74,10 @@ def mismatch_along(problem: Problem, u: Vector, v: Vector) -> float:
 
 
 def _mismatch_of(phi: DirectionalFunction) -> float:
-    """Return the numerical derivative of `phi`, less the derivative that is checked, both before they are divided.
+    """Return the numerical derivative of u · f along the direction of `phi`, less the derivative that is checked.
 
-    The result is 0.0 if the numerical derivative is infinite or nan.
+    u · f is the weighted sum of the outputs. `phi` is divided by `phi.divisor`, so the difference of its two
+    derivatives is multiplied by this number. The result is 0.0 if the numerical derivative is infinite or nan.
     """
     numeric = central_quotient(phi, 0.0, phi.problem.steps.first_steps[2])
     return (numeric - phi.analytic) * phi.divisor if math.isfinite(numeric) else 0.0

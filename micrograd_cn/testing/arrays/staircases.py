@@ -129,9 +129,9 @@ def first_jumps(
         reach: the largest step.
         slope: the slope of the line. On the treads of a staircase, the function has this slope.
         off: by how much the slope of the function over many treads differs from `slope`.
-        lowest: the height that jumps must exceed.
-        rounding: how far the function may be off although the jump is low. If that explains `off` in the width of a
-            tread, the jump need not.
+        lowest: the height that each jump must exceed.
+        rounding: a rounding error of the function that is known otherwise. If an error of this size is large enough to
+            explain `off`, a jump that is too low to explain `off` is yielded, too.
     """
 
     def away(t: float) -> float:
@@ -233,11 +233,12 @@ def keeps_slope(
 ) -> bool:
     """Return whether f has about this slope in its finest steps; by default, that of the derivative that is checked.
 
-    A step function has not, since it keeps its value. The result is True, too, if rounding hides the change in these
-    steps, and in steps that are a little longer, or if f is not finite there. The slope may be off by a small part of
-    the derivative that is checked, but by at most half of itself: a jump beside a flat part would be off by little of a
-    derivative of 1e8. One side of the point is looked at, unless `both_sides` is set. `beside` is the size of parts of
-    f whose last bits are rounded, if it is known.
+    The result is False for a step function, which keeps its value in such steps. The result is True, too, if rounding
+    hides the change in these steps, and in steps that are a little longer, or if f is not finite there. The slope of f
+    may differ from `slope` by a small part of the derivative that is checked, but by at most half of `slope`. Without
+    this second bound, a flat function would pass for any moderate `slope` beside a derivative of 1e8. One side of the
+    point is looked at, unless `both_sides` is set. `beside` is the size of parts of f whose last bits are rounded, if
+    it is known.
     """
     problem, slope = phi.problem, phi.analytic if slope is None else slope
     off = min(TREAD_SHARE * math.fabs(phi.analytic), 0.5 * math.fabs(slope))
@@ -304,9 +305,10 @@ def _heights_nearer_to_0(line: _Line, farther: list[_Line]) -> Vector | None:
 def may_be_rounding_steps(phi: DirectionalFunction, heights: Vector) -> bool:
     """Return whether steps of these heights may be those of rounding in a coarser type, beside a part that is constant.
 
-    An example is 1 + tanh(x) in float32, as a function of doubles: its steps are as high at points nearer to 0, where x
-    is rounded less, since the constant 1 is not. This constant shows in the outputs at 0. A quantiser has high steps,
-    relative to its outputs, at some point that is nearer to 0, and it jumps by the same heights there.
+    An example is 1 + tanh(x) in float32, as a function of doubles: the height of its steps comes from rounding the sum,
+    which is about as large as 1, so the steps are as high at points nearer to 0, where x itself is rounded less. The
+    constant 1 shows in the outputs at 0. A quantiser has high steps, relative to its outputs, at some point that is
+    nearer to 0, and it jumps by the same heights there.
     """
     line = _Line(phi.problem, phi.u, phi.v, phi.x, phi.outputs)
     seen = (heights > 0.0) & line.weighted
@@ -337,8 +339,9 @@ def may_be_ramp(phi: DirectionalFunction) -> bool:
     The function x / max(|x|, 1e-8) has such a ramp at 0, and its derivative there is 1e8. Within the finest step, a
     ramp as steep as the derivative says must climb at least as high as the function jumps. A straight-through gradient
     is far less steep. Along a direction that moves several elements, some ramps climb and others descend, and each of
-    them ends by itself. The jump of `phi` is then between the heights of all descending and of all climbing ramps. It
-    may even be 0, so the jumps of single outputs count. Beside a jump, they are about the same in longer steps.
+    them has its own length. The jump of `phi` is then between the total height of the descending ramps and that of the
+    climbing ones. The jump may even be 0, so the jumps of single outputs are looked at, too. If f jumps, the outputs
+    change by about as much in longer steps as in the finest step.
     """
     finest, terms = phi.problem.steps.finest, phi.terms
     climbing, descending = (finest * float(np.sum(part)) for part in (terms[terms > 0.0], terms[terms < 0.0]))
@@ -367,7 +370,7 @@ def size_of_parts(phi: DirectionalFunction, far: bool = False) -> float:
 
 
 def is_low(phi: DirectionalFunction, height: float) -> bool:
-    """Return whether a jump of `phi` by `height` is at most some last bits of a part of f.
+    """Return whether a jump of `phi` by `height` is at most a few last bits of a part of f.
 
     `COARSE_BITS` says how many. Parts are taken to be at least as large as 1, like those of erf(x) - tanh(x), which
     cancel at all points that are far from 0.
@@ -380,7 +383,7 @@ def climbs_by_rounding(phi: DirectionalFunction) -> bool:
     """Return whether f keeps its value in the finest steps only since it is rounded, and climbs in longer steps.
 
     An example is 1 - tanh(x)**2 in float32 at -7: it keeps its value until tanh(x) changes by its last bit. All changes
-    of f are then multiples of one jump, which is only some last bits of a part of f. In long steps, f climbs by more
+    of f are then multiples of one jump, which is only a few last bits of a part of f. In long steps, f climbs by more
     jumps than noise makes. A function that is 0 beside a kink, like relu, has other changes. Only steps that have been
     taken before count, so this costs hardly any calls.
     """

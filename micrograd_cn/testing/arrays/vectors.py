@@ -252,7 +252,7 @@ class Packed:
 
         Raises:
             ValueError: `tree` has another structure, an array in it has another shape, or a derivative is complex or
-                no number.
+                not a number.
         """
         found = np.empty(self.vector.size)
         for (_, path, shape, place), (_, _, x) in zip(self._parts, self.matched_parts(tree, what), strict=True):

@@ -99,7 +99,7 @@ def _shortest_move(phi: DirectionalFunction, x: Vector) -> Vector:
 
     The spacing of an element is the distance from its number to the next number of its type. So a move of a whole count
     of spacings is exact. The count is odd, and at least three, so that a function with a period of two spacings, or of
-    any other even count, has not the same value after the move.
+    any other even count, does not have the same value after the move.
     """
     spacings = _spacings(phi, x)
     half = np.maximum(1.0, np.floor(0.5 * SHORTEST_MOVE / np.where(spacings > 0.0, spacings, 1.0)))
@@ -112,8 +112,8 @@ class _Changes:
 
     Attributes:
         phi: the function f along a direction.
-        long: a multiple of `move` that is some times as long as the finer step of a first look. At a point nearer to 0,
-            it may be shorter by the factor `part`.
+        long: the number of times that `move` fits into a long move, as an odd number. A long move is `part` times
+            `SLOPE_STEPS` times as long as the finer of the two steps in which derivatives are first compared.
         last_bits: half of the last bit of each output.
     """
 
@@ -135,8 +135,9 @@ def _has_short_slope(changes: _Changes) -> bool:
     """Return whether an output is straight in short moves to one side, but has another slope there than in long moves.
 
     The teeth of x * (x - floor(x)) grow with x, as rounding does. But the treads that rounding makes have no slope of
-    their own. An output has another slope in long moves if it is far less steep there, or if it is as straight there. A
-    smooth function that is curved, such as exp, has neither.
+    their own. The slope of an output in long moves counts as another one only if the output is far less steep there, or
+    if its slopes in long moves to the left and to the right are about the same. Neither is so for a smooth function
+    that is curved, such as exp.
     """
     long = changes.long
     right, left = changes(long), changes(-long)

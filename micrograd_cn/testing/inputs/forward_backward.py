@@ -72,7 +72,8 @@ def is_layer(f: Any) -> bool:
     """Return whether `f` is a layer: an object or a class with methods `forward` and `backward` that a user wrote.
 
     The `backward` of a layer takes the upstream gradient. An object whose `backward` takes no argument, as that of a
-    `Value`, is no layer. Nor is a `Module` of this package, or anything derived from classes of PyTorch, jax or numpy.
+    `Value`, is not a layer. Nor is a `Module` of this package, or anything derived from classes of PyTorch, jax or
+    numpy.
     """
     kind = f if isinstance(f, type) else type(f)
     known = ("torch", "jax", "jaxlib", "numpy")

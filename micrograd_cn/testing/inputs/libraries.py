@@ -44,7 +44,7 @@ def library_of(x: object) -> str:
 def _library_of_type(kind: type) -> tuple[str, bool]:
     """Return the library that a type or one of its base classes comes from, and whether all its objects are arrays.
 
-    The library is "" if it is no known one. The objects are arrays if the type has the attributes of an array.
+    The library is "" if it is not a known one. The objects are arrays if the type has the attributes of an array.
     """
     for base in kind.__mro__:
         if found := LIBRARIES.get(base.__module__.partition(".")[0]):

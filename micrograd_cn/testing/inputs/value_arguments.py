@@ -288,7 +288,7 @@ class Binding:
         """Return whether the variable with the index `k` is a flag among other whole numbers of an array.
 
         A flag is a number that the function compares by `==`, or uses as a condition. At least one other number of the
-        array must be no flag. Then `gradcheck` treats the flag as a constant, and the numbers that are no flags as
+        array must not be a flag. Then `gradcheck` treats the flag as a constant, and the numbers that are not flags as
         variables.
         """
         i = self.variables[k].part
@@ -510,7 +510,7 @@ def _is_whole(x: Any) -> bool:
 
 
 def _is_one_float(x: Any) -> bool:
-    """Return whether an item of the arguments that holds no whole numbers is a single number, and no `Value`."""
+    """Return whether an item of the arguments that holds no whole numbers is a single number, and not a `Value`."""
     return not (isinstance(x, Value) or is_array(x))
 
 
@@ -518,7 +518,7 @@ def _number(x: Any, part: Part) -> float:
     """Return `x`, a number in a part of the arguments, as a float.
 
     Raises:
-        TypeError: `x` is no real number. The message says what to write if it is a constant.
+        TypeError: `x` is not a real number. The message says what to write if it is a constant.
     """
     try:
         return number(x)

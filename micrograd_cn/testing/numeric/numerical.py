@@ -269,7 +269,7 @@ def noise_level(
         x: the point near which the error is measured.
         steps: exponents k. The spacing is about 2**-k and, if |x| < 1, also about 2**-k |x|. Several are needed: points
             that are too close may all give the same value, as when a part of `g` computes in float32, and between
-            points that are too far apart, `g` may oscillate. Such an oscillation is no rounding, and is left out, if
+            points that are too far apart, `g` may oscillate. Such an oscillation is not rounding. It is left out if
             closer points have shown that `g` is steep and smooth.
         least: the smallest noise that matters to the caller. With a spacing in which three of the points show hardly
             any noise beside it, no further values are computed.

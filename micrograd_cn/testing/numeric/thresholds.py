@@ -250,7 +250,7 @@ TYPICAL_MOVE = 1e4
 stationary, and the change of the outputs bounds what is typical."""
 FAR_STEP = 23.0 / 3.0
 """Steps. In a step this large, every output changes that depends on the moved elements at all. Even times a power of 2,
-it is no whole number, since a periodic function may return to its value after whole steps."""
+it is not a whole number, since a periodic function may return to its value after whole steps."""
 LONG_DIFFERENCE = 0.5
 """Move of an element, in the finer of the two steps that a first look takes. Where it is longer, it misses features at
 whole numbers, such as the teeth of a sawtooth."""
@@ -338,7 +338,7 @@ SHORT_PARTS = (1.0, 0.5, 0.25)
 """The shortest interval of a tail. In parts so long, f may change by many treads, and its derivative by little."""
 NOISY_SHARE = 2.0**-5
 """The change of φ that the mismatch explains over half an interval, over the count of moved elements. If values scatter
-by less, f is no noisy tail."""
+by less, f is not noisy there."""
 ROUNDED_PARTS = 4.0
 """The rounding of one part of f. The difference of two values may be off by so much, if the part is squared, as in
 1 - tanh(x)**2."""

@@ -67,7 +67,7 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
 
     What `check_op` cannot see:
 
-    - a mistake between the points, of which there are some hundreds, or farther from 0 than all of them;
+    - a mistake between the points, of which there are a few hundred, or farther from 0 than all of them;
     - a mistake in third derivatives;
     - a wrong derivative where rounding hides how the value changes.
 
@@ -87,7 +87,7 @@ def check_op(op: Op, reference: Reference = None, examples: int = 50) -> dict[st
         AssertionError: a check failed. The message names the check and the operands, which are as simple as could be
             found, and has code that shows the failure. If a derivative is wrong, the error is a `GradientMismatch`.
         ImportError: hypothesis is missing.
-        TypeError: `op` is no operation of this package. Use `gradcheck` for functions.
+        TypeError: `op` is not an `Op`. Use `gradcheck` for functions.
 
     Warns:
         PartlyCompared: at some points, some but not all derivatives could be compared. The message shows the first such

@@ -194,7 +194,7 @@ def _at(xs: Point, function: Callable[..., Any]) -> float:
     """Return the number that `function` gives for the operands `xs`.
 
     Raises:
-        LoweringFailed: the function raises an error, or gives no number.
+        LoweringFailed: the function raises an error, or returns something that is not a number.
     """
     try:
         return number(function(*xs))
@@ -249,7 +249,7 @@ def _parsed(xs: Point, line: str) -> tuple[float, ...]:
     """Return the numbers in a line of the JavaScript output, which are the value and the partials at `xs`.
 
     Raises:
-        LoweringFailed: the line has an error, or something else than numbers.
+        LoweringFailed: the line has an error message, or something other than numbers.
     """
     if line.startswith("raised "):
         raise LoweringFailed(xs, line)

@@ -61,7 +61,7 @@ def _partial(op: Op, slot: int, y: float, xs: Point) -> Any:
 def check_recording(op: Op, xs: Point, partials: Sequence[float]) -> None:
     """Check that the operation has the same partials for `Value`s, which record it, as for floats.
 
-    `partials` has its partials for the floats `xs`.
+    `partials` has the partials for the floats `xs`.
     """
     compare_recorded(op, xs, [Value(x) for x in xs], partials, RECORDED_CODE)
 

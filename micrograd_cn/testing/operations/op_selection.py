@@ -71,7 +71,7 @@ def check_selection(op: Op, xs: Point, y: float) -> None:
 def _contributions(op: Op, operands: Sequence[Any], g: float) -> list[float | None]:
     """Return, for each operand, the part of the upstream gradient g that it gets.
 
-    An entry is None if the operand's partial is no `Selection`.
+    An entry is None if the operand's partial is not a `Selection`.
     """
 
     def number(contribution: Callable[[Any], Any] | None) -> float | None:
