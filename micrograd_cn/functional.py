@@ -102,12 +102,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 INSTEAD = {
     "has_aux": "differentiate lambda x: f(x)[0], and call f for the rest",
     "create_graph": "leave it out, because derivatives can be differentiated again",
+    "wrt": "write argnums=..., with the positions of arguments",
+    "inputs": "pass them to the function that is returned, as in grad(f)(x)",
+    "sparsity": "leave it out, because the entries that can be nonzero are found from f",
+}
+INSTEAD_AT_POINT = INSTEAD | {
+    **dict.fromkeys(("argnums", "argnum", "wrt"), "pass a function of one argument, as in lambda x: f(x, y)"),
+    **dict.fromkeys(("inputs", "primals"), "pass x second, without a name"),
+    **dict.fromkeys(("tangents", "vector", "p"), "pass v third, without a name"),
 }
 INSTEAD_IN_GRAD = INSTEAD | {"has_aux": "write value_and_grad(f, has_aux=True)"}
 
 
 def value_and_grad(
-    f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bool = False
+    f: Function, argnums: int | Sequence[int] = 0, *, has_aux: bool = False, **wrong: Never
 ) -> Callable[..., tuple[Any, Any]]:
     """Return a function that takes the arguments of f, and returns the value of f and its gradient.
 
@@ -134,6 +142,7 @@ def value_and_grad(
     >>> value_and_grad(lambda x: (x * x, {"double": 2 * x}), has_aux=True)(3)
     ((9.0, {'double': 6.0}), 6.0)
     """
+    refuse_options("value_and_grad()", wrong, INSTEAD, ("argnums", "has_aux"))
     return _value_and_grad("value_and_grad", f, argnums, has_aux)
 
 
@@ -208,7 +217,7 @@ def hessian(f: Function, argnums: int | Sequence[int] = 0, **wrong: Never) -> Fu
     return _jacobian("hessian", _grad("hessian", f, argnums), argnums)
 
 
-def sparse_jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Callable[..., Sparse]:
+def sparse_jacobian(f: Function, argnums: int | Sequence[int] = 0, **wrong: Never) -> Callable[..., Sparse]:
     """Return a function that computes the entries of the Jacobian of f that can be nonzero, as a `Sparse` matrix.
 
     The matrix has a row for each number in the output of f, and a column for each number in the arguments to
@@ -229,6 +238,7 @@ def sparse_jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Callable[.
     >>> found.dense()
     [[3.0, 2.0], [0.0, 1.0]]
     """
+    refuse_options("sparse_jacobian()", wrong, INSTEAD, ("argnums",))
     positions, _ = argument_positions("sparse_jacobian", f, argnums)
 
     def derived(*args: Any, **kwargs: Any) -> Sparse:
@@ -240,7 +250,9 @@ def sparse_jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Callable[.
     return _derivative(f, derived)
 
 
-def sparse_hessian(f: Function, argnums: int | Sequence[int] = 0, lower: bool = False) -> Callable[..., Sparse]:
+def sparse_hessian(
+    f: Function, argnums: int | Sequence[int] = 0, lower: bool = False, **wrong: Never
+) -> Callable[..., Sparse]:
     """Return a function that computes the entries of the Hessian of f that can be nonzero, as a `Sparse` matrix.
 
     Args:
@@ -256,6 +268,7 @@ def sparse_hessian(f: Function, argnums: int | Sequence[int] = 0, lower: bool = 
     >>> sparse_hessian(lambda v: v[0] ** 2 * v[1] + v[2], lower=True)([2, 3, 5])
     Sparse(values=[6.0, 4.0], rows=[0, 1], columns=[0, 0], shape=(3, 3))
     """
+    refuse_options("sparse_hessian()", wrong, INSTEAD, ("argnums", "lower"))
     positions, _ = argument_positions("sparse_hessian", f, argnums)
     lower = flag("sparse_hessian(): lower", lower)
 
@@ -268,7 +281,7 @@ def sparse_hessian(f: Function, argnums: int | Sequence[int] = 0, lower: bool = 
     return _derivative(f, derived)
 
 
-def hvp(f: Function, x: Any, v: Any) -> Any:
+def hvp(f: Function, x: Any, v: Any, **wrong: Never) -> Any:
     """Return H v, where H is the Hessian of f at `x`.
 
     A call takes about as long as a few calls of `grad(f)`, however many numbers `x` contains.
@@ -286,6 +299,7 @@ def hvp(f: Function, x: Any, v: Any) -> Any:
     >>> hvp(lambda v: v[0] ** 2 * v[1], [2, 3], [1, 0])
     [6.0, 4.0]
     """
+    refuse_options("hvp()", wrong, INSTEAD_AT_POINT)
     direction = _like("hvp", "v", v, x)
     gradient = _grad("hvp", _of_single("hvp", f, x), 0)
     try:
@@ -295,7 +309,7 @@ def hvp(f: Function, x: Any, v: Any) -> Any:
         raise
 
 
-def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
+def jvp(f: Function, x: Any, v: Any, **wrong: Never) -> tuple[Any, Any]:
     """Return f(x) and J v, where J is the Jacobian of f at `x`: the derivative of f in the direction `v`.
 
     A call takes one forward pass, however many outputs there are.
@@ -313,6 +327,7 @@ def jvp(f: Function, x: Any, v: Any) -> tuple[Any, Any]:
     >>> jvp(lambda v: [v[0] * v[1], v[0] + v[1]], [2, 3], [1, 0])
     ([6.0, 5.0], [3.0, 1.0])
     """
+    refuse_options("jvp()", wrong, INSTEAD_AT_POINT)
     direction = _like("jvp", "v", v, x)
     with differentiation_level() as around:
         try:
@@ -379,7 +394,7 @@ def vjp(f: Function, x: Any, *others: Never, **wrong: Never) -> tuple[Any, Funct
     ([6.0, 5.0], [3.0, 2.0], [1.0, 1.0])
     """
     if others or wrong:
-        refuse_options("vjp()", wrong, {"v": "write value, pull = vjp(f, x), and then pull(v)"})
+        refuse_options("vjp()", wrong, INSTEAD_AT_POINT | {"v": "write value, pull = vjp(f, x), and then pull(v)"})
         raise TypeError(
             "vjp(f, x) takes one argument of f: for PyTorch's vjp(f, x, v), write value, pull = vjp(f, x), and then "
             "pull(v); for jax's vjp(f, x, y), write vjp(lambda xs: f(*xs), (x, y))"

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import reduce
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, overload
+from typing import Any, Generic, Literal, Never, TypeAlias, TypeVar, overload
 
 from . import ops
 from .engine import Value, constant, topological_order
@@ -21,6 +21,7 @@ from .graph import context
 from .graph.anomaly import describe
 from .graph.subclasses import OVERRIDING, without_operators
 from .ops.operation import Op
+from .ops.options import refuse_options
 
 __all__ = [
     *("GradientReach", "GraphReach", "SymbolicEdge", "contribution_through", "contributions", "gradients"),
@@ -37,6 +38,16 @@ S = TypeVar("S")
 N = TypeVar("N")
 
 
+_UNUSED = "leave it out, because the derivative by an input that is not used is 0"
+# What to write instead of an option of another library
+_INSTEAD = {
+    **dict.fromkeys(("wrt", "sources", "xs", "argnums"), "pass a list of Values second, as in gradients(y, [x])"),
+    **dict.fromkeys(("materialize_grads", "unconnected_gradients"), _UNUSED),
+    "is_grads_batched": "write functional.jacobian(f)",
+    "output_gradients": "write gradients(c * y, xs) for a factor c of the output y",
+}
+
+
 @overload
 def gradients(output: Value, inputs: Iterable[Value], create_graph: Literal[False] = False) -> list[float]: ...
 @overload
@@ -49,6 +60,7 @@ def gradients(
     retain_graph: None = None,
     allow_unused: None = None,
     grad_outputs: None = None,
+    **wrong: Never,
 ) -> list[float] | list[Value]:
     """Return d(output)/dx for each x of `inputs`, without changing any `grad`.
 
@@ -72,6 +84,8 @@ def gradients(
     >>> first.data, gradients(first, [x])
     (12.0, [12.0])
     """
+    if wrong:
+        refuse_options("gradients()", wrong, _INSTEAD, ("create_graph",))
     if not isinstance(output, Value):
         why = "not a Value, so its graph was lost"
         if isinstance(output, (list, tuple)):
@@ -89,9 +103,7 @@ def gradients(
     if retain_graph is not None:
         raise TypeError("gradients() takes no retain_graph; write gradients(y, xs), which always keeps the graph")
     if allow_unused is not None:
-        raise TypeError(
-            "gradients() takes no allow_unused; leave it out, because the derivative by an input that is not used is 0"
-        )
+        raise TypeError(f"gradients() takes no allow_unused; {_UNUSED}")
     if grad_outputs is not None:
         raise TypeError("gradients() takes no grad_outputs; write gradients(c * y, xs) for a factor c of the output y")
     if type(create_graph) is not bool:

@@ -9,13 +9,14 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, Never, SupportsIndex
 
 from .engine import Value
 from .graph import outdated
 from .graph.callers import is_of_this_package, warn_at_user
 from .graph.node import assign_data, set_gradients
 from .ops.number import flag, number
+from .ops.options import refuse_options
 from .parameters.assignment import assign, assign_beside, assign_with_slots, delete, set_attribute
 from .parameters.class_attributes import (
     refuse_class_attributes,
@@ -154,7 +155,7 @@ class Module(Model):
         raise TypeError(f"{name} cannot be called: define __call__(self, x) or forward(self, x) in the class {name}")
 
     @overridable
-    def named_parameters(self) -> Iterator[tuple[str, Value]]:
+    def named_parameters(self, **wrong: Never) -> Iterator[tuple[str, Value]]:
         """Yield every parameter once, with its path.
 
         For a `Layer` or `Neuron`, the paths differ from the keys of `state_dict`, which are PyTorch's and have "weight"
@@ -177,16 +178,19 @@ class Module(Model):
         >>> [name for name, _ in Layer(2, 1).named_parameters() if not name.endswith("b")]
         ['neurons.0.w.0', 'neurons.0.w.1']
         """
+        refuse_options("named_parameters()", wrong, _OPTIONS)
         yield from find_parameters(self)
 
     @overridable
-    def parameters(self) -> list[Value]:
+    def parameters(self, **wrong: Never) -> list[Value]:
         """Return every parameter once, in the order of `named_parameters`.
 
         >>> from micrograd_cn.nn import MLP
         >>> len(MLP(2, [3, 1]).parameters())
         13
         """
+        if wrong:
+            refuse_options("parameters()", wrong, _OPTIONS)
         overridden = type(self).named_parameters is not Module.named_parameters or "named_parameters" in vars(self)
         if not overridden and (quickly := usual_parameters(self)) is not None:
             return quickly
@@ -241,7 +245,7 @@ class Module(Model):
             found |= entries
         return found
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self, **wrong: Never) -> dict[str, Any]:
         """Return the data of the parameters by name, as floats in nested lists; tuples stay tuples.
 
         The names and shapes of a `Layer` are those of PyTorch's Linear, which loads them by
@@ -259,6 +263,7 @@ class Module(Model):
         >>> Layer(2, 3, init="zeros").state_dict()
         {'weight': [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]], 'bias': [0.0, 0.0, 0.0]}
         """
+        refuse_options("state_dict()", wrong, _OPTIONS)
         state, entries = {}, self.entries()
         if refuse_unsaved(self, entries):
             entries = self.entries()
@@ -267,7 +272,7 @@ class Module(Model):
             state[name] = data_of(entry)
         return state
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True, **wrong: Never) -> None:
         """Set the data of the parameters to the numbers in `state`. If `state` is wrong, nothing is changed.
 
         Args:
@@ -286,6 +291,7 @@ class Module(Model):
         Traceback (most recent call last):
         ValueError: load_state_dict: 'bias' is missing
         """
+        refuse_options("load_state_dict()", wrong, _OPTIONS, ("strict",))
         strict = flag("load_state_dict(): strict", strict)
         if not isinstance(state, Mapping):
             write = ""
@@ -345,7 +351,7 @@ class Module(Model):
             _refuse_two_numbers([path for path, _ in found], updates)
         assign_data([leaf for leaf, _ in updates], [x for _, x in updates])
 
-    def save(self, path: str | os.PathLike[str] | None = None) -> None:
+    def save(self, path: str | os.PathLike[str] | None = None, **wrong: Never) -> None:
         """Write the dict that `state_dict` returns to the file `path` as JSON, exact to the last bit.
 
         The old file stays complete until the new one is complete, so a crash at any point leaves one of them. When
@@ -372,10 +378,11 @@ class Module(Model):
         ...     json.loads(pathlib.Path(f"{folder}/model.json").read_text())
         {'weight': [0.0], 'bias': 0.0}
         """
+        refuse_options("save()", wrong, _OPTIONS, ("path",))
         path = checked_path("save", self, path)
         write_state(self.state_dict, path)
 
-    def load(self, path: str | os.PathLike[str] | None = None) -> None:
+    def load(self, path: str | os.PathLike[str] | None = None, **wrong: Never) -> None:
         """Set the data of the parameters to the numbers that `save` wrote. If the file is wrong, nothing is changed.
 
         Raises:
@@ -393,6 +400,7 @@ class Module(Model):
         >>> model.state_dict() == trained.state_dict()
         True
         """
+        refuse_options("load()", wrong, _OPTIONS, ("path",))
         path = checked_path("load", self, path)
         self.load_state_dict(read_state(path))
 
@@ -465,6 +473,7 @@ _INSTEAD = {
     ),
     **dict.fromkeys(("copy", "clone"), "write copy.deepcopy(model)"),
     **dict.fromkeys(("count_params", "num_parameters", "num_params", "n_params"), "write len(model.parameters())"),
+    "deepcopy": "write copy.deepcopy(model)",
     **dict.fromkeys(("coef_", "intercept_", "get_params"), "write model.state_dict()"),
     "set_params": "write model.load_state_dict(state)",
     "grad": "write p.grad for each p of model.parameters()",
@@ -478,6 +487,17 @@ _INSTEAD = {
     "named_buffers": "read its attributes, because a number in an attribute is no parameter",
     "buffers": "read its attributes, because a number in an attribute is no parameter",
     "predict": "write model(x), or [model(x) for x in xs]",
+    "predict_proba": "write softmax(model(x)) if the model computes logits",
+    **dict.fromkeys(("save_weights", "dump"), "write model.save(path)"),
+    "load_weights": "write model.load(path)",
+    **dict.fromkeys(("coefs_", "intercepts_"), "write model.state_dict()"),
+    **dict.fromkeys(("trainable", "trainable_params"), "write for p in model.parameters(): p.requires_grad = False"),
+    "unfreeze": "write for p in model.parameters(): p.requires_grad = True",
+    **dict.fromkeys(("variables", "all_weights"), "write model.parameters()"),
+    **dict.fromkeys(("partial_fit", "train_step"), "write loss.fit(samples, optimizer, epochs=1) for a compiled loss"),
+    "no_grad": "write with no_grad(): y = model(x)",
+    "jit": "write fast = compile(model), with compile of micrograd_cn.compiler",
+    **dict.fromkeys(("share_memory", "build"), "leave the call out"),
     "fit": "write loss.fit(samples, optimizer, epochs=10), where loss is a function that you compiled",
     "freeze": "write for p in model.parameters(): p.requires_grad = False",
     "backward": "write y = model(x), and then y.backward()",
@@ -486,6 +506,18 @@ _INSTEAD = {
     "set_weights": "write model.load_state_dict(state)",
     "compile": "write loss = compile(f), with a function f of a sample and with compile of micrograd_cn.compiler",
     **dict.fromkeys(("evaluate", "score"), "compute a loss of [model(x) for x in xs], such as losses.mse_loss"),
+}
+
+
+# Options that these methods have in other libraries, and what to do instead
+_PREFIX = 'write {"net." + name: x for name, x in model.state_dict().items()}'
+_OPTIONS = {
+    **dict.fromkeys(("recurse", "remove_duplicate"), "write [p for p in vars(model).values() if isinstance(p, Value)]"),
+    "prefix": _PREFIX.replace("state_dict().items()", "named_parameters()") + "; for a state, " + _PREFIX,
+    "destination": "write state.update(model.state_dict()) for a dict state",
+    "keep_vars": "write dict(model.named_parameters()) for the Values",
+    "strict": "write model.load_state_dict(json.loads(pathlib.Path(path).read_text()), strict=False)",
+    **dict.fromkeys(("assign", "map_location", "overwrite", "save_format", "weights_only"), "leave it out"),
 }
 
 

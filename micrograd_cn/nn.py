@@ -92,8 +92,27 @@ def _refuse_options(name: str, wrong: Iterable[str]) -> None:
     """Raise TypeError if `wrong`, which has the names of options that the class `name` does not have, is not empty."""
     if not wrong:
         return
-    instead = {"bias": "for none, write n.b.requires_grad = False for each neuron n, whose bias is 0"}
-    instead |= dict.fromkeys(("nonlinearity", "activation_function", "act"), "write activation=...")
+    no_bias = "for none, write n.b.requires_grad = False for each neuron n, whose bias is 0"
+    instead = dict.fromkeys(("bias", "use_bias"), no_bias)
+    instead |= dict.fromkeys(
+        ("nonlinearity", "activation_function", "act", "hidden_activation"), "write activation=..."
+    )
+    instead |= dict.fromkeys(("rng", "random_state", "key", "generator"), "write seed=...")
+    instead |= dict.fromkeys(("kernel_initializer", "weight_init", "initializer"), "write init=...")
+    instead |= dict.fromkeys(("lr", "learning_rate"), "write SGD(model.parameters(), lr=...)")
+    instead |= {"dropout": "multiply outputs of a layer by random factors 0 and 1 / (1 - p) in a Module of your own"}
+    if name == "MLP":
+        sizes = "write MLP(nin, [n1, n2, nout]), with the sizes of all layers"
+        instead |= dict.fromkeys(("hidden_sizes", "hidden_dims", "hidden_layer_sizes", "layers", "layer_sizes"), sizes)
+        last = "the last layer has none; apply it to the result, as in sigmoid(model(x))"
+        instead |= dict.fromkeys(("output_activation", "out_activation", "final_activation", "last_activation"), last)
+        instead |= {"activations": "write activation=..., which all hidden layers have"}
+        instead |= {"nonlin": "for none, write activation=lambda x: x"}
+    else:
+        counts = "write Layer(nin, nout)" if name == "Layer" else "write Neuron(nin)"
+        instead |= dict.fromkeys(("in_features", "out_features", "input_dim", "input_shape", "units"), counts)
+        instead |= dict.fromkeys(("weight", "weights", "w"), "write neuron.w[i].data = ... afterwards")
+        instead |= {"b": "write neuron.b.data = ... afterwards"}
     refuse_options(name, wrong, instead, ("activation", "init", "seed", *(["nonlin"] if name != "MLP" else [])))
 
 

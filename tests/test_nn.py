@@ -783,8 +783,10 @@ def test_a_bias_that_is_none_is_answered_with_what_to_write():
 def test_options_of_other_libraries_are_answered_with_what_to_write(kind):
     with pytest.raises(TypeError, match=r"^\w+ has no option bias; for none, write n\.b\.requires_grad = False"):
         kind(bias=False)
-    with pytest.raises(TypeError, match=r"^\w+ has no option dtype$"):
+    with pytest.raises(TypeError, match=r"^\w+ has no option dtype; leave it out, because all numbers are float64 "):
         kind(dtype=float)
+    with pytest.raises(TypeError, match=r"^\w+ has no option nowhere$"):
+        kind(nowhere=1)
 
 
 @pytest.mark.parametrize("kind", [Layer, MLP])

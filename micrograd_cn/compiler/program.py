@@ -24,7 +24,6 @@ from ..gradients import gradients
 from ..graph import context
 from ..ops import dot
 from ..ops.number import flag, number, number_or_none
-from ..ops.options import refuse_options
 from ..optim import Optimizer
 from .agreement import agree, differing_derivative
 from .c import file as c
@@ -61,13 +60,13 @@ from .training.epochs import (
 from .training.run import Dispatched, Dispatcher, TrainingRun
 from .training.state import ParameterLayout, parameter_layout
 from .wrt import (
-    NO_ARGNUMS,
     PARAMETERS,
     Default,
     StandIn,
     Variables,
     frozen_variable,
     listed,
+    refuse_method_options,
     reusable,
     unfrozen,
     zero_frozen,
@@ -310,7 +309,7 @@ class Program:
         """Return the output for one row. The arguments are the row's numbers, one for each input; see `forward`."""
         return self.forward([row])[0]
 
-    def forward(self, rows: Any, threads: int = 1, out: Any = None) -> Any:
+    def forward(self, rows: Any, threads: int = 1, out: Any = None, **wrong: Never) -> Any:
         """Return the output for every row: a float, or a list of floats if there are several outputs.
 
         If `rows` is a numpy array, the result is a numpy array, too, unless `out` is passed.
@@ -337,6 +336,8 @@ class Program:
         >>> compile([x * x, -x], inputs=[x]).forward([[2], [3]], out=array("d", [0, 0, 0, 0]))
         array('d', [4.0, -2.0, 9.0, -3.0])
         """
+        if wrong:
+            refuse_method_options("forward", wrong, ("threads", "out"))
         check_threads("forward", threads)
         numbers, n = self._read_rows(rows)
         return self.computed(numbers, n, threads, numpy_if_array(rows) if out is None else None, out)
@@ -442,7 +443,7 @@ class Program:
         run = prepare_outputs(self.compiled, numbers, n, to, out, memoryview(out), self)
         return self._guards.checked_call(run, numbers, n) if self._guards else run
 
-    def backward(self, rows: Any, threads: int = 1) -> float:
+    def backward(self, rows: Any, threads: int = 1, **wrong: Never) -> float:
         """Return the mean output over the rows, and add the gradient of this mean to every parameter's `grad`.
 
         A parameter that the program does not use keeps its `grad`, even if that is None.
@@ -458,6 +459,8 @@ class Program:
             RuntimeError: the output is a constant.
             FloatingPointError: inside `detect_anomaly()`, a value or a gradient is not finite.
         """
+        if wrong:
+            refuse_method_options("backward", wrong, ("threads",))
         check_threads("backward", threads)
         numbers, n = self._read_batch("backward", rows)
         self.check_frozen("backward")
@@ -1122,11 +1125,11 @@ class Program:
         ([[6.0, 3.0], [21.0, 15.0]], [[35.0]])
         """
         if wrong:
-            refuse_options("gradient()", wrong, NO_ARGNUMS)
+            refuse_method_options("gradient", wrong, ("wrt", "threads", "out"))
         return self._evaluate("gradient", rows, wrt, threads, out)
 
     def value_and_grad(
-        self, rows: Any, wrt: Variables = PARAMETERS, each: bool = False, threads: int = 1
+        self, rows: Any, wrt: Variables = PARAMETERS, each: bool = False, threads: int = 1, **wrong: Never
     ) -> tuple[Any, Any]:
         """Return the mean output over the rows, and the gradient of this mean; no `grad` is changed.
 
@@ -1154,6 +1157,8 @@ class Program:
         >>> program.value_and_grad([[1], [2]]), program.value_and_grad([[1], [2]], each=True)
         ((7.5, [2.5]), ([3.0, 12.0], [[1.0], [4.0]]))
         """
+        if wrong:
+            refuse_method_options("value_and_grad", wrong, ("wrt", "each", "threads"))
         check_threads("value_and_grad", threads)
         if type(each) is not bool:
             each = flag("value_and_grad(): each", each)
@@ -1202,7 +1207,13 @@ class Program:
         return array("d", [gradients[place[p]] if p in place else 0.0 for p in self._variables(kind, wrt)])
 
     def jacobian(
-        self, rows: Any, wrt: Variables = "inputs", dense: bool = False, threads: int = 1, out: Any = None
+        self,
+        rows: Any,
+        wrt: Variables = "inputs",
+        dense: bool = False,
+        threads: int = 1,
+        out: Any = None,
+        **wrong: Never,
     ) -> list[list[float]] | Any:
         """Return the entries of the Jacobian that can be nonzero, for every row of `rows`.
 
@@ -1229,6 +1240,8 @@ class Program:
         >>> program.jacobian([[5, 7]]), program.jacobian([[5, 7]], dense=True)
         ([[7.0, 5.0, 3.0]], [[[7.0, 5.0], [0.0, 3.0]]])
         """
+        if wrong:
+            refuse_method_options("jacobian", wrong, ("wrt", "dense", "threads", "out"))
         if type(dense) is not bool:
             dense = flag("jacobian(): dense", dense)
         return self._evaluate("jacobian", rows, wrt, threads, out, dense)
@@ -1242,6 +1255,7 @@ class Program:
         threads: int = 1,
         out: Any = None,
         mean: bool = False,
+        **wrong: Never,
     ) -> list[list[float]] | Any:
         """Return the second derivatives that can be nonzero, for every row of `rows`.
 
@@ -1275,6 +1289,8 @@ class Program:
         >>> lagrangian.hessian_structure(lower=True, wrt=[x, y]), lagrangian.hessian([[5, 6, 7]], True, wrt=[x, y])
         (((0, 1), (0, 0)), [[14.0, 1.0]])
         """
+        if wrong:
+            refuse_method_options("hessian", wrong, ("lower", "wrt", "dense", "threads", "out", "mean"))
         if not (type(lower) is type(dense) is type(mean) is bool):
             lower, dense = flag("hessian(): lower", lower, "wrt"), flag("hessian(): dense", dense)
             mean = flag("hessian(): mean", mean)

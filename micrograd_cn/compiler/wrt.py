@@ -10,10 +10,30 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 from ..engine import Value
+from ..ops.options import refuse_options
 from .data.nodes import some_frozen
 
-NO_ARGNUMS = {"argnums": "write wrt=['name'], with the names of arguments"}
+# What to write instead of an option of another library in a call of a method of a program or a compiled function
+METHOD_INSTEAD = {
+    **dict.fromkeys(("argnums", "argnum", "argnames"), "write wrt=['name'], with the names of arguments"),
+    **dict.fromkeys(("inputs", "params", "parameters"), "write wrt=..."),
+    "create_graph": "differentiate the plain function before it is compiled, as in compile(grad(f))",
+    "retain_graph": "leave it out",
+    "has_aux": "write value_and_grad(samples, has_aux=True)",
+    **dict.fromkeys(("batch_size", "batch", "in_axes"), "leave it out, because all samples are computed at once"),
+    "reduction": "backward and value_and_grad return the mean over the samples; value_and_grad has each=True for all",
+    **dict.fromkeys(("training", "train"), "make it an argument of the function"),
+    "verbose": "leave it out",
+}
 Variables = Literal["inputs", "parameters"] | str | Iterable[Value] | Iterable[str]
+
+
+def refuse_method_options(method: str, wrong: Iterable[str], known: Iterable[str]) -> None:
+    """Raise TypeError for the options `wrong`, which a method of a program or a compiled function does not have.
+
+    `method` is its name, and `known` has the names of its options.
+    """
+    refuse_options(f"{method}()", wrong, METHOD_INSTEAD, known)
 
 
 class Default(str):

@@ -23,11 +23,22 @@ __all__ = [
 AXES = ("dim", "axis", "keepdim", "keepdims")  # numpy and PyTorch options
 
 
+_FLOATS = "leave it out, because all numbers are float64 in main memory"
+# What to write instead of options that functions of many libraries have
+OF_MANY_FUNCTIONS = {
+    **dict.fromkeys(("dtype", "device"), _FLOATS),
+    **dict.fromkeys(("name", "jit_compile", "foreach", "fused", "capturable", "differentiable"), "leave it out"),
+    **dict.fromkeys(("holomorphic", "allow_int", "vectorize", "strict", "reduce_axes"), "leave it out"),
+}
 # What to write instead of an option of another library, by the names of the operation and the option
 INSTEAD_OF_OPTION = {
     ("softplus", "beta"): "write softplus(beta * x) / beta",
     ("softplus", "threshold"): "leave it out, because softplus does not overflow",
     ("log", "base"): "write log(x) / log(base)",
+    ("exp", "base"): "write base ** x",
+    ("relu", "max_value"): "write minimum(relu(x), max_value)",
+    **{("relu", option): "write leaky_relu(x, negative_slope)" for option in ("alpha", "negative_slope")},
+    **{("where", option): "write where(condition, a, b)" for option in ("condition", "input", "other", "x", "y")},
     ("gelu", "approximate"): "write 0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x**3))) for that of tanh",
 }
 # What to write instead of a call with too many or too few operands, by the name of the operation and their count
@@ -52,11 +63,14 @@ def write_instead(name: str, options: Iterable[str] = (), count: int = 0) -> str
 
     >>> write_instead("log", count=2)
     '; write log(x) / log(2) for the logarithm to base 2'
+    >>> write_instead("exp", ["dtype"])
+    '; leave it out, because all numbers are float64 in main memory'
     """
     if "inplace" in options:
         return f"; write x = {name}(x)"
     found = next((INSTEAD_OF_OPTION[name, x] for x in options if (name, x) in INSTEAD_OF_OPTION), "")
     found = found or INSTEAD_OF_COUNT.get((name, count), "")
+    found = found or next((OF_MANY_FUNCTIONS[option] for option in options if option in OF_MANY_FUNCTIONS), "")
     return f"; {found}" if found else ""
 
 
@@ -83,7 +97,8 @@ def refuse_options(name: str, wrong: Iterable[str], instead: Mapping[str, str], 
     Args:
         name: the function or class, as the message calls it.
         wrong: names of options that it does not have.
-        instead: a dict from the name of an option to the end of the message, such as "write lr=...".
+        instead: a dict from the name of an option to the end of the message, such as "write lr=...". The options in
+            `OF_MANY_FUNCTIONS` need no entry.
         known: the names of the options that it has. If one of them is spelt like a wrong one, the message names it.
 
     >>> refuse_options("fit()", ["batchsize"], {}, ["batch_size", "epochs"])
@@ -94,7 +109,8 @@ def refuse_options(name: str, wrong: Iterable[str], instead: Mapping[str, str], 
         from difflib import get_close_matches  # imported here, because correct programs do not need it
 
         close = [f"write {found}=..." for found in get_close_matches(option, known, n=1, cutoff=0.75)]
-        write = [instead[option]] if option in instead else close
+        answers = {**OF_MANY_FUNCTIONS, **instead}
+        write = [answers[option]] if option in answers else close
         raise TypeError("; ".join([f"{name} has no option {option}", *write]))
 
 
@@ -103,7 +119,9 @@ def refuse_arguments(name: str, xs: object, others: tuple[object, ...], wrong: I
 
     `others` has the further arguments of the call, and `wrong` has the names of its options.
     """
-    refuse_options(f"{name}()", wrong, {axis: refuse_axis(name, axis) for axis in AXES})
+    instead = {axis: refuse_axis(name, axis) for axis in AXES}
+    instead["temperature"] = f"write {name}([x / temperature for x in xs])"
+    refuse_options(f"{name}()", wrong, instead)
     write = several_numbers(name, (xs, *others)) or f"it takes one list; write {name}(xs)"
     raise TypeError(f"{name}(): {write}")
 

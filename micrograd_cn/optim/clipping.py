@@ -18,7 +18,7 @@ __all__ = ["clip_grad_norm"]
 INSTEAD = {
     "norm_type": "the norm is Euclidean; to clip by another norm, write p.grad *= factor for each parameter p",
     "error_if_nonfinite": "leave it out, because a norm that is inf or nan raises an error",
-    "foreach": "leave it out",
+    "clip_value": "write p.grad = min(max(p.grad, -c), c) for each parameter p, to clip each gradient",
 }
 
 

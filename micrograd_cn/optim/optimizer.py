@@ -141,7 +141,10 @@ def _instead_of(item: Any) -> str:
 
 
 INSTEAD = {
-    "learning_rate": "write lr=...",
+    **dict.fromkeys(("learning_rate", "eta", "eta0", "step_size", "stepsize"), "write lr=..."),
+    **dict.fromkeys(("b1", "b2"), "write betas=(beta1, beta2)"),
+    **dict.fromkeys(("l2", "penalty"), "write weight_decay=..., which is twice the factor of the sum of squares"),
+    "decoupled": "write AdamW(...) for it",
     "beta1": "write betas=(beta1, beta2)",
     "beta2": "write betas=(beta1, beta2)",
     "beta_1": "write betas=(beta1, beta2)",
@@ -151,14 +154,13 @@ INSTEAD = {
     "rho": "write alpha=...",
     "wd": "write weight_decay=...",
     "params": "pass the parameters first, without a name",
-    **dict.fromkeys(("foreach", "fused", "capturable", "differentiable"), "leave it out"),
     "decoupled_weight_decay": "write AdamW(...) for it",
     "centered": "leave it out, or write it in the update of a class of your own",
 }
 # Options of other libraries that are no options of an optimiser here, and what to write instead
 ELSEWHERE = dict.fromkeys(("gamma", "lr_decay"), f"write {SET_RATE}")
 ELSEWHERE |= dict.fromkeys(
-    ("clip", "clip_grad_norm", "clipnorm", "clipvalue", "max_grad_norm"),
+    ("clip", "clip_grad_norm", "clipnorm", "clipvalue", "global_clipnorm", "max_grad_norm", "max_norm"),
     "write clip_grad_norm(parameters, max_norm) before step(), or fit(..., clip_grad_norm=max_norm)",
 )
 INSTEAD |= ELSEWHERE
@@ -218,13 +220,14 @@ MEANT = {name: "betas" for name in INSTEAD if name.startswith("beta")}
 MEANT |= {"epsilon": "eps", "decay": "weight_decay", "wd": "weight_decay", "rho": "alpha"}
 
 
+_LOOP = "write optimizer.zero_grad(), loss.backward() and then optimizer.step()"
 ATTRIBUTES = {"parameters", "lr", "steps", "skipped", "lazy_state", "_owners", "_list"}  # of every optimiser
 SHORTEST_MISSPELT = 5  # a shorter option, such as eps, is spelt like too many other words
 
 
 def refuse_closure() -> NoReturn:
     """Raise TypeError for a call of PyTorch's `optimizer.step(closure)`."""
-    raise TypeError("step() takes no closure; write optimizer.zero_grad(), loss.backward() and then optimizer.step()")
+    raise TypeError(f"step() takes no closure; {_LOOP}")
 
 
 def refuse_options(optimizer: Optimizer, wrong: Iterable[str]) -> None:
@@ -291,7 +294,13 @@ class Optimizer:
     if not TYPE_CHECKING:
         param_groups = Absent("read and set optimizer.lr; all parameters have the same options")
         add_param_group = Absent("make another optimiser for other parameters")
-        learning_rate = Absent("read and set optimizer.lr")
+        learning_rate, set_lr, set_learning_rate = [Absent("read and set optimizer.lr") for _ in range(3)]
+        params, variables = [Absent("read optimizer.parameters") for _ in range(2)]
+        iterations = Absent("read optimizer.steps")
+        defaults, get_config = [Absent("write optimizer.state_dict()") for _ in range(2)]
+        minimize, apply_gradients = [Absent(_LOOP) for _ in range(2)]
+        backward = Absent("write loss.backward()")
+        zero_gradients = Absent("write optimizer.zero_grad()")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Make the optimisers of this package raise an error for an assignment to an option that they do not have."""

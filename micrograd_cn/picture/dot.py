@@ -7,13 +7,14 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 from ..engine import Value, topological_order
 from ..handwritten import Comparison, GraphNode, Handwritten, Opaque, is_handwritten
 from ..module import Module
 from ..ops import ieee
 from ..ops.number import flag
+from ..ops.options import refuse_options
 from ..text.words import WORDS, instead_of, language
 from .boxes import FOLDS, FULL_LABELS, MOST_BOXES, Box, Edge, Flow, readable_flow
 from .cells import NOTE, SENT, WORD, Row, Text, box_label, edge_label, legend_label, no_label, pair, steady, title
@@ -29,6 +30,14 @@ SOME_LABELS = 150  # Up to this many boxes, an edge shows its contribution.
 # "sans-serif" alone may be a font with the characters of Taiwan, so a font with those of the mainland comes before it.
 FONTS = {"en": "sans-serif", "zh": "Noto Sans CJK SC,sans-serif"}
 
+# What to write instead of an option of other libraries
+INSTEAD = {
+    "params": "write parameters=...",
+    **dict.fromkeys(("direction", "orientation"), 'write rankdir="LR" or "TB"'),
+    **dict.fromkeys(("filename", "path", "save", "view"), "write draw_dot(y).render(filename, view=True)"),
+    **dict.fromkeys(("show_attrs", "show_saved"), "leave it out"),
+}
+
 
 def draw_dot(
     root: GraphNode,
@@ -42,6 +51,7 @@ def draw_dot(
     fontname: str | None = None,
     legend: bool = True,
     step: int | None = None,
+    **unknown: Never,
 ) -> Picture:
     """Return a picture of the graph below `root` that shows how the gradient flows.
 
@@ -95,6 +105,7 @@ def draw_dot(
     >>> "= 1 + 1" in draw_dot(a + a, step=2).source.replace("&#160;", " ")
     True
     """
+    refuse_options("draw_dot()", unknown, INSTEAD, ("format", "rankdir", "fold", "max_nodes", "legend", "step"))
     lang = language(lang)
     words = WORDS[lang]
     handwritten = Handwritten(root) if is_handwritten(root) else None

@@ -713,6 +713,9 @@ def test_parameters_are_in_the_order_in_which_the_program_reads_them():
         ("save", r"has no save; write model\.save\(...\) for the model that the function calls"),
         ("predict", r"has no predict; write f\(x\) for one sample, or f\.forward\(samples\) for many"),
         ("grad", r"has no grad; write f\.gradient\(samples\)"),
+        ("vmap", r"has no vmap; write f\.forward\(samples\)"),
+        ("minimize", r"write f\.fit\(samples, optimizer, epochs=10\)"),
+        ("lower", r'write f\.source\("llvm"\)'),
         ("foo", "no attribute 'foo'"),
     ],
 )

@@ -3,17 +3,18 @@
 import inspect
 import math
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value
+from micrograd_cn import Value, functional
 from micrograd_cn.compiler import compile as compiled
 from micrograd_cn.functional import hvp, jvp
 from micrograd_cn.losses import hinge_loss, huber_loss, l1_loss, mse_loss
-from micrograd_cn.nn import Layer
-from micrograd_cn.optim import SGD, clip_grad_norm, cosine_lr, linear_lr, step_lr, warmup
+from micrograd_cn.nn import MLP, Layer
+from micrograd_cn.optim import SGD, Adam, clip_grad_norm, cosine_lr, linear_lr, step_lr, warmup
 
 X = [1.0, 2.0]
 W = Value(1.0)
@@ -88,6 +89,86 @@ WRONG = {
 def test_a_wrong_call_says_what_to_write(call, message):
     with pytest.raises(TypeError, match=message):
         call()
+
+
+def _square(x):
+    return x * x
+
+
+PAIR = compiled(lambda x, y: x * y + W)
+PROGRAM = PAIR.program(1.0, 2.0)
+# For each function: a right call of it, options that users of jax, PyTorch, Keras and scikit-learn write, and a part of
+# the answer to all of them
+FOREIGN = [
+    *[
+        (call, "argnums argnum", r"write wrt=\['name'\]")
+        for each in (PAIR, PROGRAM)
+        for call in (
+            partial(each.jacobian, [(1.0, 2.0)]),
+            partial(each.hessian, [(1.0, 2.0)]),
+            partial(each.value_and_grad, [(1.0, 2.0)]),
+            partial(each.gradient, [(1.0, 2.0)]),
+        )
+    ],
+    *[
+        (partial(method, [(1.0, 2.0)]), options, answer)
+        for method in (PAIR.forward, PAIR.backward, PROGRAM.forward, PROGRAM.backward)
+        for options, answer in (("batch_size", "samples are computed at once"), ("verbose strict", "leave it out"))
+    ],
+    (partial(PAIR.jacobian, [(1.0, 2.0)]), "create_graph", r"write|as in compile\(grad\(f\)\)"),
+    (partial(PAIR.jacobian, [(1.0, 2.0)]), "den", r"write dense=\.\.\."),
+    *[
+        (partial(derive, _square), "argnum wrt", r"write argnums=\.\.\.")
+        for derive in (functional.grad, functional.value_and_grad, functional.jacobian, functional.hessian)
+    ],
+    *[
+        (partial(derive, lambda x: x[0] * x[1]), "wrt", r"write argnums=\.\.\.")
+        for derive in (functional.sparse_jacobian, functional.sparse_hessian)
+    ],
+    (partial(functional.sparse_jacobian, _square), "sparsity", "leave it out"),
+    (partial(functional.hessian, _square), "holomorphic vectorize strict", "leave it out"),
+    (partial(jvp, _square, 1.0, 1.0), "argnums wrt", "pass a function of one argument"),
+    (partial(hvp, _square, 1.0, 1.0), "argnums wrt", "pass a function of one argument"),
+    (partial(functional.vjp, _square, 1.0), "argnums primals", "pass "),
+    (partial(mc.gradients, W * W, [W]), "wrt argnums", r"gradients\(y, \[x\]\)"),
+    (partial(mc.gradients, W * W, [W]), "materialize_grads", "leave it out"),
+    (partial(compiled, _square), "fullgraph mode nopython jit_compile device", "leave it out"),
+    (partial(compiled, _square), "optimizer loss metrics", r"write loss\.fit\("),
+    (partial(SGD, [W], lr=0.1), "eta step_size", r"write lr=\.\.\."),
+    (partial(SGD, [W], lr=0.1), "l2 decay", r"write weight_decay=\.\.\."),
+    (partial(SGD, [W], lr=0.1), "max_norm global_clipnorm", r"write clip_grad_norm\("),
+    (partial(SGD, [W], lr=0.1), "name foreach fused", "leave it out"),
+    (partial(Adam, [W]), "b1 b2 beta1", "write betas="),
+    (partial(MLP, 2, [1]), "hidden_sizes layers", r"write MLP\(nin, \[n1, n2, nout\]\)"),
+    (partial(MLP, 2, [1]), "output_activation final_activation", r"as in sigmoid\(model\(x\)\)"),
+    (partial(MLP, 2, [1]), "rng random_state key", r"write seed=\.\.\."),
+    (partial(Layer, 2, 1), "kernel_initializer", r"write init=\.\.\."),
+    (partial(Layer, 2, 1), "in_features units", r"write Layer\(nin, nout\)"),
+    (trained, "n_iter max_iter nb_epoch", r"write epochs=\.\.\."),
+    (trained, "sample_weight class_weight", r"w \* loss"),
+    (trained, "random_state seed", "write shuffle="),
+    (partial(mc.softmax, X), "temperature", r"write softmax\(\[x / temperature for x in xs\]\)"),
+    (partial(mc.relu, W), "negative_slope alpha", "write leaky_relu"),
+    (partial(mc.where, 1.0, W, W), "condition other", r"write where\(condition, a, b\)"),
+    (partial(mc.exp, W), "dtype", "leave it out"),
+    (MLP(2, [1]).load, "strict", r"write model\.load_state_dict\(.*strict=False\)"),
+    (MLP(2, [1]).load, "map_location weights_only", "leave it out"),
+    (MLP(2, [1]).state_dict, "prefix", r"for name, x in model\.state_dict\(\)\.items\(\)"),
+    (partial(MLP(2, [1]).load_state_dict, {}), "assign", "leave it out"),
+    (MLP(2, [1]).parameters, "recurse", "isinstance"),
+    (lambda **options: list(MLP(2, [1]).named_parameters(**options)), "prefix", r"model\.named_parameters\(\)"),
+    (partial(mc.draw_dot, W * W), "params", r"write parameters=\.\.\."),
+    (partial(mc.draw_dot, W * W), "filename view", r"write draw_dot\(y\)\.render\("),
+]
+
+
+@pytest.mark.parametrize(
+    ("call", "option", "answer"),
+    [(call, option, answer) for call, options, answer in FOREIGN for option in options.split()],
+)
+def test_an_option_of_another_library_is_answered_with_what_to_write(call, option, answer):
+    with pytest.raises(TypeError, match=rf"\b{option}; .*{answer}"):
+        call(**{option: 1})
 
 
 def test_an_option_that_no_list_of_options_knows_is_named():

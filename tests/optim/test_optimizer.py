@@ -338,6 +338,15 @@ def test_attributes_of_other_libraries_say_what_to_write():
     with pytest.raises(AttributeError, match="SGD has no add_param_group; make another optimiser"):
         optimizer.add_param_group({})
     assert not hasattr(optimizer, "param_groups")
+    for name, write in (
+        ("minimize", r"write optimizer\.zero_grad\(\), loss\.backward\(\) and then optimizer\.step\(\)"),
+        ("set_lr", r"read and set optimizer\.lr"),
+        ("params", r"read optimizer\.parameters"),
+        ("iterations", r"read optimizer\.steps"),
+        ("get_config", r"write optimizer\.state_dict\(\)"),
+    ):
+        with pytest.raises(AttributeError, match=rf"SGD has no {name}; {write}"):
+            getattr(optimizer, name)
     with pytest.raises(AttributeError, match=r"SGD has no betas; its options are lr, momentum,"):
         optimizer.betas = 0.9, 0.99
     with pytest.raises(AttributeError, match=r"SGD has no decay; read and set optimizer\.weight_decay"):

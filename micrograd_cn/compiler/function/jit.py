@@ -42,7 +42,7 @@ from ..training.epochs import (
     naming_validation,
     refuse_split_samples,
 )
-from ..wrt import INPUTS, NO_ARGNUMS, PARAMETERS, Default, Variables
+from ..wrt import INPUTS, PARAMETERS, Default, Variables, refuse_method_options
 from .arguments import Arguments, bucket_of_row, describe_argument
 from .array_calls import ArrayCalls
 from .batch import MeanGradient, SubBatch, auxiliary, joined, mean_matrix, numpy_of, sub_batches_of
@@ -71,6 +71,16 @@ COMPILE_INSTEAD = {
     "donate_argnums": "leave it out",
     "wrt": "write f.gradient(samples, wrt=...) of the compiled function f",
     "argnums": "write f.gradient(samples, wrt=['name']) of the compiled function f",
+    "threads": "write f.forward(samples, threads=2) of the compiled function f",
+    **dict.fromkeys(
+        ("optimizer", "loss", "metrics"),
+        "write loss.fit(samples, optimizer, epochs=10) for a function loss that you compiled",
+    ),
+    **dict.fromkeys(
+        ("backend", "cache", "disable", "dynamic", "fastmath", "fullgraph", "inline", "input_signature", "mode"),
+        "leave it out",
+    ),
+    **dict.fromkeys(("nopython", "nogil", "options", "parallel", "reduce_retracing", "signature"), "leave it out"),
 }
 
 # What users look for in a compiled model or loss, and what to write instead.
@@ -80,6 +90,14 @@ ABSENT = {
         for name in ("save", "load", "state_dict", "load_state_dict", "named_parameters", "zero_grad", "train", "eval")
     },
     "predict": "write f(x) for one sample, or f.forward(samples) for many",
+    **dict.fromkeys(("vmap", "map", "batch"), "write f.forward(samples) for the results of all samples"),
+    **dict.fromkeys(("jit", "trace"), "leave it out, because the function is compiled"),
+    **dict.fromkeys(("step", "train_step", "minimize", "optimize"), "write f.fit(samples, optimizer, epochs=10)"),
+    **dict.fromkeys(
+        ("lower", "inspect_llvm", "inspect_asm", "as_text", "code", "graph"),
+        'write f.source("llvm"), "c" or "python" for the text of its program',
+    ),
+    **dict.fromkeys(("clear_cache", "recompile"), "write compile(g) of the plain function g again"),
     "evaluate": "write f.forward(samples) for the results of all samples",
     "grad": "write f.gradient(samples), f.value_and_grad(samples), or compile(grad(g)) of the plain function g",
 }
@@ -481,7 +499,7 @@ class CompiledFunction:
         out = recording.program.compiled.outputs_of(bucket.numbers, rows)
         return out[0] if recording.single else recording.rebuild(out)
 
-    def forward(self, samples: Any, threads: int = 1, out: Any = None) -> Any:
+    def forward(self, samples: Any, threads: int = 1, out: Any = None, **wrong: Never) -> Any:
         """Return the result for every sample, in a fraction of the time that one call for each sample would take.
 
         The results are in a list. If all samples are in numpy arrays, and each result is a number, a list of numbers or
@@ -501,6 +519,8 @@ class CompiledFunction:
         >>> f.forward([(1, 2), (3, 4)])
         [{'sum': 3.0, 'product': 2.0}, {'sum': 7.0, 'product': 12.0}]
         """
+        if wrong:
+            refuse_method_options("forward", wrong, ("threads", "out"))
         if (
             type(threads) is int
             and threads == 1
@@ -546,7 +566,7 @@ class CompiledFunction:
         ([[5.0, -1.0]], [[-1.0, 5.0]])
         """
         if wrong:
-            refuse_options("gradient()", wrong, NO_ARGNUMS)
+            refuse_method_options("gradient", wrong, ("wrt", "threads", "out"))
         wrt = variables_of(self._arguments, "gradient", wrt)
         if threads == 1 and wrt == "inputs":
             ready = self._arrays.results("gradient", samples, out)
@@ -564,7 +584,13 @@ class CompiledFunction:
         )
 
     def jacobian(
-        self, samples: Any, wrt: Variables = INPUTS, dense: bool = False, threads: int = 1, out: Any = None
+        self,
+        samples: Any,
+        wrt: Variables = INPUTS,
+        dense: bool = False,
+        threads: int = 1,
+        out: Any = None,
+        **wrong: Never,
     ) -> Any:
         """Return the entries of the Jacobian that can be nonzero, for every sample, as `Program.jacobian` does.
 
@@ -576,6 +602,8 @@ class CompiledFunction:
         >>> compile(lambda x, y: [x * y, 3 * y]).jacobian([(5, 7)], dense=True)
         [[[7.0, 5.0], [0.0, 3.0]]]
         """
+        if wrong:
+            refuse_method_options("jacobian", wrong, ("wrt", "dense", "threads", "out"))
         if type(dense) is not bool:
             dense = flag("jacobian(): dense", dense)
         wrt = variables_of(self._arguments, "jacobian", wrt)
@@ -600,6 +628,7 @@ class CompiledFunction:
         threads: int = 1,
         out: Any = None,
         mean: bool = False,
+        **wrong: Never,
     ) -> Any:
         """Return the second derivatives that can be nonzero, for every sample, as `Program.hessian` does.
 
@@ -616,6 +645,8 @@ class CompiledFunction:
         >>> compile(lambda p: p[0] ** 2 * p[1]).hessian([([2, 3],)], dense=True)
         [[[6.0, 4.0], [4.0, 0.0]]]
         """
+        if wrong:
+            refuse_method_options("hessian", wrong, ("lower", "wrt", "dense", "threads", "out", "mean"))
         if not (type(lower) is type(dense) is type(mean) is bool):
             lower, dense = flag("hessian(): lower", lower, "wrt"), flag("hessian(): dense", dense)
             mean = flag("hessian(): mean", mean)
@@ -648,7 +679,7 @@ class CompiledFunction:
             wrt,
         )
 
-    def backward(self, samples: Any, threads: int = 1) -> float:
+    def backward(self, samples: Any, threads: int = 1, **wrong: Never) -> float:
         """Return the mean result over the samples, and add the gradient of this mean to every parameter's `grad`.
 
         As in the plain function, a parameter that is not used for these samples keeps its `grad`, even if that is None.
@@ -666,6 +697,8 @@ class CompiledFunction:
             GuardError: as for a call.
             IndexError: a sample has a class label that is out of range for a loss such as `cross_entropy`.
         """
+        if wrong:
+            refuse_method_options("backward", wrong, ("threads",))
         check_threads("backward", threads)
         if threads == 1 and (ready := self._arrays.gradient("backward", samples)):
             _, program, _, mean, gradient = ready
@@ -679,7 +712,13 @@ class CompiledFunction:
         return total
 
     def value_and_grad(
-        self, samples: Any, wrt: Any = PARAMETERS, each: bool = False, has_aux: bool = False, threads: int = 1
+        self,
+        samples: Any,
+        wrt: Any = PARAMETERS,
+        each: bool = False,
+        has_aux: bool = False,
+        threads: int = 1,
+        **wrong: Never,
     ) -> tuple[Any, Any]:
         """Return the mean result over the samples, and the gradient of this mean; no `grad` is changed.
 
@@ -717,6 +756,8 @@ class CompiledFunction:
         >>> f.value_and_grad(samples, "x", each=True)
         ([5.0, 25.0], [[4.0, 2.0], [8.0, 6.0]])
         """
+        if wrong:
+            refuse_method_options("value_and_grad", wrong, ("wrt", "each", "has_aux", "threads"))
         check_threads("value_and_grad", threads)
         is_default = type(wrt) is Default
         if is_default:
