@@ -110,7 +110,7 @@ function. The graph is made by `micrograd_cn.derivatives`, as Jacobians and Hess
 and leaves out what is 0 for all numbers, which `differentiate` does not, so the program of a stencil is smaller.
 
 If the instructions of a program equal those of an earlier one, steps 6 to 8 are left out: `shared_tiers` finds the
-code. The numbers of parameters are no part of it, but those of constants are.
+code. The numbers of parameters are not part of it, but those of constants are.
 
 Native code is made once the threaded code has run for about as long as native code takes to compile: `Tiers.select`
 then begins a background task, and returns native code when it exists. `fit` also has it made if training will probably

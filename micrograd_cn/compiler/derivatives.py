@@ -51,10 +51,10 @@ class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
         return Structure, (*self, self.shape, self.constant)
 
     def scattered(self, flat: FlatNumbers, n: int, numpy: Any, out: Any) -> Any:
-        """Return the whole matrix, including zeros, for each of n rows of samples.
+        """Return n whole matrices, including zeros, one for each row of samples.
 
-        `flat` has the entries at the positions of this structure, row after row. `numpy` and `out` are as for
-        `CompiledDerivative.shaped`.
+        `flat` has the entries of each matrix at the positions of this structure, one matrix after the other. `numpy`
+        and `out` are as for `CompiledDerivative.shaped`.
         """
         (rows, columns), (height, width) = self, self.shape
         count, size = self.entries, height * width
@@ -126,7 +126,8 @@ def with_leaves_of_captured(derivatives: dict[Value, float]) -> dict[Value, floa
 def entries(outputs: list[Value], kind: Kind, variables: list[Value], lower: bool, gates: Gates) -> Sparse:
     """Return those entries of a derivative of `outputs` that can be nonzero, and their positions.
 
-    The arguments are those of `Program.derivative`. Without all `gates`, an entry may be nan where it should be a
+    The arguments are those of `Program.derivative`, and `gates` says which gates the entries have. A gate replaces an
+    infinite factor by 0 where no gradient reaches a node. Without all gates, an entry may be nan where it should be a
     number.
     """
     if kind == "jacobian":

@@ -206,9 +206,10 @@ class CompiledGuards:
         return run(numbers)
 
     def checked_call(self, run: Callable[[], Any], numbers: Numbers, n: int) -> Callable[[], Any]:
-        """Return a function that calls `run`, unless a guard is broken in one of the `n` rows in `numbers` then.
+        """Return a function that checks the guards for the `n` rows in `numbers`, and then returns `run()`.
 
-        It raises `GuardError` if one is broken.
+        Each call reads the rows that are in `numbers` at that time. It raises `GuardError` if one of them breaks a
+        guard.
         """
         assert self.compiled
         found, expected = array("d", bytes(8 * n * len(self.guards))), self.expected * n

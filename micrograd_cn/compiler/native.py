@@ -191,7 +191,8 @@ def _functions_and_loops(plan: Plan, phase: int) -> Iterator[NativeFunction | Lo
     """Yield what computes a phase: functions of successive stages, and the loops among the stages.
 
     The cost of a function is about the count of its machine instructions. It is at most MAX_STRAIGHT_LINE_COST, unless
-    the function has a single stage. A short map is part of a function if there is other code that it can be with.
+    the function has a single stage. A short map is part of a function if the function has other stages, too; otherwise
+    a kernel computes it.
     """
     in_lanes = plan.schedule.phase_in_lanes(phase)
     for stages in _group_stages(plan, phase):
@@ -222,7 +223,7 @@ def _group_stages(plan: Plan, phase: int) -> Iterator[list[Stage]]:
 def _is_unrolled(stage: Stage, plan: Plan) -> TypeGuard[Map]:
     """Return whether a stage is a map that is unrolled: written as SIMD instructions without a loop.
 
-    Such a map is short, and its instructions are no sums. In each operand slot, the operands of the map's instructions
+    Such a map is short, and its instructions are not sums. In each operand slot, the operands of the map's instructions
     are contiguous in memory, or all instructions have the same operand.
     """
     if not isinstance(stage, Map) or stage.opcode in SUM_OPCODES:

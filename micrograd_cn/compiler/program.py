@@ -103,7 +103,7 @@ class CompiledDerivative:
             multiplied by an infinite factor; see `Program.derivative_for_calls`.
 
     Attributes:
-        entries, program, gated: the arguments.
+        entries, program, gated: as in the arguments.
         structure: the row and column indices of the entries, as a `Structure`.
         outputs: the entries as `Value`s.
 
@@ -187,7 +187,7 @@ class CompiledDerivative:
 
         The function takes this gradient, a buffer, and returns the mean of each entry. The output of the program is a
         sum of the entries times weights, which are the program's first parameters. The derivative of the output with
-        respect to a weight is the entry. Some entries must not be constants.
+        respect to a weight is the entry. At least one entry must not be a constant.
         """
         assert self.program
         outputs = self.program.outputs
@@ -478,7 +478,7 @@ class Program:
 
     @cached_property
     def reaches_all(self) -> bool:
-        """Whether the first output has a gradient, and the program uses all its parameters, and not only detached."""
+        """Whether the first output has a gradient, and no parameter is unused, or used only detached."""
         return self.has_gradient and not self._unreached
 
     @cached_property
@@ -681,7 +681,7 @@ class Program:
                 why; None if there is no plain function.
 
         Raises:
-            IndexError: an index of `take`, or a class label, is out of range, or is no integer.
+            IndexError: an index of `take`, or a class label, is out of range, or is not an integer.
             ValueError: there is no plain function, and a loss refuses a target or a probability.
         """
         graph = self.compiled.graph
@@ -723,8 +723,9 @@ class Program:
     def _mean_loss(self, numbers: Numbers, n: int, threads: int) -> Callable[..., float | None]:
         """Return a function that computes the mean output of the n rows whose numbers are in `numbers`.
 
-        The function takes one that returns the address of the parameters' current data, or 0 if these are those of the
-        `Value`s. If these are needed, since the engine is to compute, but the address is not 0, it returns None.
+        The argument of the returned function is a function that returns the address of the parameters' current data, or
+        0 if the `Value`s have them. If the address is not 0, but the engine would have to compute, which uses the
+        `Value`s' data, the result is None.
         """
 
         def mean_loss(parameters: Callable[[], int] = lambda: 0) -> float | None:
@@ -1015,7 +1016,7 @@ class Program:
 
     @property
     def has_trainable(self) -> bool:
-        """Whether a gradient of the first output reaches a leaf that is no input, and that requires a gradient now."""
+        """Whether a gradient of the first output reaches a leaf that is not an input, and requires a gradient now."""
         if self._trainable is None or not self._trainable.requires_grad:
             self._trainable = self._find_trainable()
         return self._trainable is not None
@@ -1199,7 +1200,8 @@ class Program:
     def in_order(self, kind: str, gradients: array[float], wrt: Variables) -> array[float]:
         """Return the derivatives in `gradients`, which are in the order of `.parameters`, in the order of `wrt`.
 
-        A variable in `wrt` that is no parameter of this program gets 0. `kind` is the name of the method, for messages.
+        A variable in `wrt` that is not a parameter of this program gets 0. `kind` is the name of the method, for
+        messages.
         """
         if isinstance(wrt, str):
             return gradients
@@ -1260,7 +1262,7 @@ class Program:
         """Return the second derivatives that can be nonzero, for every row of `rows`.
 
         The derivatives are in the order of `hessian_structure`. Two entries that mirror each other are computed once.
-        At a singular point, such as (0, 0.5) of x**y, `functional.hessian` may give two different numbers there.
+        At a singular point, such as (0, 0.5) of x**y, `functional.hessian` may give different numbers for these two.
 
         To get the Hessian of a Lagrangian f + l * g with respect to x alone, while the multiplier l is an input too,
         write `wrt=[x]`.
@@ -1368,7 +1370,7 @@ class Program:
         It takes up to half as long again to make a derivative with gates, and twice as long if factors of sums have
         them, too, while infinite factors are rare. So this method returns a derivative that always multiplies, in which
         0 times an infinite factor is nan. A caller that finds a nan calls `derivative_with_gates` instead. From then
-        on, this method returns the same.
+        on, this method returns the derivative with gates, too.
 
         The arguments and the errors are those of `derivative`.
         """
@@ -1389,11 +1391,11 @@ class Program:
     def _derivative(
         self, kind: Kind, wrt: Variables, lower: bool, gates: Gates, numbers: Numbers | None = None
     ) -> CompiledDerivative:
-        """Return a derivative with these gates. Without any, it may also be one with all gates, if there is one.
+        """Return a derivative with these gates. For `Gates.NONE`, return one with all gates if it was made already.
 
         `numbers` has the numbers of the rows for which the derivative is going to be computed. If the derivative does
-        not exist yet, and its entries are probably nan for these rows, it gets all gates. Otherwise a second one would
-        probably be needed at once.
+        not exist yet, and its entries are probably nan for these rows without gates, it gets all gates. Otherwise a
+        second derivative, with all gates, would probably be needed at once.
         """
         if gates is Gates.NOT_FOR_SUMS and not self._needs_gates_for_sums:
             gates = Gates.ALL  # which are the same then
@@ -1570,8 +1572,8 @@ class Program:
         """Raise ValueError if the program uses a captured value that was computed from one of the variables `wrt`.
 
         A captured value was computed before the compiled function was called, so the program does not compute it. A
-        derivative with respect to the variable would leave out how the captured value depends on it. It is no error if
-        the captured value is itself among the variables. `kind` is the name of the method, for messages.
+        derivative with respect to the variable would leave out how the captured value depends on it. It is not an error
+        if the captured value is itself among the variables. `kind` is the name of the method, for messages.
         """
         for p in self._used_captured:
             for x in traverse(p.original)[1]:
@@ -1664,7 +1666,7 @@ def _check_taken(outputs: Sequence[Any]) -> None:
 
 
 def _wrong_variable(kind: str, i: int, x: Any) -> Exception:
-    """Return the error to raise because `wrt[i]`, which is `x`, is no input, and no leaf that requires a gradient.
+    """Return the error to raise because `x`, which is `wrt[i]`, is neither an input nor a leaf requiring a gradient.
 
     `kind` is the name of the method.
     """

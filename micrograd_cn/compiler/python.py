@@ -365,8 +365,8 @@ def source(
         users_formulas: the formulas of users' operations that were traced before, see `Formulas`.
 
     Raises:
-        TypeError: `named` is neither a module nor a dict, or has an entry that is no `Value`; or an operation cannot be
-            printed.
+        TypeError: `named` is neither a module nor a dict, or has an entry that is not a `Value`; or an operation cannot
+            be printed.
         ValueError: a parameter that the graph reads has no name in `named`, or a parameter has two names; or the graph
             has a `detach()`.
     """
@@ -418,7 +418,7 @@ def in_order_of_names(
 ) -> list[Value]:
     """Return the program's parameters in the order in which `entries` names them.
 
-    A parameter without a name is left out if the graph does not read it. A named `Value` that is no parameter of the
+    A parameter without a name is left out if the graph does not read it. A named `Value` that is not a parameter of the
     program is left out, too.
 
     Args:
@@ -428,7 +428,7 @@ def in_order_of_names(
         language: the argument of `Program.source`, for messages.
 
     Raises:
-        TypeError: a name belongs to something that is no `Value`.
+        TypeError: a name belongs to something that is not a `Value`.
         ValueError: a parameter that the graph reads has no name, or a parameter has two names.
     """
     wanted, places, read = set(parameters), dict[Value, str](), traverse(*outputs)[1].union(outputs)

@@ -138,7 +138,7 @@ class Arrays:
         return [f"{target} {loop.sign} {x};"]
 
     def _index(self, x: str, count: int) -> str:
-        """Return the line of C that defines `k` as `x` converted to an integer; as -1 if `x` is no index below `count`.
+        """Return the line of C that defines `k`: `x` as an integer, or -1 if `x` is not an index below `count`.
 
         `x` is a C expression, whose value is a double.
         """

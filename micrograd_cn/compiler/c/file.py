@@ -290,7 +290,7 @@ def _names(entries: dict[str, Any], parameters: Sequence[Value]) -> list[str]:
 
 
 def _warn_of_left_out(entries: dict[str, Any], parameters: Collection[Value]) -> None:
-    """Warn of the `Value`s that have names but no place in the C array, since the places after them are others then."""
+    """Warn of `Value`s that have names but no places in the C array: an array of all named numbers does not fit it."""
     placed = {*parameters}
     missing = [path for path, p in flatten(entries, "parameters")[0] if p not in placed]
     if missing:
@@ -323,10 +323,10 @@ def source(
         options: the options of the file.
 
     Raises:
-        TypeError: `options.optimizer` is no optimiser, or its `update` cannot be compiled; or `named` is neither a
+        TypeError: `options.optimizer` is not an optimiser, or its `update` cannot be compiled; or `named` is neither a
             module nor a dict of parameters.
         ValueError: another option is wrong, the optimiser does not suit the program, a parameter has no name or two
-            names in `named`, or an operation is no function of C's library.
+            names in `named`, or C's library has no function for an operation.
     """
     name, precision, weights, optimizer = options
     if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):

@@ -170,7 +170,7 @@ def _read_dicts(values: Sequence[dict[Any, Any]]) -> Column | None:
 
 
 def doubles_of(numbers: Sequence[Any]) -> array[float] | None:
-    """Return numbers as an array; None if one of them is no float, no int and no number of numpy's."""
+    """Return numbers as an array; None if one of them is neither a float, nor an int, nor a number of numpy."""
     if numbers and (kind := type(numbers[0])) not in PYTHON_NUMBERS and kind.__module__ != "numpy":  # for speed
         return None
     if (found := floats_of(numbers)) is not None:
@@ -241,7 +241,7 @@ def _common_dtype(values: Sequence[Any]) -> Any:
 
 
 def arrays_of_one_shape(values: Sequence[Any]) -> tuple[tuple[int, ...], FlatNumbers] | None:
-    """Return the shape of numpy arrays, and their numbers, one array after the other; None if they are not alike."""
+    """Return the shape of numpy arrays, and their numbers, one array after another; None if shapes or dtypes differ."""
     shapes = {*map(attrgetter("shape"), values)} if _common_dtype(values) is not None else ()
     if len(shapes) != 1 or () in shapes:
         return None

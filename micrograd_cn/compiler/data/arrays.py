@@ -1,4 +1,4 @@
-"""Read arrays of any library as flat arrays of doubles, and refuse arrays with entries that are no real numbers."""
+"""Read arrays of any library as flat arrays of doubles, and refuse arrays with entries that are not real numbers."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def flat_doubles(x: Any) -> FlatNumbers:
 def doubles_in_place(x: Any, read_only: bool = False) -> FlatNumbers | None:
     """Return the numbers of `x` as a flat buffer of doubles that shares the memory of `x`; None if that is impossible.
 
-    It is impossible if `x` is no buffer of doubles in C's order, or if it is read-only, unless `read_only` is set. For
-    an empty array, the result is an empty `array.array`.
+    It is impossible if `x` is not a buffer of doubles in C's order, or if it is read-only, unless `read_only` is set.
+    For an empty array, the result is an empty `array.array`.
 
     Raises:
         TypeError: `x` has missing or sparse entries, or requires a gradient.
@@ -97,7 +97,7 @@ def doubles_in_place(x: Any, read_only: bool = False) -> FlatNumbers | None:
 
 
 def is_column(x: Any) -> bool:
-    """Return whether `x` is an array of any library with at least one axis. Lists and tuples are no arrays.
+    """Return whether `x` is an array of any library with at least one axis. Lists and tuples are not arrays.
 
     >>> is_column(array("d", [1.0])), is_column([1.0])
     (True, False)
@@ -141,7 +141,7 @@ def number_without_axes(x: Any) -> float:
 
 
 def refuse_collection(x: Any) -> None:
-    """Raise TypeError if `x`, which is no list, tuple, dict or array, has items. A text is not refused.
+    """Raise TypeError if `x`, which is not a list, tuple, dict or array, has items. A text is not refused.
 
     The message says what to write instead.
     """
@@ -161,7 +161,7 @@ def iterable_data(data: Any, expected: str) -> Iterable[Any]:
     An object that has a length and items, such as a PyTorch dataset, is accepted even if it is not iterable.
 
     Raises:
-        TypeError: `data` is a text or no collection, or gives batches of items, as a DataLoader does.
+        TypeError: `data` is a text, is not a collection, or gives batches of items, as a DataLoader does.
     """
     if type(data) is list:  # skips the checks, for speed
         return data

@@ -112,7 +112,7 @@ class Columns(Sequence[float]):
         """Return the part that has the number at `place` of a row, the place where the part begins, and its width.
 
         Raises:
-            IndexError: the rows are narrower.
+            IndexError: a row has at most `place` numbers.
         """
         first = 0
         for part, width in zip(self.parts, self._widths, strict=True):

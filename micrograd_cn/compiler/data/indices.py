@@ -81,7 +81,7 @@ def _input_unless_ignored(index: Any) -> tuple[Any, float | None]:
 
 
 def rows_out_of_range(counts: dict[int, int], numbers: Numbers, width: int, rows: Sequence[int]) -> set[int]:
-    """Return the indices of those rows in which an index of `take` is out of range, or is no integer.
+    """Return the indices of those rows in which an index of `take` is out of range, or is not an integer.
 
     Args:
         counts: a dict from positions in a row to counts. The number at such a position must be an integer from 0 to
@@ -116,7 +116,7 @@ def _are_indices(column: FlatNumbers, count: int) -> bool:
 
 
 def out_of_range(graph: Graph, numbers: Sequence[float]) -> str:
-    """Return a text about an index of `take` that is out of range, or no integer, in the row with these numbers.
+    """Return a text about an index of `take` that is out of range, or not an integer, in the row with these numbers.
 
     Return "" if there is none.
 

@@ -282,7 +282,7 @@ def _write_all_have(name: str, requires_grad: bool) -> Function:
 def _write_read_floats() -> Function:
     """Write the function that copies the numbers of the floats in `%list` to the address `%to`.
 
-    It returns 1 if the list has an object that is no float, or whose class is a subclass of float, and otherwise 0.
+    It returns 1 if the list has an object that is not a float, or whose class is a subclass of float, and otherwise 0.
     """
     f = Function(f"{KERNEL_PREFIX}read_floats", "ptr %list, i64 %n, ptr %to", "i64")
     items, to = NodeLoop(f), Doubles(f, "%to")
@@ -363,9 +363,10 @@ def data_of(nodes: Sequence[Value]) -> array[float]:
 
 
 def floats_of(numbers: Sequence[Any]) -> array[float] | None:
-    """Return floats as an array; None if machine code is not used, or if one of `numbers` is no float.
+    """Return floats as an array; None if machine code is not used, or if one of `numbers` is not a float.
 
-    To Python code, a float is a fraction of the work of a node, so more of them are read before machine code is made.
+    Python reads a float in a fraction of the time that a node takes. So the machine code is compiled only after Python
+    code has read more floats than it would have to read nodes.
     """
     if len(numbers) < MIN_NODES or not (
         _kernels.are_compiled
@@ -468,7 +469,7 @@ def first_unfrozen(nodes: Sequence[Value]) -> Value | None:
 
 
 def finds_leaves(nodes: Sequence[Value]) -> bool:
-    """Return whether machine code finds that all nodes are leaves, of no subclass. It may not be used for the nodes."""
+    """Return whether machine code finds that all nodes are leaves of the class `Value` itself."""
     return len(nodes) >= MIN_NODES and _machine_code_finds("all_leaves", nodes)
 
 
@@ -487,7 +488,7 @@ def are_same(xs: Sequence[object], nodes: Sequence[Value]) -> bool:
 
 
 def _machine_code_finds(kernel: str, nodes: Sequence[Value]) -> bool:
-    """Return whether a kernel finds something of all nodes: "all_frozen", "all_unfrozen" or "all_leaves".
+    """Return whether all nodes have a property, by the kernel "all_frozen", "all_unfrozen" or "all_leaves".
 
     Return False if machine code is not used for these nodes.
     """

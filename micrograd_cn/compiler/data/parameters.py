@@ -67,7 +67,7 @@ class CachedData:
         return numbers
 
     def note(self, version: int, numbers: array[float]) -> None:
-        """Note that `numbers` are the nodes' data in this version, so the next call need not read the nodes."""
+        """Note that `numbers` are the nodes' data: they are not read again while `data_version` returns `version`."""
         self._cached = version, numbers
 
     def watch(self, constants: Mapping[Value, float], noted: Mapping[Value, float] | None = None) -> None:
@@ -76,8 +76,8 @@ class CachedData:
         Args:
             constants: a dict from the constants of the program's graph to the data that the program keeps. Constants to
                 which only the graph refers are not watched, since nobody can change them.
-            noted: a dict from other constants to their data. They are no operands of the graph, but the graph would not
-                be the same if they had other data. All of them are watched.
+            noted: a dict from other constants to their data. They are not operands of the graph, but the graph would
+                differ if they had other data. All of them are watched.
         """
         self.watches = True
         references = dict.fromkeys(constants, 2)  # one from the dict, and one from an operand of the graph
@@ -117,7 +117,7 @@ class CachedData:
 
 
 def data_version() -> int:
-    """Return a number that is another one than in the last call if the `data` of any node have been assigned since.
+    """Return a number that differs from that of the last call if the `data` of any node have been assigned since.
 
     It changes even if no program uses this node, and it changes at every call while a function is recorded.
     """

@@ -151,11 +151,12 @@ def _write_finds_nan() -> Function:
 
 
 def _write_shuffle() -> Function:
-    """Write the function that exchanges integers at `%rows`, from that at `%last` on, with random ones before them.
+    """Write the function that shuffles the integers at `%rows` by exchanging each, from index `%last` down, at random.
 
-    `%draws` has `%count` random integers of 32 bits. The highest bits of each are an index, as many bits as `%last` + 1
-    has. If the index is not above `%last`, the two integers are exchanged, and the one before is the last from now on.
-    The function returns the last index in the end. There may be no more draws than the first one.
+    `%draws` has `%count` random integers of 32 bits. Let `last` be `%last` at first. For each draw, an index is made of
+    its highest bits, as many as the integer `last` + 1 has. If the index is at most `last`, the integers at the index
+    and at `last` are exchanged, and `last` is decreased by 1. Otherwise the draw is skipped. The function returns
+    `last`. `%count` must be at most `%last`.
     """
     f = Function(f"{KERNEL_PREFIX}shuffle", "ptr %rows, i64 %last, ptr %draws, i64 %count", "i64")
     rows, last = Words(f, "%rows"), Integer(f, "%last")
@@ -207,9 +208,10 @@ def machine_code_is_ready(numbers: int) -> bool:
 def shuffle_by_machine_code(rows: array[int], getrandbits: Callable[[int], int]) -> None:
     """Shuffle an array as `random.Random.shuffle` does, whose random bits `getrandbits` returns.
 
-    Python exchanges each item, from the last one on, with a random one that is not behind it (Fisher and Yates). It
-    draws the index of the other one again until it is not too large. Each draw has the highest of 32 random bits. All
-    draws that are needed in any case are made at once here. `machine_code_is_ready` must be true.
+    Python exchanges each item, from the last one down to the second, with a random one at the same or a smaller index
+    (the algorithm of Fisher and Yates). If the random index is too large, Python draws another one. An index consists
+    of the highest bits of a random integer of 32 bits. As many integers as Python draws at least are drawn at once
+    here. `machine_code_is_ready` must be true.
     """
     last = len(rows) - 1
     while last > 0:

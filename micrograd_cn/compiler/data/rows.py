@@ -195,7 +195,7 @@ def _checked_row(row: Any, i: int) -> Iterable[Any]:
     """Return the numbers of a row that is neither a list nor a tuple, such as an array.
 
     Raises:
-        TypeError: the row is no sequence of numbers. The message names its index, `i`.
+        TypeError: the row is not a sequence of numbers. The message names its index, `i`.
     """
     if is_column(row):
         if len(shape := shape_of(row)) != 1:
@@ -217,7 +217,8 @@ def _number(x: Any, i: int) -> float:
     """Return `x` as a float.
 
     Raises:
-        TypeError, OverflowError: `x` is no real number, or is too large. The message names `i`, the index of its row.
+        TypeError, OverflowError: `x` is not a real number, or is too large. The message names `i`, the index of its
+            row.
     """
     try:
         return number_without_axes(x) if getattr(x, "shape", None) == () else number(x)

@@ -78,13 +78,13 @@ def select_rows(bucket: Bucket, rows: array[int]) -> Any:
 
 
 def copy_numbers(buckets: Iterable[Bucket]) -> None:
-    """Copy the numbers of buckets, so the user's code cannot change them even if they were in a user's array."""
+    """Copy the numbers of buckets, so a user who changes the array from which they were read does not change them."""
     for bucket in buckets:
         bucket.numbers = array("d", memoryview(flat(bucket.numbers)).tobytes())
 
 
 def copy_narrow_columns(buckets: Iterable[Bucket]) -> None:
-    """Copy the numbers of each row side by side if they are in narrow columns: to read rows in any order is faster."""
+    """Copy rows from narrow columns to one array, row after row, since rows are then read faster in random order."""
     for bucket in buckets:
         if isinstance(bucket.numbers, Columns) and bucket.numbers.are_narrow:
             bucket.numbers = bucket.numbers.flat()
@@ -99,7 +99,7 @@ def columns_of(samples: Any) -> tuple[Any, ...] | None:
     all samples.
 
     Raises:
-        TypeError: an entry of the tuple is no list, no array and no number, or all entries are numbers.
+        TypeError: an entry of the tuple is neither a list, nor an array, nor a number; or all entries are numbers.
 
     >>> columns_of(([1.0, 2.0], [3.0, 4.0])), columns_of([(1.0, 3.0), (2.0, 4.0)])
     (([1.0, 2.0], [3.0, 4.0]), None)

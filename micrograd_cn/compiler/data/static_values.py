@@ -314,8 +314,8 @@ def _is_noticed(x: Any) -> bool:
     """Return whether a `ModuleKey` sees that `x` has been replaced in a collection that it compares by `==`.
 
     It does not see this for a number, which may be equal to another one, as 0.0 is to -0.0. Nor does it see that an
-    array or a list of numbers has changed in place. But a collection that has modules is compared itself, so it is
-    noticed.
+    array or a list of numbers has changed in place. If `x` is a collection that has modules, the result is True, since
+    the `ModuleKey` compares its items, too.
     """
     return type(x) is str or isinstance(x, (Module, Value)) or _has_modules(x)
 

@@ -138,7 +138,7 @@ def treedef_of(x: Any, numbers: array[float], depth: int = MAX_DEPTH) -> TreeDef
 def _refuse_own_operators(kind: type) -> None:
     """Raise TypeError if `kind` is a class of numbers whose operators are the user's, which a `Value` would not have.
 
-    Numbers of other packages that are no subclasses of float or int, such as those of mpmath, are read as floats.
+    Numbers of other packages whose classes are not subclasses of float or int, such as mpmath's, are read as floats.
     """
     if (issubclass(kind, (float, int)) or is_users_module(kind.__module__)) and (operator := own_operator(kind)):
         raise TypeError(

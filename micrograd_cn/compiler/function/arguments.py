@@ -290,7 +290,7 @@ class Arguments:
         `numbered` is a pair: the index of the sample, for messages, and the sample.
 
         Raises:
-            TypeError: the sample is no tuple or list, or the function does not take these arguments.
+            TypeError: the sample is neither a tuple nor a list, or the function does not take these arguments.
         """
         i, sample = numbered
         if not isinstance(sample, (tuple, list)):
@@ -323,7 +323,7 @@ class Arguments:
         return ""
 
     def _sample_instead(self, sample: Any) -> str:
-        """Return the end of an error message about `sample`, which is no tuple of arguments: what to write instead."""
+        """Return the end of an error message: what to write instead of `sample`, which is not a tuple of arguments."""
         if any(p.kind is inspect.Parameter.KEYWORD_ONLY for p in self.signature.parameters.values()):
             return self._arguments_instead().removeprefix("; ")
         wanted = [

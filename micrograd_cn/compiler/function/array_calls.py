@@ -83,7 +83,8 @@ class ArrayCalls:
     Args:
         arguments: the function and its arguments.
         store: the recordings of the function.
-        stale: says whether the function may be another one than when it was recorded. There is no code then.
+        stale: says whether the function may compute something else now than when it was recorded. No code is returned
+            then.
 
     Attributes:
         runners: a dict from pairs of a method and the shapes of its arrays to the code that computes such a call, or to
@@ -95,7 +96,7 @@ class ArrayCalls:
         self.runners = FrequentCalls[Any, ArrayCall | None](MAX_KINDS)
 
     def results(self, method: str, samples: Any, out: Any, variables: GradientVariables | None = None) -> Any:
-        """Return the results of a method for samples in numpy arrays; of `forward` and `gradient`, also in a list.
+        """Return the results of a method for samples in numpy arrays or, for `forward` and `gradient`, in a list.
 
         Return None if the samples are not in arrays, if there is no code for arrays of these shapes (see `runner`), or
         if a result is nan that other code may compute otherwise: with gated derivatives, or with the program of one
@@ -127,8 +128,8 @@ class ArrayCalls:
     def values_and_gradients(self, variables: GradientVariables, samples: Any, each: bool) -> tuple[Any, Any] | None:
         """Return the values and the gradients for `value_and_grad`, for samples in numpy arrays.
 
-        The variables are arguments of the function, parameters in a list, or all parameters; `each` is set unless they
-        are arguments. Return None if the method `results` returns None, or if the variables are others.
+        The variables must be arguments of the function, parameters in a list, or all parameters. For parameters, `each`
+        must be set. Return None for other variables, or if the method `results` returns None.
         """
         if not (variables.arguments or variables.may_be_columns(self._store.parameters)):
             return None
@@ -144,7 +145,7 @@ class ArrayCalls:
     def mean_hessian(self, samples: Any, wrt: list[Any], dense: bool, out: Any) -> Any:
         """Return the Hessian of the mean result for samples in numpy arrays; `wrt` is a list of `Value`s.
 
-        Return None if the method `results` would return None, or if some of `wrt` are frozen or are no parameters.
+        Return None if the method `results` would return None, or if some of `wrt` are frozen or are not parameters.
         """
         if type(samples) is list or not (found := self.runner("mean_hessian", as_tuple(samples), wrt=wrt)):
             return None
@@ -338,7 +339,8 @@ class ArrayCalls:
     ) -> tuple[Program | None, int]:
         """Return the program that computes a method for samples of a recording, and the `nan_stride` of its runner.
 
-        The program is None if an error has to be raised at each call, or if all results are constants.
+        The program is None if each call may have to raise an error, or if all results are constants. The `nan_stride`
+        is that of `ArrayRunner`.
         """
         if not (kind := GRADIENTS.get(method)):
             return recording.program, 0
@@ -357,8 +359,8 @@ class ArrayCalls:
 def _have_columns(variables: GradientVariables, program: Program) -> bool:
     """Return whether the derivatives with respect to parameters are columns of the results of a prepared call.
 
-    They are not if a variable is no parameter of the program, or if a constant may require a gradient by now. What is
-    wrong then has to be said at each call.
+    They are not if a variable is not a parameter of the program, or if a constant may require a gradient by now. No
+    call is prepared then, since each call has to check whether this is an error.
     """
     if not variables.values:
         return not program.has_held_constants
@@ -391,8 +393,8 @@ def _has_many_results(shapes: Sequence[Shape], of_result: Sequence[int]) -> bool
 def _mean_call(recording: Recording, wrt: Sequence[Any], shapes: Sequence[Any]) -> ArrayCall | None:
     """Return a prepared call that computes the Hessian of the mean result for samples in arrays of some shapes.
 
-    `wrt` has variables. Return None if one of them is no parameter of the recording's program, if all entries are
-    constants, or if what is wrong has to be said at each call.
+    `wrt` has variables. Return None if one of them is not a parameter of the recording's program, if all entries are
+    constants, or if each call may have to raise an error.
     """
     program = recording.program
     if not {*map(id, program.parameters)}.issuperset(map(id, wrt)):  # by identity, since anything may be in `wrt`

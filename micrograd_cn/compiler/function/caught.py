@@ -36,7 +36,7 @@ class CatchingHooks(RecordingHooks):
         self._has_ended = False  # whether the function has returned
 
     def new_node(self, kind: Any, a: Any, b: Any) -> Value:
-        """Return an empty object, which becomes the new node, and note whether the code there catches an error."""
+        """Return an object that becomes the new node, and note whether the code that makes it would catch an error."""
         node = super().new_node(kind, a, b)
         if self._has_ended:
             return node

@@ -161,9 +161,9 @@ class FunctionFit(Dispatcher):
         return self._graphs(self._store.record_missing(bucket, rows, threads))
 
     def merged(self, bucket: Bucket, rows: int, steps: int) -> CompiledGraph | None:
-        """Return a merged program, which computes all branches; None if there is none, or if it is not worthwhile.
+        """Return a merged program for a bucket, which computes all branches; None if there is none that is worthwhile.
 
-        It is for all samples of a bucket, and is going to take `steps` steps with `rows` rows each.
+        `fit` is going to take `steps` steps with `rows` rows each by this program.
         """
         recordings = self._store.known(bucket)
         if not recordings or not recordings[0].guards.compiled or context.active:
@@ -223,8 +223,9 @@ class FunctionFit(Dispatcher):
     def _mean_loss(self, parameters: Callable[[], int] = lambda: 0) -> float | None:
         """Return the mean result for the samples of the validation, with the parameters' current data.
 
-        `parameters` returns the address of these data, or 0 if they are those of the `Value`s. If these are needed,
-        since the function is to be recorded or the engine is to compute, but the address is not 0, None is returned.
+        `parameters` returns the address of these data, or 0 if the `Value`s have them. If the address is not 0, but
+        only the `Value`s' data could be used, because the function would have to be recorded or the engine would have
+        to compute, None is returned.
         """
         losses, threads = array("d"), self._options.threads
         for bucket in self._validation or ():

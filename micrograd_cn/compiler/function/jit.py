@@ -174,7 +174,7 @@ def compile(  # noqa: A001 -- the field's name
       and one that an object's `__float__` returns, are such numbers, too.
     - A function that changes an argument, as by `u[0] = y` or `v.append(y)`, is refused, since a program does not
       change what its caller has: copy the argument first, and return what the caller needs. Ints and bools in a nested
-      result that are no `Value`s stay as they are.
+      result that are not `Value`s stay as they are.
     - Anything else that Python code does, such as reading a list, happens only while the function is recorded. `check`
       compares the program with the function. So a value that the function keeps, as by `self.hidden = h` or
       `seen.append(p)`, has the number of the recorded sample ever after: to look at it, return it beside the result.
@@ -428,7 +428,7 @@ class CompiledFunction:
         """Pickle the function by its name, as Python pickles functions. The loaded function is recorded anew.
 
         If it was made from a method of an instance, the instance is pickled with it. If it was made from a callable
-        object that is no plain function, such as a partial, that object is pickled and not a name.
+        object that is not a plain function, such as a partial, that object is pickled and not a name.
 
         Raises:
             TypeError: the function is a lambda or local to another function, so it cannot be found by its name.
@@ -730,12 +730,13 @@ class CompiledFunction:
 
         Args:
             samples: the samples; `compile` has a table of the forms that they may have.
-            wrt: the variables to differentiate with respect to. For "parameters", the default, the gradient is one list
-                or array in the order of `.parameters`, which exist after the call, and whose order `gradient` explains.
-                A value computed from a parameter before the call is one of the variables if you pass "parameters"; by
-                default it is an error. For a list of `Value`s, such as `model.parameters()`, it is in the order of the
-                list. For any other nesting of lists, tuples and dicts of `Value`s, it has the same nesting. For the
-                name of an argument, it has the derivatives with respect to this argument in every sample, nested as the
+            wrt: the variables to differentiate with respect to. By default they are the parameters, and the gradient is
+                one list or array in the order of `.parameters`, which exist after the call, and whose order `gradient`
+                explains. By default it is an error if the function uses a value that was computed from a parameter
+                before the call. If you pass "parameters", this is not an error: such a value is one of the variables.
+                For a list of `Value`s, such as `model.parameters()`, the gradient is in the order of the list. For any
+                other nesting of lists, tuples and dicts of `Value`s, the gradient has the same nesting. For the name of
+                an argument, it has the derivatives with respect to this argument in every sample, nested as the
                 argument is. For a tuple of names it is a tuple. For "inputs", it has for each sample the derivatives
                 with respect to all numbers of the arguments. For an argument that is called inputs or parameters, write
                 a tuple, such as `wrt=("inputs",)`.
@@ -795,8 +796,8 @@ class CompiledFunction:
         """Return what `value_and_grad` returns, if it is not only the gradient of the mean by parameters.
 
         A merged program may compute the derivatives for each sample. If it cannot, each row is computed by the program
-        of its branch. This is necessary for auxiliary results, and if captured values are refused, which are computed
-        before the call. `variables` are those to differentiate with respect to.
+        of its branch. This is necessary for auxiliary results, and if captured values, which were computed before the
+        call, are refused. `variables` are those to differentiate with respect to.
         """
         buckets, sub_batches = self._current_buckets("value_and_grad", samples, variables.values), None
         if not (has_aux or refuses_captured):

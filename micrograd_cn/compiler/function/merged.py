@@ -241,7 +241,7 @@ class _Choice:
         condition: the comparison; None for a leaf, where all guards of a recording hold.
         key: an integer, which is the same for comparisons that compute the same number.
         following: a dict from the outcomes of the comparison, True and False, to the next nodes.
-        recording: the index of the recording whose guards hold at a leaf; -1 if the node is no leaf.
+        recording: the index of the recording whose guards hold at a leaf; -1 if the node is not a leaf.
     """
 
     def __init__(self) -> None:

@@ -60,8 +60,9 @@ def difference(
 ) -> Difference | None:
     """Compare the results of a function for numbers with those for `Value`s. Return None if they agree.
 
-    If the results agree, their derivatives are compared, too. Those may be wrong, as where a function detaches an
-    element that it compares by `is`. The function's results stand for one number then, their sum times fixed weights.
+    If the results agree, their derivatives with respect to `parameters` are compared, too. They may differ, for example
+    if the function detaches an element that it compares by `is`. If there are several results, the derivatives are
+    those of their weighted sum, with fixed weights.
 
     Args:
         ours, theirs: the results for numbers, and those for `Value`s. Each of them is a `Value` or a number.
@@ -81,7 +82,7 @@ def difference(
 
 
 def _gradient(results: Sequence[Any], parameters: Sequence[Value]) -> list[float]:
-    """Return the gradient of the sum of results of a function, each times a fixed weight."""
+    """Return the gradient of a weighted sum of a function's results, with fixed weights."""
     with recording():
         total = dot([1.0 / (k + 1.0) for k, _ in enumerate(results)], results)
     return gradients(total, parameters) if isinstance(total, Value) else [0.0] * len(parameters)

@@ -105,7 +105,7 @@ class Recorder:
         made.unsure = 0 if reruns.warn_if_sample_differs() else made.unsure - 1
 
     def _code_of(self, roots: Sequence[Any]) -> ReachableCode:
-        """Return the code that the function may run, and note what further recordings have to know of it."""
+        """Return the code that the function may run, and note facts about it that decide how to record the function."""
         code = ReachableCode(roots)
         names = code.names
         self._catches |= code.catches
@@ -145,7 +145,7 @@ class _Before:
             self._contents, self.leaves = around.contents(), {*around.leaves}
 
     def has_changed(self) -> bool:
-        """Return whether the function has changed something. Its code may not show this, as `y = outside; y += 1`."""
+        """Return whether the function has changed something. Its code may not show it, as in `y = outside; y += 1`."""
         if not (seen := self._seen):
             return self._contents.has_changed()
         if seen.has_changed():

@@ -48,7 +48,7 @@ class Recording:
         numbers: the numbers of the sample that is recorded.
         captured: a dict from captured values, which were computed before the function was called, to the leaves that
             stand for them. Leaves for further captured values are added to it.
-        hooks: the hooks of the recording. If they make plain `Value`s, the inputs are such, too.
+        hooks: the hooks of the recording. If they make plain `Value`s, the inputs are plain `Value`s, too.
 
     Attributes:
         name: the name of the function.
@@ -78,8 +78,8 @@ class Recording:
         code: the code that the function may run; None if it is not known.
         snapshot: what the function can read, which the recording has not changed; None if it may have, or if the
             snapshot leaves something out.
-        unsure: for how many further samples to compare the function with itself called with numbers, since it may tell
-            a `Value` from a number.
+        unsure: for how many further samples to call the function with numbers, and to compare its results with those
+            for `Value`s, since it may tell a `Value` from a number.
 
     >>> from micrograd_cn.compiler import compile
     >>> [product] = compile(lambda x, y: x * y).recording_of(2.0, 3.0).program.outputs
@@ -163,7 +163,7 @@ class Recording:
 
     @property
     def has_indices(self) -> bool:
-        """Whether an operation selects by an index, as `take` does, so one out of range may be why a mean is nan."""
+        """Whether an operation, such as `take`, selects by an index. If this is out of range, a mean may be nan."""
         return bool(self.indices.counts or self.indices.computed)
 
     @property

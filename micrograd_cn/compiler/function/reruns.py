@@ -68,8 +68,8 @@ class Reruns:
         code: the code that the function may run.
         bucket, row: the sample: a bucket, and the index of one of its rows.
         roots: the function, and the objects that its arguments bring; through them it finds what it can read.
-        known: the leaves that the function could read before it was recorded; None if it changes nothing, so it still
-            can.
+        known: the leaves that the function could read before it was recorded; None if these are the leaves that it can
+            read now, since it changes nothing.
         record: `record(bucket, row, plain, hides_numbers)` records the function; see `Recorder.record`.
         call: a function that takes a dict of arguments, and calls the function with them.
     """
@@ -170,7 +170,7 @@ class Reruns:
         written for `Value`s. If it may tell a `Value` from a number, it is also called for a few further samples, since
         it may compare a number with another one, as in `isinstance(x, float) and x > 1`.
 
-        Return how many further samples the caller has to compare, once there are some; see `warn_if_sample_differs`.
+        Return for how many further samples, in later calls, the caller has to call `warn_if_sample_differs`.
 
         Raises:
             TypeError: the function computes something else for numbers, and has caught an arithmetic error.
@@ -311,9 +311,9 @@ class Reruns:
     def _with_bools(self, numbers: Sequence[float], flags: Sequence[bool | None]) -> Iterator[_Numbers]:
         """Yield the numbers with bools in the places of those that are 0 or 1 and not in an array, for each of `flags`.
 
-        All bools are equal to the flag; or, if it is None, to the numbers in their places. The other flags are tried
-        since a program is used for samples with other bools, too. There is none in the place of a number with respect
-        to which the function computes a derivative, unless the user gave it: a derivative with respect to a bool is 0.
+        A flag is True or False, which is then put in all these places, or None, which puts True for 1 and False for 0.
+        True and False are tried since a program is used for samples with other bools, too. A number with respect to
+        which the function computes a derivative stays a number, since a derivative with respect to a bool is 0.
         """
         treedef: TreeDef = self._bucket.treedef
         inside = [x for _, part in treedef for x in in_arrays(part)]

@@ -32,7 +32,7 @@ MAX_NUMBERS = 20_000
 
 
 class _Training:
-    """A call of `fit` that takes short steps, for `training_alone`."""
+    """A call of `fit` whose steps `ShortFits` takes. `training_alone` tells other calls of `fit` about it."""
 
     def __init__(self, optimizer: Optimizer, parameters: list[Value]) -> None:
         self._optimizer, self._parameters = optimizer, parameters
@@ -44,11 +44,11 @@ class _Training:
 
 
 class ShortFits:
-    """Take the steps of calls of `fit` whose epochs are one step each, with all samples, if Python code runs often.
+    """Take the steps of calls of `fit` with one step in each epoch, for all samples, and with few epochs or a callback.
 
-    It runs after each epoch if there is a callback, and otherwise after the last one, so these calls have few epochs.
-    Such steps are those of a loop of `backward` and `optimizer.step()`, and are taken by the machine code for these. A
-    call takes them only if `FunctionFit` would have nothing to check, to compare or to warn of.
+    In such calls, Python code runs after every few steps, so it takes most of the time. The steps are those of a loop
+    of `backward` and `optimizer.step()`, and are taken by the machine code for these two. They are taken here only if
+    `FunctionFit` would have nothing to check, to compare or to warn of.
 
     Args:
         store: the recordings of the function.
@@ -114,7 +114,7 @@ class ShortFits:
         return self._arrays.prepared_for_mean(samples)
 
     def _take(self, optimizer: Optimizer, found: ArrayCall, gradient: RepeatedGradient, most: int) -> list[float]:
-        """Take at most so many steps by code that was found for the gradient, and return their losses."""
+        """Take at most `most` steps by code that was found for the gradient, and return their losses."""
         losses, step = list[float](), self._step(optimizer, found)
         if not step:
             return losses

@@ -59,8 +59,8 @@ class _Known(NamedTuple):
 class StaleCheck:
     """Check that the recordings of a function are not stale: a new recording would be the same.
 
-    A recording is not compared again until something that the function can read has changed. The word "changed" always
-    says this here, and does not say that a recording is stale: the function may still be recorded as before.
+    A recording is not compared again until something that the function can read has changed. In this class, "changed"
+    has only this meaning. A recording need not be stale after a change: the function may still be recorded as before.
 
     Args:
         arguments: the function and its arguments.
@@ -104,10 +104,10 @@ class StaleCheck:
         """Return whether something that the function can read has changed since its recordings were made or compared.
 
         If so, later calls return True, too, until `compare_if_changed` has compared the recordings. The first calls of
-        this method look at everything that the function can read. A later call looks only if a hundred times as long
-        has passed since the last look as that one took. So it may miss a change, which one of the next calls notices.
-        Places that cannot be looked at may change unnoticed, such as arrays of a library other than numpy, PyTorch and
-        pandas, and items of collections of more than `MAX_COMPARED`.
+        this method look at everything that the function can read. Later calls look again only after about a hundred
+        times as long as a look takes. So a call may miss a change, which one of the next calls notices. Places that
+        cannot be looked at may change unnoticed, such as arrays of a library other than numpy, PyTorch and pandas, and
+        items of collections of more than `MAX_COMPARED`.
         """
         start = perf_counter()
         if start < self.due:
@@ -124,8 +124,9 @@ class StaleCheck:
     def compare_if_changed(self, name: str, buckets: Sequence[Bucket]) -> None:
         """Compare the recordings for some samples with new ones if `has_changed` returns True.
 
-        If the function may tell a `Value` from a number, it is also compared with itself called with numbers, for a few
-        of the samples. `name` is the name of the method, for messages; "" for a call.
+        If the function may tell a `Value` from a number, it is also called with the numbers of a few of the samples,
+        and the results are compared with those for `Value`s. `name` is the name of the method, for messages; "" for a
+        call.
 
         Raises:
             ValueError: the function is not what it was when its program was made.
@@ -140,7 +141,7 @@ class StaleCheck:
             self._wait_after(min(before, self._last_comparison))
 
     def _compare_numbers(self, buckets: Sequence[Bucket]) -> None:
-        """Warn if the function computes something else for the first number of samples than for `Value`s.
+        """Warn if the function computes something else for the numbers of a bucket's first sample than for `Value`s.
 
         There is at most one comparison for each bucket. It is left out for the sample that was recorded.
         """

@@ -62,7 +62,7 @@ class Traced(Value):
         def __class__(self) -> Any:
             """The class of the value. A hook is called if code outside this package asks for the class.
 
-            `isinstance(x, float)` asks for the class if `type(x)` is no float. So do `case float()`,
+            `isinstance(x, float)` asks for the class if `type(x)` is not float. So do `case float()`,
             `functools.singledispatch` and `isinstance(x, numbers.Number)`. numpy's functions often ask for the class of
             a result, which changes nothing. But a function such as `np.isscalar` asks on behalf of the user's code.
             """

@@ -47,7 +47,7 @@ def variables_of(arguments: Arguments, kind: str, wrt: Any) -> Any:
 def refuse_clash(arguments: Arguments, kind: str, wrt: str) -> None:
     """Raise ValueError if `wrt` is "inputs" or "parameters", and an argument that is not static has this name.
 
-    There is no error if that makes no difference, because this argument is the only input.
+    There is no error if "inputs" means the same in both readings, because this argument is the only input.
     """
     if wrt not in ("inputs", "parameters") or wrt not in (arguments.positional or arguments.signature.parameters):
         return
@@ -162,7 +162,7 @@ class GradientVariables:
     def are_known(self) -> bool:
         """Whether there are no `values`, or a call has found that all of them are parameters of the program.
 
-        A `Value` that is no parameter of it may have replaced one since the function was recorded.
+        A `Value` that is not a parameter of the program may have replaced one since the function was recorded.
         """
         return not self.values or self._positions is not None
 
@@ -207,8 +207,8 @@ class GradientVariables:
     def _positions_in(self, program: Program, parameters: Sequence[Value]) -> array[int]:
         """Return the index of each variable in `parameters`; -1 for a variable that is not among them (see `of_mean`).
 
-        The indices are kept for the next call if all variables are parameters of `program`. Nothing but a frozen
-        variable could then be wrong, and `is_for` has looked for these.
+        The indices are kept for the next call if all variables are parameters of `program`. The next call then need not
+        check the variables again: only a frozen one could be wrong, and `is_for` finds these.
         """
         if self._positions and self._positions[:2] == (program, len(parameters)):
             return self._positions[2]
@@ -354,7 +354,7 @@ def _check_variables(leaves: Iterable[tuple[str, Any]]) -> None:
     """Check the leaves of `wrt`, each of which comes with its path.
 
     Raises:
-        TypeError: one of them is no `Value`.
+        TypeError: one of them is not a `Value`.
         ValueError: one of them is frozen.
     """
     for path, x in leaves:
@@ -369,7 +369,7 @@ def _check_variables(leaves: Iterable[tuple[str, Any]]) -> None:
 
 
 def contents(wrt: Any) -> tuple[Any, list[Value]] | None:
-    """Return how `wrt`, a nesting of `Value`s, is nested, and a list of its leaves; None if it is no such nesting.
+    """Return how `wrt`, a nesting of `Value`s, is nested, and a list of its leaves; None if it is not such a nesting.
 
     The first item of the pair is a key: it is equal for two nestings with the same classes, shapes and keys. Unlike
     `flatten`, this function makes no paths.

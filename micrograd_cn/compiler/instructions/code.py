@@ -64,7 +64,7 @@ class Scatter:
     Attributes:
         totals: the indices of the totals in `Lowering.totals`. In each row, the index selects one of these.
         sources: pairs of instruction numbers, that of an index and that of a value. In each row, the value is added to
-            the total that the index selects, or to none if the index is no integer from 0 to len(totals) - 1.
+            the total that the index selects, or to none if the index is not an integer from 0 to len(totals) - 1.
     """
 
     totals: range
@@ -103,7 +103,7 @@ class Code:
         op_names: for each opcode that an operation is lowered to, the operation's name, for error messages.
         constants: a dict from the number of each constant to its value.
         constant_value: a function from an instruction number to the value of the constant, or to None if the
-            instruction is no constant.
+            instruction is not a constant.
 
     >>> code = Code()
     >>> x = code.append(("input", 0), SAMPLE)
@@ -223,7 +223,7 @@ class Code:
         return thirds // 3
 
     def cost_of(self, i: int) -> int:
-        """Return about how many machine instructions instruction `i`, which is no leaf, becomes.
+        """Return about how many machine instructions instruction `i`, which is not a leaf, becomes.
 
         It is 1 for arithmetic, 4 for a call, at most 10 for a sum, and the cost of all its instructions for a formula.
         """

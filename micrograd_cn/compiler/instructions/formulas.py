@@ -50,7 +50,8 @@ class Formula:
     def of_result(self, k: int, inputs: int) -> FormulaSteps:
         """Return the formula of the result with the index k alone; see `FormulaSteps.of_result`.
 
-        `inputs` is the count of inputs, which a formula has once and for all, so results are kept by `k` alone.
+        `inputs` is the count of inputs. It is the same in all calls for one formula, so results are cached by `k`
+        alone.
         """
         if (found := self._of_results.get(k)) is None:
             found = self._of_results[k] = self.traced.of_result(k, inputs)
@@ -61,11 +62,12 @@ class Formulas:
     """The formulas of operations that code uses. Each is traced when it is first needed.
 
     Args:
-        of_users: the attribute `of_users`. All code for one graph shares this dict, so a user's operation is the same
-            in all of it, even if the operation's functions read something that changes.
+        of_users: a dict with formulas of users' operations that were traced before; newly traced ones are added to it.
+            By default it is empty. All code for one graph shares this dict, so a user's operation is the same in all of
+            it, even if the operation's functions read something that changes.
 
     Attributes:
-        of_users: the formulas of users' operations, by `FormulaKey`.
+        of_users: a dict from each `FormulaKey` to the formula of a user's operation.
         op_names: for each opcode that a checked operation is lowered to, the operation's name, for error messages.
     """
 

@@ -149,7 +149,7 @@ class _ReverseMode:
         """Return the instruction number of a partial derivative of a node, or of a gate for it, which is appended.
 
         There is no gate if a gradient reaches the node in any case, or if the partial derivative is a finite constant.
-        Gates of factors that are no constants may be omitted, see `_may_omit_gates`.
+        Gates of factors that are not constants may be omitted, see `_may_omit_gates`.
 
         Args:
             node: the node whose gradient is multiplied by the partial derivative.

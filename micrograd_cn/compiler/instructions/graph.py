@@ -62,9 +62,9 @@ class Graph:
 
     Attributes:
         operations: the interior nodes with their operations, operands first.
-        parameters: the nodes in `first_parameters`, followed by the other leaves that require a gradient and are no
+        parameters: the nodes in `first_parameters`, followed by the other leaves that require a gradient and are not
             inputs, in the order in which the graph uses them first.
-        first_parameters: the argument.
+        first_parameters: as in the arguments.
         constants: a dict from each leaf that is neither an input nor a parameter to its value.
         has_gathers: whether an operation is a gather: its first operand is an index, and it takes one of the others.
         runs_users_code: whether an operation is a user's own. Its functions are called when the graph is lowered or

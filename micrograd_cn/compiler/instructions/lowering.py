@@ -119,7 +119,7 @@ class Lowering:
         return self.code.sum_from_zero(pairs, terms, "sum")
 
     def _append_leaves(self, opcode: str, leaves: Sequence[Value], phase: int) -> None:
-        """Append an instruction with its index in `leaves` for each of these leaves that has no instruction yet."""
+        """Append an instruction for each leaf that has none yet: `opcode`, followed by the leaf's index in `leaves`."""
         known = self.number_of
         fresh: Sequence[int] = range(len(leaves))
         if not known.keys().isdisjoint(leaves):
@@ -189,7 +189,7 @@ class CodeBuilder(Code):
         formulas: the formulas of the operations.
 
     Args:
-        formulas: the attribute `formulas`; by default, an object without traced formulas.
+        formulas: an object that has, or traces, the formulas of the operations; by default a new one.
     """
 
     def __init__(self, formulas: Formulas | None = None) -> None:
@@ -266,9 +266,8 @@ class CodeBuilder(Code):
             upstream: the instruction number of the gradient of the operation's result.
             xs: the instruction numbers of the operation's operands.
 
-        Returns:
-            for each operand, the instruction number of the contribution to its gradient. The contribution is 0 if the
-            operand is not selected, or if its partial derivative is no `Selection` (see `ops.operation`).
+        Returns: for each operand, the instruction number of the contribution to its gradient. The contribution is 0 if
+            the operand is not selected, or if its partial derivative is not a `Selection` (see `ops.operation`).
         """
         known = [*map(self.constant_value, xs)]
         if op.lowerings.is_gather and known[0] is not None:

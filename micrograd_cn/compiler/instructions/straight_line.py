@@ -53,7 +53,7 @@ class OpcodeWriter(ABC):
         return self.compare("fcmp une", [x, self.constant(0.0)])
 
     def apply(self, opcode: str, xs: Sequence[str]) -> str:
-        """Write an operation with any opcode that is no sum, and return the result, which is always a number."""
+        """Write an operation with any opcode that is not a sum, and return the result, which is always a number."""
         if opcode == "select":
             return self.select(self.is_nonzero(xs[0]), xs[1], xs[2])
         if opcode in COMPARISONS:

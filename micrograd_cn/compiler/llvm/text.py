@@ -56,7 +56,7 @@ class Function:
         fma: whether `Vector.multiply_add` multiplies and adds with one rounding, which needs a machine with FMA.
 
     Attributes:
-        name, arguments, result, fma: the arguments.
+        name, arguments, result, fma: as in the arguments.
         called: for the name of each function that this function calls by its name, the type of the result and the types
             of the operands.
         kernels: for the name of each kernel that this function calls, the Python function that writes the kernel.

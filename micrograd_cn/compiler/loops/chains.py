@@ -27,10 +27,11 @@ class Chain(NamedTuple):
 
 
 def chains_of_products(code: Code, computed: Sequence[int], kept: Container[int]) -> dict[int, Chain]:
-    """Return the long chains, by the number of the last addition of each. All products of a chain are of one kind.
+    """Return a dict from the number of each long chain's last addition to the chain.
 
-    A product may be one of two numbers that depend on the row, of one that does, or of none. Nothing else reads a
-    product or a sum of a chain, except the last sum. A chain is long if a loop may compute it.
+    In all products of a chain, equally many of the two factors depend on the row: both, one or none. Only the chain's
+    own additions read its products and sums, but other instructions may read the last sum. A chain is long if a loop
+    may compute it.
 
     Args:
         code: the instructions.

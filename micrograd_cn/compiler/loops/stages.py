@@ -57,8 +57,8 @@ class Sums:
 class Map:
     """Instructions of one opcode on scalars, which are computed as vectors.
 
-    A "sum" or "dot" adds products and single terms. All of them in this stage have the same count of products, and the
-    same count of single terms.
+    If the opcode is "sum" or "dot", each instruction adds products of two factors, and terms without a factor. All
+    instructions of the map then have equally many products and equally many terms.
 
     Attributes:
         opcode: the opcode.

@@ -62,7 +62,7 @@ class _ArrayRows(PreparedRows):
 
     @cached_property
     def parts(self) -> list[Any]:
-        """For each argument, a `part` to which its array is copied by `part[...] = x`, or which refers to it."""
+        """An item for each argument: `item[...] = x` copies the argument's array `x`, or makes the item refer to it."""
         import numpy as np
 
         if not self._interleaved:
@@ -75,7 +75,7 @@ class _ArrayRows(PreparedRows):
         return parts
 
     def _place(self, k: int, shape: Shape, numpy: Any) -> Any:
-        """Return the part of argument `k`: an array to which it is copied, or a `_Reference` if it is large."""
+        """Return item `k` of `parts`: an array for the numbers of argument `k`, or a `_Reference` if there are many."""
         if prod(shape) >= MIN_REFERENCED:
             return _Reference(self.numbers, k)
         part = numpy.empty(shape)
@@ -218,7 +218,7 @@ class RepeatedGradient:
         return float(rows.out[0]), array("d", rows.gradients.tobytes())
 
     def release(self) -> None:
-        """Keep the memory for others. This object must not be used any more."""
+        """Keep the memory for other calls. This object must not be used any more."""
         self._runner.release(self._rows)
 
 
@@ -265,7 +265,7 @@ class ListedSamples(NamedTuple):
 
     Attributes:
         numbers: all numbers, one sample after the other. If there are numpy arrays in the samples, it is a tuple of
-            columns instead, with what each argument is in all samples.
+            columns instead, each with the values of one argument in all samples.
         shapes: for each argument, the shape of an array with its numbers in all samples.
         treedefs: the treedef of each argument; None if the samples are a tuple of arrays.
     """
@@ -315,8 +315,8 @@ def listed_samples(samples: list[Any]) -> ListedSamples | None:
 def _all_numbers(samples: list[Any], kinds: list[type], sizes: list[int]) -> list[Any] | None:
     """Return all items of samples whose arguments are lists or numbers, one sample after the other.
 
-    `kinds` has the type of each argument, and `sizes` the length of a list, and 1 for a number. Return None if lists
-    have other lengths, or if only some samples have a list as this argument.
+    `kinds` has the type of each argument, and `sizes` the length of each argument that is a list, and 1 for a number.
+    Return None if lists of an argument differ in length, or if only some samples have a list as this argument.
     """
     found, width, begin = list[Any](), sum(sizes), 0
     if len(samples) <= MAX_READ_SINGLY:
@@ -344,7 +344,7 @@ def _all_numbers(samples: list[Any], kinds: list[type], sizes: list[int]) -> lis
 
 
 def _in_columns(samples: list[Any], kinds: list[type]) -> ListedSamples | None:
-    """Return what `listed_samples` returns if there are numpy arrays; `kinds` has the types of the first arguments."""
+    """Return what `listed_samples` returns if there are numpy arrays; `kinds` has the types in the first sample."""
     numpy = sys.modules["numpy"]
     n, shapes, treedefs, columns = len(samples), list[Shape](), list[TreeDef](), list[Any]()
     for k, kind in enumerate(kinds):

@@ -148,15 +148,15 @@ class Record:
         return self._words[self._place[name]]
 
     def pointer(self, name: str) -> Pointer:
-        """Return the address that the word holds."""
+        """Return the address that the word with this name holds."""
         return self._words.pointer(self._place[name])
 
     def words(self, name: str) -> Words:
-        """Return the address that the word holds, which must be the address of an array of words."""
+        """Return the address that the word with this name holds, which must be that of an array of words."""
         return self._words.words(self._place[name])
 
     def doubles(self, name: str) -> Doubles:
-        """Return the address that the word holds, which must be the address of an array of doubles."""
+        """Return the address that the word with this name holds, which must be that of an array of doubles."""
         return self._words.doubles(self._place[name])
 
     def after(self) -> Words:
@@ -687,7 +687,7 @@ class Drivers:
 
         `%list` is the address of the list of the `%n` parameters. The driver reads their data and gradients, takes the
         step as `update` does, and assigns the new data. It returns 0. If a parameter is frozen, or its data or gradient
-        is no float, the driver changes no parameter and returns 1. `%p`, `%us` and `%uw` are the addresses of the
+        is not a float, the driver changes no parameter and returns 1. `%p`, `%us` and `%uw` are the addresses of the
         header, the scalars and the `%all` blocks of the compiled update, and `%rate` is that of the learning rate.
         `%gradients` and `%data` are the addresses of memory for as many numbers as there are lanes in all blocks.
         """

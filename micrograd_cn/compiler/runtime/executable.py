@@ -374,7 +374,8 @@ class Buffers:
     Attributes:
         scalars, panel, totals: the three arrays of doubles.
         addresses: the addresses of these arrays that are passed to drivers.
-        kept: what the last training with these buffers has made for them, and the next one can use; None before.
+        kept: an object that the last training with these buffers has made, and that the next training can use; None
+            before the first.
     """
 
     def __init__(self, executable: Executable) -> None:
@@ -712,7 +713,7 @@ class CompiledGraph:
     def _lowering_of(self, kind: str) -> Lowering:
         """Return the instructions of the outputs, or also of the gradient, made when they are first needed.
 
-        `kind` is "forward", "gradient" or "gated", see `tables`. To make them may run the user's code.
+        `kind` is "forward", "gradient" or "gated", see `tiers`. To make the instructions may run the user's code.
         """
 
         def made() -> Lowering:

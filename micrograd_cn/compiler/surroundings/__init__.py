@@ -8,6 +8,6 @@ function twice, and compares the recordings.
 `surroundings` finds the places that a function can read, such as variables and collections, which are listed in a
 `readable.Readable`. Their `contents` before the function is recorded say what has changed since, and can be put back. A
 `snapshot` is quicker, and only says in a later call whether the places hold the same. All look at objects with
-`objects`, which runs no code of the user, and at arrays with `memory`. `reach` has both for a function, its code and
-the surroundings that this code can read.
+`objects`, which runs no code of the user, and at arrays with `memory`. A `reach.Reach` consists of the code of a
+function and the surroundings that this code can read.
 """

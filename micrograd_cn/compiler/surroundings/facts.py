@@ -68,7 +68,8 @@ class Facts(NamedTuple):
         compares_identity: whether the code compares objects by `is`, except with a constant such as None.
         asks_for_bools: whether the code compares an object with True or False by `is`, as `case True` does.
         catches: whether the code catches errors.
-        makes_cycles: whether the code makes a class, or a function that calls itself. They refer to themselves.
+        makes_cycles: whether the code makes a class, or a function that calls itself. Both are parts of reference
+            cycles.
     """
 
     names: frozenset[str]

@@ -292,7 +292,7 @@ def _base(kind: type) -> Any:
 
 
 def has_other_keys(x: dict[Any, Any]) -> bool:
-    """Return whether a dict has keys that are no texts."""
+    """Return whether a dict has keys that are not texts."""
     return not {*map(type, dict.__iter__(x))} <= {str}
 
 
@@ -317,7 +317,7 @@ def slots_of(kind: type) -> list[Any]:
 
 
 def is_opaque(x: Any) -> bool:
-    """Return whether `x` has contents that are no attributes in a `__dict__`, and that `contents_of` finds.
+    """Return whether `x` has contents that are not attributes in a `__dict__`, and that `contents_of` finds.
 
     Other objects that are written in C are left out: what is in an asynchronous task or in a queue is not what a
     function computes with.
@@ -333,9 +333,9 @@ def is_opaque(x: Any) -> bool:
 def contents_of(x: Any) -> list[Any]:
     """Return the contents of an object for which `is_opaque`, `is_record` or `is_structured` holds.
 
-    Those of a record are its bytes, or its numbers and other objects if it has fields for objects. Those of an array of
-    records are theirs. Those of another object are what the garbage collector finds in it, apart from classes, modules
-    and tracebacks.
+    The contents of a record are its bytes or, if it has fields for objects, its numbers and other objects. The contents
+    of an array of records are those of all its records. For any other object, they are what the garbage collector finds
+    in it, apart from classes, modules and tracebacks.
 
     >>> from itertools import repeat
     >>> contents_of(repeat(1.5))
@@ -456,8 +456,8 @@ def members_of(kind: type) -> list[Any]:
 def is_closed(kind: type) -> bool:
     """Return whether objects of the class `kind` may hold something that is not found by looking at their attributes.
 
-    This is so for all arrays, such as numpy's or PyTorch's, and for other objects that are written in C. The caller has
-    handled before those arrays whose numbers can be read.
+    This is so for all arrays, such as numpy's or PyTorch's, even if this package can read their numbers, and for other
+    objects that are written in C.
 
     >>> is_closed(object), is_closed(range), is_closed(bytearray)
     (False, False, True)
@@ -555,7 +555,7 @@ def is_readable(x: Any) -> bool:
 
 
 def is_iterator(x: Any) -> bool:
-    """Return whether `x` is an iterator, such as a generator, and no file."""
+    """Return whether `x` is an iterator, such as a generator, and not a file."""
     return hasattr(type(x), "__next__") and not issubclass(type(x), IOBase)
 
 

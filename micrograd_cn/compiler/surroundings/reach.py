@@ -54,14 +54,14 @@ class Reach:
 
     @property
     def functions(self) -> list[FunctionType]:
-        """The functions of the user's among these objects, except methods that only set up an object."""
+        """The user's functions among the objects in `surroundings`, except methods that only set up an object."""
         functions = [x for x in self.surroundings.objects if type(x) is FunctionType]
         return [f for f in functions if is_users_module(f.__module__) and f.__name__ not in SETUP]
 
     def followed(self) -> Reach:
-        """Return the reach of the same function, with what lies behind weak references, and in generators.
+        """Return a `Reach` of the same function that also has what weak references refer to, and what generators hold.
 
-        It also has the names in the code of all functions among these objects.
+        Its names include those in the code of all functions in `functions`.
         """
         reach = self
         while True:

@@ -133,10 +133,11 @@ class _Collections:
     Attributes:
         equal: collections that are compared by ==, which is fastest.
         copies: copies of those in `equal`.
-        exact: collections whose items are compared by identity, since they may be equal to others, as 2 is to 2.0. Of a
-            dict, its keys are.
+        exact: collections whose items (for a dict, its keys) are compared by identity, since they may be equal to
+            others, as 2 is to 2.0.
         lengths: the lengths of those in `exact`.
-        holders, keys: the dict and the key of each item of a dict that is compared by identity, too.
+        holders, keys: for each value in a dict that is compared by identity, although the dict is in `equal`, too: the
+            dict and the key.
         users: collections whose own methods, or those of their items, would run a user's code if they were compared by
             ==. Their items are compared by identity.
         ordered: dicts whose order matters, apart from those in `users`.

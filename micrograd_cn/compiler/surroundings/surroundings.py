@@ -303,9 +303,9 @@ class Surroundings:
         self._readable.code += [(f, name) for name in self._naming]
 
     def _visit_collection(self, x: Any) -> None:
-        """Visit the items of a collection. Also visit the keys of a dict that are no numbers and texts.
+        """Visit the items of a collection. Also visit the keys of a dict that are not numbers or texts.
 
-        If the class of the collection is no built-in class, its attributes are visited, too.
+        If the class of the collection is not a built-in class, its attributes are visited, too.
         """
         kind = type(x)
         self._visit_items(x)

@@ -21,9 +21,9 @@ A table consists of 64-bit words: counts, offsets in memory, and addresses of fu
 in bytes, from `%s` for a scalar, from the beginning of a block for a row value, and from `%a` for a total. A long sum
 starts from its term, to which the products are added. If the sum has no term, it starts from the constant -0.0.
 
-A function that writes a kernel takes the machine, and that in which kernels of its kind differ, such as the opcode of
-sums. It returns the LLVM function; see `Tables.kernel`. The opcode is "dot" if the products of sums may be computed by
-FMA, and "sum" if they are rounded.
+A function that writes a kernel takes the machine, and whatever distinguishes kernels of one kind from each other, such
+as the opcode of sums. It returns the LLVM function; see `Tables.kernel`. The opcode is "dot" if the products of sums
+may be computed by FMA, and "sum" if they are rounded.
 """
 
 from __future__ import annotations

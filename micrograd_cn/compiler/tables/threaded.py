@@ -168,7 +168,7 @@ class _EntryWriter:
 
 
 def _write_entry(machine: Machine, name: str, opcode: str, count: int, operands: int) -> Function:
-    """Write the kernel that computes an instruction with the opcode `opcode`, which is no sum, in threaded code.
+    """Write the kernel that computes an instruction with the opcode `opcode`, which is not a sum, in threaded code.
 
     An entry of the table of threaded code has the address of the kernel and the offsets of the result and the operands.
 

@@ -94,7 +94,7 @@ def _is_array(given: Any) -> bool:
 
 
 def no_optimizer(given: Any) -> TypeError:
-    """Return the error for a second argument of `fit` that is no optimizer. The error says what to write instead."""
+    """Return the error for a second argument of `fit` that is not an optimiser. It says what to write instead."""
     if isinstance(given, (list, tuple)) and any(isinstance(x, Optimizer) for x in given):
         write = "; for several, write a loop that calls loss.backward(samples), and each optimizer's zero_grad and step"
     elif _is_array(given):
@@ -115,7 +115,7 @@ class Shuffler(Protocol):
     """The interface that `random.Random` and the module `random` share."""
 
     def shuffle(self, x: list[int], /) -> object:
-        """Put a list in random order. What is returned is ignored, so it may be the same list, but no other one."""
+        """Put a list in random order, in place. `fit` raises an error if this returns another list instead."""
 
 
 @dataclass(frozen=True)

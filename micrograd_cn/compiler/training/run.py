@@ -98,10 +98,11 @@ class Dispatcher(ABC):
         return True
 
     def check(self, whole: bool) -> bool:
-        """Return whether the programs have to be chosen anew. Functions of the user's have run between two steps.
+        """Return whether the programs have to be chosen anew, after functions of the user's have run between two steps.
 
-        They may have changed something that makes no difference for the programs of the present rows. If `whole` is
-        set, the programs are compared with the function, too, if not all can be compared that the function can read.
+        The programs may stay although such a function has changed something, if this makes no difference for the rows
+        of this call of `fit`. If `whole` is set, the programs are also compared with the function if it can read
+        something that cannot be compared with what it was.
 
         Raises:
             ValueError: something has changed, so the programs would be others now.
@@ -110,7 +111,7 @@ class Dispatcher(ABC):
 
     @abstractmethod
     def explain_nan(self) -> None:
-        """Raise an error if a sample has an index, or a target of a loss, that is out of range. A loss is nan.
+        """Raise an error if an index, or a target of a loss, is out of range in a sample, after a loss was nan.
 
         Raises:
             IndexError, TypeError, ValueError: there is such a sample.
@@ -132,9 +133,9 @@ _lock = ForkSafeLock()
 
 @contextmanager
 def training_alone(training: Training) -> Iterator[bool]:
-    """Tell other calls of `fit` about `training` while the `with` block runs, if no other call runs now.
+    """If no other call of `fit` is running, let later calls know of `training` until the end of the `with` block.
 
-    The context is whether this is so. If another call runs, it is told nothing.
+    The `with` block gets True in this case. If another call is running, the block gets False, and nothing is noted.
     """
     try:
         with _lock():
@@ -224,9 +225,10 @@ class TrainingRun:
         buckets: the samples. Each bucket has samples with the same treedefs, as rows of numbers.
         dispatcher: finds the program for each row.
         options: how to train.
-        validate: a function that returns the mean loss of the validation data; None if there is no such data. It is
-            called with a function that returns the address of the parameters' current values while they are trained, or
-            0 if these are the data of the `Value`s. It returns None if it can compute only with the latter.
+        validate: a function that returns the mean loss of the validation data; None if there is no such data. Its
+            argument is a function that returns the address of the parameters' current values while they are trained, or
+            0 if these are the data of the `Value`s. If it can compute only with the data of the `Value`s, but the
+            address is not 0, it returns None.
 
     Raises:
         ValueError: the options have a patience, but there is no validation data.
@@ -454,8 +456,8 @@ class TrainingRun:
         Return whether the programs of the samples have to be chosen anew.
 
         Args:
-            whole: whether to compare the programs with the function, too, if not all that the function can read can be
-                compared with what it was.
+            whole: whether to compare the programs with the function, too, if the function can read something that
+                cannot be compared with what it was.
 
         Raises:
             ValueError: something has changed, so the programs would be others now.

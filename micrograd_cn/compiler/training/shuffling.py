@@ -65,7 +65,7 @@ def is_librarys(shuffle: Any) -> bool:
 
 @cache
 def _does_as_python() -> bool:
-    """Return whether machine code does what `random.Random.shuffle` of this Python does, also to the generator."""
+    """Return whether machine code gives the same order, and the same new generator state, as this Python's shuffle."""
     ours, pythons, rows, expected = random.Random(0), random.Random(0), array("q", range(100)), [*range(100)]
     shuffle_by_machine_code(rows, ours.getrandbits)
     SHUFFLE(pythons, expected)
@@ -74,7 +74,7 @@ def _does_as_python() -> bool:
 
 @cache
 def _shuffles_arrays_as_lists(kind: type) -> bool:
-    """Return whether a class of numpy's generators shuffles arrays as it shuffles lists, which takes far longer."""
+    """Return whether a class of numpy's generators puts arrays in the same order as lists, which take far longer."""
     import numpy as np
 
     makes = np.random.RandomState if kind is np.random.RandomState else np.random.default_rng

@@ -111,9 +111,9 @@ class SingleStep:
         return at_once(map(any, [*before, map(call, changes)]) if before else map(call, changes))
 
     def _have_changed(self, parameters: list[Value]) -> bool:
-        """Keep `parameters`, the optimiser's list of parameters, which is another one than before, and return True.
+        """Keep `parameters`, the optimiser's list of parameters, whose items have changed, and return True.
 
-        Return False if machine code cannot change them: they are no list, or one of them occurs twice.
+        Return False if machine code cannot change them: they are not a list, or one of them occurs twice.
         """
         if type(parameters) is not list or len({*map(id, parameters)}) < len(parameters):
             return False

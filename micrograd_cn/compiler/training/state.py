@@ -88,8 +88,9 @@ class AskedRates:
     ) -> array[float] | None:
         """Return the learning rates of the next steps. Call the schedule for those that it has not returned before.
 
-        There are fewer rates if the schedule has raised an error, which becomes `failure`: the steps before that are
-        taken, as in a loop in Python. Return None if the programs have to be chosen anew, and keep the rates for then.
+        If the schedule raises an error, the error becomes `failure`, and only the rates of the steps before are
+        returned: these steps are still taken, as in a loop in Python. If the programs have to be chosen anew first,
+        None is returned, and the next call returns the rates.
 
         Args:
             schedule: the schedule.
@@ -158,8 +159,9 @@ class ParameterLayout:
         trained: the optimiser's parameters, sorted by place.
         places: the places of the parameters in `trained`.
         trains_all_read: whether the optimiser has all parameters that the programs read.
-        trains_none_read: whether the programs read parameters, but none of the optimiser's.
-        unused: the `TrainingMemory` of the last training if no training uses it now, and otherwise nothing.
+        trains_none_read: whether the programs read parameters, but none that the optimiser has.
+        unused: a list with the `TrainingMemory` of the last training. It is empty if there is none, or if a training
+            uses it now.
     """
 
     def __init__(self, read: Sequence[Value], optimized: Sequence[Value]) -> None:
@@ -834,7 +836,7 @@ class TrainingState:
         return taken
 
     def _check_norm(self) -> None:
-        """Raise ValueError if the norm of the gradients in the last step was not finite. Gradients are clipped."""
+        """Raise ValueError if the norm of the gradients in the last step was not finite, so clipping was impossible."""
         if not isfinite(norm := self._norms.view[1]):
             step = int(self.scalars.view[1])
             raise ValueError(f"fit(): the norm of the gradients is {norm} in step {step}, which no factor corrects")
