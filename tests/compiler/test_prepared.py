@@ -15,6 +15,8 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.instructions import lowering
+from micrograd_cn.compiler.runtime import executable
 from micrograd_cn.compiler.runtime.prepared import FrequentCalls
 
 from .common import is_native, settings
@@ -179,7 +181,7 @@ def test_calls_of_one_kind_are_prepared_although_each_other_call_is_of_a_new_kin
     found = FrequentCalls(4)
 
     def call(kind):
-        if kind not in found and found.is_due(kind):
+        if kind not in found and found.is_due(kind, bool):
             found.add(kind, "ready")
 
     for k in range(200):
@@ -195,3 +197,25 @@ def test_calls_of_one_kind_are_prepared_although_each_other_call_is_of_a_new_kin
     found.count_anew("e")
     call("e")
     assert "e" not in found
+
+
+@pytest.mark.parametrize("method", ["backward", "forward"])
+def test_the_call_that_is_prepared_lowers_nothing_and_finds_its_driver_compiled(method, monkeypatch):
+    """Otherwise, this one call would take as long as dozens of those before it."""
+    lowered, begun = [], []
+    made = lowering.Lowering.__init__
+    monkeypatch.setattr(lowering.Lowering, "__init__", lambda self, *xs: lowered.append(self) or made(self, *xs))
+    monkeypatch.setattr(executable, "has_driver", lambda name, lanes, fast: False)
+    monkeypatch.setattr(executable._tasks, "do", lambda key, work: begun.append((len(counts), key, work)))
+    w, counts = Value(0.5), []
+    f = compile(lambda x, y: (w * x - y) ** 2)
+    for _ in range(60):
+        counts.append(len(lowered))
+        getattr(f, method)((np.ones(9), np.ones(9)))
+    assert counts == [0] + [counts[1]] * 59
+    after, (name, lanes), work = begun[0]
+    assert 0 < after < 40
+    assert {key for _, key, _ in begun} == {(name, lanes)}
+    assert name == {"backward": "prepared_gradient", "forward": "prepared_forward"}[method]
+    assert lanes == f.recording_of(np.ones(()), np.ones(())).program.compiled.machine.width
+    assert work()

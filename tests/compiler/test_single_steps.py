@@ -8,6 +8,7 @@ import random
 import threading
 import weakref
 
+import numpy as np
 import pytest
 
 import micrograd_cn as mc
@@ -423,3 +424,22 @@ def test_steps_of_optimizers_with_the_same_update_are_counted_together(steps, mo
         return steps.count - before
 
     assert [taken(alpha) for alpha in (0.7, 0.6, 0.7, 0.6, 0.7, 0.6, 0.6)] == [0, 0, 0, 0, 3, 3, 4]
+
+
+def test_fit_does_not_wait_until_the_driver_of_single_steps_is_compiled(steps, monkeypatch):
+    """`fit` has the update compiled, but not the driver. A call that compiled it would take dozens of times as long."""
+    x, ps = np.ones((5, N)), [Value(0.0) for _ in range(N)]
+    loss, optimizer, has_driver, begun = compile(lambda x: mc.dot(ps, x) ** 2), SGD(ps, lr=0.01), [False], []
+    monkeypatch.setattr(single_steps, "has_driver", lambda name, lanes, fast: has_driver[0])
+    monkeypatch.setattr(steps, "_tasks", Foreground())
+    monkeypatch.setattr(steps, "_make", begun.append)
+    taken = []
+    take = single_steps.SingleStep.take
+    monkeypatch.setattr(single_steps.SingleStep, "take", lambda *xs: taken.append(1) or take(*xs))
+    for _ in range(60):
+        loss.fit((x,), optimizer, 1)
+    assert begun
+    assert not taken
+    has_driver[0] = True
+    loss.fit((x,), optimizer, 1)
+    assert taken

@@ -105,6 +105,25 @@ def driver_address(name: str, lanes: int, fast: bool) -> int:
     return on.address(*drivers.Drivers(on, lanes).named(name), fast)
 
 
+def has_driver(name: str, lanes: int, fast: bool) -> bool:
+    """Return whether a driver is compiled already; see `driver_address`."""
+    on = machine()
+    return drivers.Drivers(on, lanes).named(name)[0] in on.addresses[fast]
+
+
+_tasks = BackgroundTasks()  # which compile drivers
+
+
+def begin_prepared(kind: str, rows: int) -> None:
+    """Have a background thread compile the driver that prepared calls for so many rows need, unless it is compiled.
+
+    `kind` is "forward" or "gradient"; see `Wanted`.
+    """
+    name, lanes = f"prepared_{driver_of(kind)}", machine().width if rows > MAX_SCALAR_ROWS else 1
+    if not has_driver(name, lanes, fast=False):
+        _tasks.do((name, lanes), partial(driver_address, name, lanes, fast=False))
+
+
 def padded_count(parameters: int) -> int:
     """Return the least positive multiple of `PARAMETER_ALIGNMENT` that is not less than the count of parameters."""
     return -(-parameters // PARAMETER_ALIGNMENT) * PARAMETER_ALIGNMENT or PARAMETER_ALIGNMENT
@@ -196,8 +215,10 @@ class Executable:
         return self.tables.kernel_names(self._lists.values())
 
     def compile_fast_kernels(self) -> None:
-        """Compile the optimised versions of the kernels and of the driver that this code needs."""
+        """Compile the optimised versions of the kernels and drivers that this code needs, also in prepared calls."""
         self.tables.machine.compile_kernels(self.tables.kernels, True, self.plan.code.op_names)
+        if self.kind != "update":
+            driver_address(f"prepared_{driver_of(self.kind)}", self.lanes, fast=True)
 
     def _driver(self, name: str) -> Any:
         key = name, self.tables.fast

@@ -14,6 +14,7 @@ from .executable import CompiledGraph, Executable
 K = TypeVar("K")
 T = TypeVar("T")
 CALLS_BEFORE_PREPARED = 50  # after so many calls, a call is prepared: the first one of a process takes milliseconds
+CALLS_BEFORE_DRIVER = 10  # after so many calls, a background thread compiles the driver that prepared calls need
 CALLS_BETWEEN_CHECKS = 256  # a `PreparedRunner` checks after at most this many calls, and more often in the beginning
 
 
@@ -37,11 +38,16 @@ class FrequentCalls(dict[K, T]):
         super().__init__()
         self._most, self._counts = most, dict[K, int]()
 
-    def is_due(self, kind: K) -> bool:
-        """Return whether to prepare calls of this kind now, which are not prepared yet. If not, count this call."""
+    def is_due(self, kind: K, begin: Callable[[], object]) -> bool:
+        """Return whether to prepare calls of this kind now, which are not prepared yet. If not, count this call.
+
+        `begin` is called some calls before, to begin work in the background that prepared calls need.
+        """
         calls = self._counts.get(kind, 0)
         if is_worth_preparing(calls):
             return True
+        if calls == CALLS_BEFORE_DRIVER:
+            begin()
         if not calls and len(self) + len(self._counts) >= self._most:
             self._forget_some()
         self._counts[kind] = calls + 1
@@ -135,7 +141,7 @@ class PreparedRows(PreparedCall):
     """
 
     def __init__(self, compiled: CompiledGraph, executable: Executable, n: int) -> None:
-        self.numbers, self.size = self._memory(n, compiled.lowering.width)
+        self.numbers, self.size = self._memory(n, len(compiled.graph.inputs))
         self.out = array("d", bytes(8 * (n * executable.outputs if executable.kind == "forward" else 1)))
         super().__init__(compiled, executable, self.numbers, n, address(self.out), None)
         first = compiled.padded_parameters

@@ -24,7 +24,7 @@ from ...optim import Optimizer
 from ...optim.by_optimizer import ByOptimizer
 from ..data.nodes import clear_gradients, finds_leaves, gradients_of, scale_gradients, slot_offset
 from ..llvm.machine import Memory, machine
-from ..runtime.executable import driver, driver_address
+from ..runtime.executable import driver, driver_address, has_driver
 from ..threads.background import BackgroundTasks
 from .state import PackedState, ParameterBlocks, StateInArrays
 from .update import CompiledUpdate, OptionsInUse, compiled_update, is_compiled, update_key
@@ -149,6 +149,11 @@ class SingleStep:
         return True
 
 
+def _is_made(key: Any) -> bool:
+    """Return whether there is machine code for the steps of optimisers with this `update_key`, and for taking steps."""
+    return is_compiled(key) and has_driver("step", 1, fast=True)
+
+
 def _is_held(optimizer: Optimizer) -> bool:
     """Return whether anything but the optimiser refers to its list `state`, or to one of the dicts in it."""
     found, alone = _references(optimizer), _references(SimpleNamespace(lazy_state=[{}]))
@@ -223,10 +228,10 @@ class SingleSteps:
         key = update_key(optimizer, False, False)
         if not slot_offset("_data") or key is None:
             return None
-        if not is_compiled(key):
+        if not _is_made(key):
             # A copy, since this thread may change options
             self._tasks.do(key, partial(self._make, copy.copy(optimizer)))
-        if not is_compiled(key):
+        if not _is_made(key):
             return None
         found = self._ready[optimizer] = SingleStep(optimizer, compiled_update(optimizer, False, False))
         self._has_driver = True
