@@ -108,7 +108,7 @@ class Hooks:
         """
 
     def made_constant(self, operands: Sequence[Any]) -> None:
-        """Called when a graph gets the numbers of `operands`, none of which requires a gradient, in their place.
+        """Called when a graph keeps only the numbers of `operands`, since none of these requires a gradient.
 
         They are all operands of an operation, whose result is therefore a constant. Or they are some operands of an
         operation that is differentiated, and its partials, which become nodes or numbers, may depend on them.

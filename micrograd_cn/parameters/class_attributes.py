@@ -41,7 +41,7 @@ def users_bases(cls: type) -> list[type]:
 
 @functools.lru_cache(maxsize=1000)
 def _users_among(classes: tuple[type, ...]) -> list[type]:
-    """Return what `users_bases` does for a class whose `__mro__` is `classes`."""
+    """Return the classes in `classes`, the `__mro__` of a class, that users have defined, base classes first."""
     return [base for base in reversed(classes) if base is not object and not is_of_this_package(base)]
 
 

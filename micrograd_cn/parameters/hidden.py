@@ -198,7 +198,10 @@ def _what_hides(x: Any, owner: object) -> tuple[str, str]:
 
 
 def _what_calls(x: Any, owner: object) -> tuple[str, str]:
-    """Return what `_what_hides` does for `x`, a function with a parameter, or made from an object with parameters."""
+    """Return (kind, advice) for `x`, a function with a parameter, or made from an object with parameters.
+
+    The first text says what `x` is, and the second one what to write instead.
+    """
     called = next(y for y in [*[y for _, y in reversed(called_by(x))], x] if _leaves_of_called(y, owner))
     name = "functools.partial" if isinstance(x, partial) else type(x).__name__.removeprefix("_")
     if isinstance(called, partial):

@@ -2,7 +2,7 @@
 
 `members` lists what an object has under a name, a key or an index. For all other objects, Python's garbage collector is
 asked: it knows every object to which another one refers, whatever its class. It names no place and no order, so these
-leaves are no parameters. `hidden` raises an error for them.
+leaves are not parameters. `hidden` raises an error for them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FUNCTIONS = (FunctionType, MethodType)
 
 
 def behind(x: Any) -> Iterator[Any]:
-    """Yield the leaves, models and functions to which `x` refers, also through other objects, but not as a member.
+    """Yield the leaves, models and functions to which `x` refers, also through others, but not the members of `x`.
 
     The search does not go into models, functions, classes and modules, nor into objects of this package.
 
@@ -73,7 +73,8 @@ _OF_CODE = ("__next__", "__await__", "__get__", "run", "submit")
 def _may_hide_leaves(cls: type) -> bool:
     """Return whether `leaves_behind` has to search objects of the class `cls`.
 
-    Of an object with members, this is so if it has more memory than its attributes and slots need, as an exception has.
+    For an object with members, this is so if it has more memory than its attributes and slots need, as an exception
+    has.
     """
     if members_of_known(cls) is not of_object:
         return not any(hasattr(cls, name) for name in _OF_CODE)

@@ -200,8 +200,8 @@ def compare_problem(problem: Problem, seed: int, exhaustive: bool = False) -> li
 def _may_have_treads(problem: Problem, checked: tuple[Vector, Vector] | None) -> bool:
     """Return whether the change of f in the finest step is not what the derivative predicts, as for a step function.
 
-    A tread is an interval in which a step function does not change. One call of f tells, since all elements move at
-    once. `checked` is a cotangent and its gradient, if they are known.
+    The treads of a step function are the intervals in which it does not change. One call of f is enough to find out,
+    since all elements move at once. `checked` is a cotangent and its gradient, if they are known.
     """
     random = np.random.default_rng(0)
     u, g = checked or (random_cotangent(problem, random), None)

@@ -120,9 +120,9 @@ def excuse(doubt: Doubt) -> str:
 
 
 def rounding_in_half_precision(doubt: Doubt) -> str:
-    """Return a note if rounding in half precision explains the mismatch; else "".
+    """Return a note if rounding in half precision explains why the derivative differs from the numerical one; else "".
 
-    Rounding explains it if the mismatch does not show at points nearby, or vanishes over larger steps (see
+    Rounding explains the difference if points nearby do not show it, or if it vanishes over larger steps (see
     `rounding_excuse`).
     """
     phi = doubt.phi
@@ -137,11 +137,12 @@ def rounding_in_half_precision(doubt: Doubt) -> str:
 def rounding_absorbs_changes(doubt: Doubt) -> str:
     """Return a note if rounding hides that some outputs change, as in 1000 + 1e-20 * x; else "".
 
-    Such outputs do not change in any step, so the numerical derivative leaves them out. Rounding explains the mismatch
-    if the analytic derivative of the other outputs agrees with the numerical one. If no output changes in the largest
-    steps, rounding of larger parts may be why: log(1 + exp(x)) is 0 at -90. Such rounding may also be why an array of
-    the arguments changes no output when it moves alone, as `a` in log(1 + a**2) + x**2 if all numbers are tiny. The
-    part of the derivative that comes from such arrays is left out here. Other comparisons move each array alone.
+    Such outputs do not change in any step, so the numerical derivative leaves them out. Rounding explains its
+    difference from the analytic derivative if the analytic derivative of the other outputs agrees with the numerical
+    one. If no output changes in the largest steps, rounding of larger parts may be why: log(1 + exp(x)) is 0 at -90.
+    Such rounding may also be why an array of the arguments changes no output when it moves alone. An example is `a` in
+    log(1 + a**2) + x**2 if all numbers are tiny. The part of the derivative that comes from such arrays is left out
+    here. Other comparisons move each array alone.
     """
     phi, numeric, first = doubt.phi, doubt.comparison.numeric, doubt.problem.steps.first_steps[0]
     other = max(ESTIMATED_ERRORS * numeric.error, phi.problem.rtol * math.fabs(numeric.slope))
@@ -166,8 +167,9 @@ def rounding_absorbs_changes(doubt: Doubt) -> str:
 def rounding_of_all_elements(doubt: Doubt) -> str:
     """Return a note if the mismatch comes from rounding that shows only when all elements move; else "".
 
-    Such rounding is looked for only if the mismatch is small, or if f hardly changes. When only one element moves, the
-    outputs may stay the same by chance, as the rounded value of log(exp(x)) - x may.
+    The mismatch is the difference of the checked derivative from the numerical one. Such rounding is looked for only if
+    the mismatch is small, or if f hardly changes. When only one element moves, the outputs may stay the same by chance,
+    as the rounded value of log(exp(x)) - x may.
     """
     phi = doubt.phi
     typical = max(doubt.typical_slope, doubt.gradient_norm)
@@ -191,8 +193,9 @@ def rounding_of_derivative(doubt: Doubt) -> str:
 def narrow_features(doubt: Doubt) -> str:
     """Return a note if features of f that are narrower than the steps explain the mismatch; else "".
 
-    They do not excuse the derivative if a comparison with shorter steps has called it wrong, too. Nor do they excuse a
-    gradient of 0 if f has a slope over the steps, since only a step function may have both.
+    The mismatch is the difference of the checked derivative from the numerical one. The features do not excuse the
+    derivative if a comparison with shorter steps has called it wrong, too. Nor do they excuse a gradient of 0 if f has
+    a slope over the steps, since only a step function may have both.
     """
     phi = doubt.phi
     numeric = doubt.comparison.numeric.slope
@@ -231,7 +234,8 @@ def features_wider_than_finest_steps(doubt: Doubt) -> str:
 def features_as_narrow_as_finest_steps(doubt: Doubt) -> str:
     """Return a note if f has a feature about as narrow as the finest steps, as beside a pole of lgamma; else "".
 
-    Larger steps miss such a feature. It explains the mismatch under three conditions:
+    Larger steps miss such a feature. It explains the mismatch, which is the difference of the checked derivative from
+    the numerical one, under three conditions:
 
     - The difference quotients in the finest steps differ visibly from the numerical derivative. This is not so for a
       smooth function with a noisy derivative.
@@ -266,9 +270,10 @@ def hidden_feature(doubt: Doubt) -> str:
 
     An example in float32 is the cosine distance 1 - a * x / sqrt(1e-12 + x**2) for a tiny constant a. At x = 0 its
     derivative is -1e6 * a, and far beyond |x| = 1e-6 the derivative vanishes. But the cosine is so small that rounding
-    loses it beside 1. Three conditions must hold. Rounding would hide the mismatch in the finest steps. At the ends of
-    these and of longer steps, the analytic derivative is near the numerical one. At points very near the checked one,
-    the analytic derivative is nearly the same as there, unlike one that is wrong only at a special number such as 0.
+    loses it beside 1. Three conditions must hold. Rounding would hide the mismatch of the two derivatives, the analytic
+    and the numerical one, in the finest steps. At the ends of these and of longer steps, the analytic derivative is
+    near the numerical one. At points very near the checked one, the analytic derivative is nearly the same as there,
+    unlike one that is wrong only at a special number such as 0.
     """
     phi, finest, mismatch = doubt.phi, doubt.problem.steps.finest, doubt.mismatch
     if mismatch * finest > phi.rounding:
@@ -289,9 +294,10 @@ def hidden_feature(doubt: Doubt) -> str:
 def treads(doubt: Doubt) -> str:
     """Return a note if rounding makes a staircase of f with treads that explain the mismatch; else "".
 
-    The treads must be high enough to cause the mismatch. Two more conditions must hold. A comparison that takes the
-    height of a tread as the rounding error of f must not call the derivative wrong. And the derivative must not be
-    wrong in its means over wide intervals.
+    The mismatch is the difference of the checked derivative from the numerical one. A tread is an interval in which f
+    does not change. The treads must be high enough to cause the mismatch. Two more conditions must hold. A comparison
+    that takes the height of a tread as the rounding error of f must not call the derivative wrong. And the derivative
+    must not be wrong in its means over wide intervals.
     """
     phi, around = doubt.phi, tread_of(doubt.phi)
     if not (around and around.is_rounding and doubt.mismatch * around.width <= MAX_TREADS * around.height):
@@ -315,13 +321,13 @@ def treads_of_a_factor(doubt: Doubt) -> str:
     much. If f does not change in the finest steps, a part of f may also compute in a coarser type, such as float32 in
     1 + tanh(x.astype("float32")), so the rounding of such types gives further estimates.
 
-    Five conditions must hold. First, as far as the next jump, f keeps its value or has the slope of the numerical
-    derivative, except for that rounding. Second, the rounding is too high for rounding of f's outputs alone. But
-    rounding of a part of f may explain the jump: it is at most as high as such errors, or so near to the point that f
-    has as many treads as rounding makes. Third, the mismatch times the distance of the jump is at most `MAX_TREADS`
-    times the rounding, so treads of this size may cause the mismatch. Fourth, relative to the derivative, the mismatch
-    vanishes in the mean over some wider interval. Fifth, a comparison that takes the rounding as that of f does not
-    call the derivative wrong.
+    The mismatch is the difference of the checked derivative from the numerical one. Five conditions must hold. First,
+    as far as the next jump, f keeps its value or has the slope of the numerical derivative, except for that rounding.
+    Second, the rounding is too high for rounding of f's outputs alone. But rounding of a part of f may explain the
+    jump: it is at most as high as such errors, or so near to the point that f has as many treads as rounding makes.
+    Third, the mismatch times the distance of the jump is at most `MAX_TREADS` times the rounding, so treads of this
+    size may cause the mismatch. Fourth, relative to the derivative, the mismatch vanishes in the mean over some wider
+    interval. Fifth, a comparison that takes the rounding as that of f does not call the derivative wrong.
     """
     phi, problem, steps = doubt.phi, doubt.problem, doubt.problem.steps
     changes = not phi(steps.finest) == phi(-steps.finest) == 0.0
@@ -362,11 +368,12 @@ def treads_of_a_factor(doubt: Doubt) -> str:
 def rounding_of_parts(doubt: Doubt) -> str:
     """Return a note if rounding of large parts of f and of its derivative explains the mismatch; else "".
 
-    Rounding errors of neighbouring values need not be independent. XLA's tanh is off by up to four last bits of 1 below
-    -17, and keeps this error over a whole interval. A mean over an interval then has nearly the same error, although
-    its values hardly scatter. But the rounding error of a difference quotient becomes smaller if its step becomes
-    larger. And in a tail, where f decays exponentially, as 1 + tanh(x) does below -17, the mean derivative is larger
-    over a wider interval. So a mistake shows in the mean over some wider interval.
+    The mismatch is the difference of the checked derivative from the numerical one. Rounding errors of neighbouring
+    values need not be independent. XLA's tanh is off by up to four last bits of 1 below -17, and keeps this error over
+    a whole interval. A mean over an interval then has nearly the same error, although its values hardly scatter. But
+    the rounding error of a difference quotient becomes smaller if its step becomes larger. And in a tail, where f
+    decays exponentially, as 1 + tanh(x) does below -17, the mean derivative is larger over a wider interval. So a
+    mistake shows in the mean over some wider interval.
 
     Three conditions must hold. First, rounding shows in one of three ways. Values of f near the point scatter around a
     polynomial, by a visible part of how far the mismatch would change f there; the rounding is then at most a moderate
@@ -416,11 +423,11 @@ def rounding_of_parts(doubt: Doubt) -> str:
 def rounding_of_terms(doubt: Doubt) -> str:
     """Return a note if the mismatch is small beside the terms of the derivative, which cancel; else "".
 
-    The derivative along a direction is the sum of all entries of the gradient times the moves of their elements. If
-    each entry is as exact as the tolerance demands, the sum is off by at most this tolerance times the sum of the
-    absolute values. Rounding errors have random signs, so the sum is off by hardly more than the tolerance times a few
-    norms of the terms, which is far less if there are many. A mistake of that size in all entries shows along a
-    direction in which they do not cancel.
+    The mismatch is the difference of the checked derivative from the numerical one. The derivative along a direction is
+    the sum of all entries of the gradient times the moves of their elements. If each entry is as exact as the tolerance
+    demands, the sum is off by at most this tolerance times the sum of the absolute values. Rounding errors have random
+    signs, so the sum is off by hardly more than the tolerance times a few norms of the terms, which is far less if
+    there are many. A mistake of that size in all entries shows along a direction in which they do not cancel.
     """
     phi = doubt.phi
     terms = phi.terms
@@ -514,7 +521,8 @@ def _derivative_rounding(phi: DirectionalFunction, mismatch: float) -> float:
 
     All elements of the point, and the weights of the outputs, are changed by a few last bits, in steps of several
     sizes, and the derivative is computed for each. Without rounding, it would change smoothly. The result is how far
-    these derivatives scatter around a parabola.
+    these derivatives scatter around a parabola. `mismatch` is the difference of the checked derivative from the
+    numerical one.
     """
     problem, moves, least = phi.problem, _moves_of_own_size(phi), mismatch / ESTIMATED_ERRORS
     growth = np.random.default_rng(1).uniform(0.5, 1.0, phi.u.size)
@@ -558,9 +566,10 @@ def _takes_long_steps(phi: DirectionalFunction) -> bool:
 def _has_narrow_features(phi: DirectionalFunction, mismatch: float) -> bool:
     """Return whether `phi` has features that are narrower than the steps, and large enough to explain the mismatch.
 
-    For example, lgamma has a pole at every negative whole number. At a large negative number the steps are long, since
-    they grow with the number, and span several poles. Values at points that are far apart then look like noise, and
-    values at points that are close do not. Rounding would look like noise at close points, too.
+    `mismatch` is the difference of the checked derivative from the numerical one. For example, lgamma has a pole at
+    every negative whole number. At a large negative number the steps are long, since they grow with the number, and
+    span several poles. Values at points that are far apart then look like noise, and values at points that are close do
+    not. Rounding would look like noise at close points, too.
     """
     quiet: float | None = None
     bits = phi.problem.bits
@@ -650,7 +659,8 @@ def _roughness(phi: DirectionalFunction, step: float) -> float:
 def _narrow_tread(phi: DirectionalFunction) -> float:
     """Return the width of a narrow tread, as a step along `phi`.
 
-    If the treads of a staircase are narrower, there are so many of them that rounding may have made them.
+    A tread is an interval in which a function does not change. If the treads of a staircase are narrower, there are so
+    many of them that rounding may have made them.
     """
     moved = phi.moved_elements
     longest, largest = (float(np.max(np.abs(each[moved]), initial=0.0)) for each in (phi.v, phi.x))
@@ -666,7 +676,8 @@ def _usual_step(phi: DirectionalFunction) -> float:
 def _vanishes_between_ends(phi: DirectionalFunction, doubt: Doubt, h: float) -> bool:
     """Return whether the mismatch, relative to the derivative, is less than half as large in the mean over [-h, h].
 
-    Two values of `phi` and Simpson's rule give the means of both derivatives, so this is cheap, but not exact.
+    The mismatch is the difference of the checked derivative from the numerical one. Two values of `phi` and Simpson's
+    rule give the means of both derivatives, so this is cheap, but not exact.
     """
     mean = (phi.analytic_at(-h) + 4 * phi.analytic + phi.analytic_at(h)) / 6
     off = math.fabs(mean - central_quotient(phi, 0.0, h))
@@ -676,10 +687,11 @@ def _vanishes_between_ends(phi: DirectionalFunction, doubt: Doubt, h: float) -> 
 def _vanishes_relatively(phi: DirectionalFunction, doubt: Doubt, h: float) -> bool:
     """Return whether the mismatch, relative to the derivative, is smaller in the mean over [-h, h] than at the point.
 
-    In the mean, it must also be less than `WIDER_MISMATCH`. At a point where f does not change, it is 1, so a somewhat
-    smaller relative mismatch in the mean shows little there. The derivative at the point must also belong to the
-    interval: it must be near to the mean or between other derivatives there. Simpson's rule gives the mean, since the
-    derivative may change by its own size over the interval, as where f decays exponentially.
+    The mismatch is the difference of the checked derivative from the numerical one. In the mean, the relative mismatch
+    must also be less than `WIDER_MISMATCH`. At a point where f does not change, it is 1, so a somewhat smaller relative
+    mismatch in the mean shows little there. The derivative at the point must also belong to the interval: it must be
+    near to the mean or between other derivatives there. Simpson's rule gives the mean, since the derivative may change
+    by its own size over the interval, as where f decays exponentially.
     """
     mean = _mean_of_slopes(phi, h)
     off = math.fabs(mean.value - central_quotient(phi, 0.0, h)) + mean.error
@@ -714,10 +726,11 @@ class _MeanOfSlopes(NamedTuple):
 def _vanishes_beyond_rounding(doubt: Doubt, intervals: list[float], rounding: float) -> bool:
     """Return whether the mismatch, relative to the derivative, vanishes where f changes far more than by `rounding`.
 
-    In the entropy of a saturated softmax, the largest probability absorbs changes of tiny ones, so a part of the change
-    of f is missing. The values of f do not scatter then. The shortest of `intervals` is taken over which a mismatch
-    that is relatively as large as at the point changes f by more than rounding does. If the means over it are at most
-    half as far apart, rounding has made the mismatch at the point.
+    The mismatch is the difference of the checked derivative from the numerical one. In the entropy of a saturated
+    softmax, the largest probability absorbs changes of tiny ones, so a part of the change of f is missing. The values
+    of f do not scatter then. The shortest of `intervals` is taken over which a mismatch that is relatively as large as
+    at the point changes f by more than rounding does. If the means of the two derivatives over this interval are,
+    relatively, at most half as far apart as the derivatives at the point, rounding has made the mismatch there.
     """
     phi, numeric = doubt.phi, doubt.comparison.numeric.slope
     at_point = doubt.mismatch / max(math.fabs(phi.analytic), math.fabs(numeric))
@@ -730,7 +743,7 @@ def _vanishes_beyond_rounding(doubt: Doubt, intervals: list[float], rounding: fl
 
 
 def _mean_of_slopes(phi: DirectionalFunction, h: float, points: int = INTERVAL_POINTS) -> _MeanOfSlopes:
-    """Return the mean over [-h, h] of the derivative of `phi` that is checked, by Simpson's rule with so many points.
+    """Return the mean over [-h, h] of the derivative of `phi` that is checked, by Simpson's rule with `points` points.
 
     The rule is used twice, with all points and with every other point, and the difference counts as its error.
     """
@@ -754,8 +767,10 @@ def _is_confirmed(phi: DirectionalFunction, mismatch: float, h: float) -> bool:
 
 
 def _scatter_over(phi: DirectionalFunction, h: float, mismatch: float) -> float:
-    """Return how far values of `phi` over [-h, h] scatter around a polynomial; 0.0 if that is little beside `mismatch`.
+    """Return how far values of `phi` over [-h, h] scatter around a polynomial; 0.0 if that is little.
 
+    It is little if it is far less than the change of `phi` over the length h that an error of the derivative by
+    `mismatch` would cause, divided by the count of the elements that move.
     The degree of the polynomial is so high that a smooth function hardly differs from it, even where it decays
     exponentially.
     """

@@ -50,9 +50,11 @@ def worst_element(phi: DirectionalFunction) -> int:
 def _around_centre(phi: DirectionalFunction, some: Indices, total: float) -> Indices:
     """Return those of the elements `some` that lie around the centre of the mismatch `total`; none if there is none.
 
-    If the moves of the elements grow evenly along `some`, from half of their entries in `phi.v` to the whole entries,
-    the mismatch tells the centre, as a centre of mass. A single wrong element lies there, so this takes far fewer calls
-    than halving. The centre of several wrong elements may have no wrong element around it.
+    The mismatch is the numerical derivative less the checked one, along a direction. It is computed once more for a
+    direction in which the moves of the elements grow evenly along `some`, from half of their entries in `phi.v` to the
+    whole entries. Divided by `total`, it shows at which place in `some` the mismatches of single elements are centred,
+    like a centre of mass. A single wrong element lies there, so this takes far fewer calls than halving. The centre of
+    several wrong elements may have no wrong element around it.
     """
     weights = np.linspace(0.5, 1.0, some.size)
     weighted = _masked(phi.v, some)

@@ -119,7 +119,7 @@ def derivative(
         accept: tells whether the caller's derivative agrees with an estimate; None if the estimate is not exact enough
             to tell. The first estimate for which it returns True is returned, if extrapolations with the next two
             smaller first steps agree, and if the caller's derivative does not disagree with a more exact estimate.
-            Otherwise, the noise of small steps would excuse what larger steps have shown.
+            Without these two conditions, the noise of small steps would excuse what larger steps have shown.
 
     >>> estimate = derivative(lambda x: x**3, 2.0)
     >>> abs(estimate.slope - 12) <= estimate.error < 1e-8
