@@ -23,7 +23,7 @@ from ..graph.outdated import expect_backward, was_left_out, was_missed
 from ..ops import options as ops_options
 from ..ops.number import flag
 from ..parameters.functions import leaves_in_functions
-from ..parameters.listing import models_in, refuse_lost_parameters
+from ..parameters.listing import ParametersOfModels, models_in, refuse_lost_parameters
 from ..parameters.model import Model
 from ..parameters.states import is_input
 from ..parameters.unheld import users_of
@@ -844,7 +844,7 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
     since = optimizer.steps - (_resumed.get(optimizer) or 0)
     if optimizer.steps not in FIRST_LOOKS and since not in (0, 1):
         if optimizer in _added:
-            warn_of_added(optimizer)
+            warn_of_added(optimizer, ParametersOfModels())
         if optimizer in _in_functions:
             warn_of_functions(optimizer)
         return
@@ -852,11 +852,12 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
     if not _BOOLS.issuperset(map(type, map(_requires_grad, optimizer.parameters))):
         for i, p in enumerate(optimizer.parameters):  # a slot of a Value, so nobody has checked what was assigned
             p.requires_grad = flag(f"{type(optimizer).__name__}: parameters[{i}].requires_grad", p.requires_grad)
-    warn_of_added(optimizer)
+    listed = ParametersOfModels()
+    warn_of_added(optimizer, listed)
     warn_of_functions(optimizer)
     if since:  # before the first step, `__init__` of the models has looked
-        refuse_lost_parameters(optimizer.parameters)
-        warn_of_replaced(optimizer)
+        refuse_lost_parameters(optimizer.parameters, listed)
+        warn_of_replaced(optimizer, listed=listed)
         trained = [p for p in optimizer.parameters if p.requires_grad]
         if trained and not any(p._grad for p in trained):
             _warn_of_no_gradient(optimizer)
@@ -915,14 +916,18 @@ _optimizers: ByOptimizer[None] = ByOptimizer()  # all that exist
 _models: ByOptimizer[list[tuple[weakref.ref[Model], list[Value]]]] = ByOptimizer()
 
 
-def warn_of_replaced(optimizer: Optimizer, read: Iterable[Value] = ()) -> None:
+def warn_of_replaced(
+    optimizer: Optimizer, read: Iterable[Value] = (), listed: ParametersOfModels | None = None
+) -> None:
     """Warn if a model no longer has a leaf that `optimizer` got, but has another leaf that is in no optimiser.
 
     Also warn if a model has got a further leaf that is in no optimiser, and in `read`, the leaves that `fit` reads.
+    `listed` has the parameters of models that were listed for other warnings.
     """
+    listed = listed or ParametersOfModels()
     for reference, before in _models.get(optimizer) or ():
         model = reference()
-        now = before if model is None else model.parameters()
+        now = before if model is None else listed.of(model)
         if now == before or model is None:
             continue
         if {*before} <= {*now}:
@@ -943,12 +948,12 @@ def warn_of_replaced(optimizer: Optimizer, read: Iterable[Value] = ()) -> None:
             )
 
 
-def warn_of_added(optimizer: Optimizer) -> None:
+def warn_of_added(optimizer: Optimizer, listed: ParametersOfModels) -> None:
     """Warn if a model has got a parameter since `optimizer` was made, and this parameter is in no optimiser.
 
     There is only a warning if the parameter was there at the last look, its gradient has changed since then, and its
     number has not: then nothing trains it. An input does not count if each call of the model keeps it as a new leaf,
-    and neither does a parameter that the user's own code trains.
+    and neither does a parameter that the user's own code trains. `listed` is that of `warn_of_replaced`.
     """
     if not (models := _models.get(optimizer)):
         return
@@ -957,7 +962,7 @@ def warn_of_added(optimizer: Optimizer) -> None:
     for reference, before in models:
         model = reference()
         try:
-            if model is None or not {*before} < {*model.parameters()}:
+            if model is None or not {*before} < {*listed.of(model)}:
                 continue
         except TypeError:  # the model has lost parameters, and the next step raises this error
             continue

@@ -317,7 +317,25 @@ def _has_leaf(model: Model | None, leaf: Value) -> bool:
     return any(x is leaf for _, x in walk(model, descends_always))
 
 
-def refuse_lost_parameters(parameters: Iterable[Value]) -> None:
+class ParametersOfModels:
+    """The parameters of models, each of which is asked for them once, since this takes long for large models."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Model, list[Value]]] = {}  # by the ids of the models, which are kept alive
+
+    def of(self, model: Model) -> list[Value]:
+        """Return `model.parameters()`, as they were when this object was first asked for them.
+
+        Raises:
+            TypeError: the method `parameters` raises it. It is called again the next time.
+        """
+        found = self._known.get(id(model))
+        if found is None:
+            found = self._known[id(model)] = model, model.parameters()
+        return found[1]
+
+
+def refuse_lost_parameters(parameters: Iterable[Value], listed: ParametersOfModels) -> None:
     """Raise TypeError, or warn, if a model has lost some of the parameters that it had when they were last listed.
 
     The models are those whose first parameter was one of `parameters`. A model with a method `parameters` of its own is
@@ -327,4 +345,4 @@ def refuse_lost_parameters(parameters: Iterable[Value]) -> None:
     for reference in [reference for reference, first, _, _ in [*_listed.values()] if first in wanted]:
         model = reference()
         if model is not None and not lists_its_parameters(model):
-            model.parameters()
+            listed.of(model)

@@ -8,6 +8,7 @@ import random
 import pytest
 
 from micrograd_cn import Value
+from micrograd_cn.nn import Module
 from micrograd_cn.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 KINDS = [SGD, RMSprop, Adam, AdamW]
@@ -350,3 +351,26 @@ def test_random_options_and_missing_gradients_give_pytorchs_numbers(kind):
                 p.grad = None if g is None else torch.tensor(g, dtype=torch.float64)
             yours.step()
         assert [p.data for p in ours] == pytest.approx([p.item() for p in theirs], rel=1e-12, abs=1e-12), options
+
+
+def test_an_optimizer_asks_each_model_once_for_its_parameters_when_it_looks_for_mistakes():
+    """A large model takes long to list its parameters, so a step that looks would take many times as long as others."""
+
+    class Counting(Module):
+        def __init__(self):
+            self.w, self.b = Value(1.0), Value(2.0)
+
+        def parameters(self):
+            asked.append(len(taken))
+            return super().parameters()
+
+    asked, taken, model = [], [], Counting()
+    optimizer = SGD(model.parameters(), lr=0.01)
+    asked.clear()
+    for _ in range(40):
+        taken.append(1)
+        optimizer.zero_grad()
+        (model.w * model.b).backward()
+        optimizer.step()
+    assert max(map(asked.count, asked), default=0) <= 1
+    assert asked

@@ -273,7 +273,7 @@ def test_models_may_be_freed_while_an_optimiser_looks_for_lost_parameters(alloca
         gc.set_threshold(gc.get_count()[0] + allocations)
         del models, model
         gc.enable()
-        listing.refuse_lost_parameters(kept)
+        listing.refuse_lost_parameters(kept, listing.ParametersOfModels())
         gc.collect()
     finally:
         gc.set_threshold(*before)
