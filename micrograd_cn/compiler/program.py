@@ -206,7 +206,7 @@ class CompiledDerivative:
 
 
 class _OneProgram(Dispatcher):
-    """The only program that computes the rows of a bucket while `fit` trains."""
+    """The choice of the program for each row in `Program.fit`: it is always the same program."""
 
     def __init__(self, program: Program, bucket: Bucket, layouts: list[ParameterLayout]) -> None:
         self._program, self._bucket, self.layouts = program, bucket, layouts
@@ -1080,8 +1080,8 @@ class Program:
         Args:
             output: the outputs, as for `Program`.
             first: further parameters. They come before those of this program, which keep their order.
-            extends: whether the outputs may be computed from most nodes of this program. If so, the instructions
-                for these nodes are not made again. There must be no further parameters.
+            extends: whether the outputs may be computed from most nodes of this program. If so, the instructions for
+                these nodes are not made again. `first` must be empty then.
         """
         made = self._with_outputs(output, first, extends)
         return made.with_guards(self._guards) if self._guards else made

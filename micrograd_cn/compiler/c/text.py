@@ -159,13 +159,13 @@ class Text(OpcodeWriter):
         return self.functions[opcode][0]
 
     def dot(self) -> str:
-        """Return the name of the C function that adds an inner product of two strided arrays to a number."""
+        """Return the name of the C function that adds the inner product of two strided arrays to its first argument."""
         name = f"{self.prefix}_dot"
         text = DOT.format(number_type=self.number_type, name=name, zero=self.constant(-0.0).strip("()"))
         return self.functions.setdefault(name, (name, text))[0]
 
     def index(self) -> str:
-        """Return the name of the C function that converts a number to an index from 0 to n - 1, or otherwise to -1."""
+        """Return the name of the C function that converts its argument x to an index below its argument n, or to -1."""
         name = f"{self.prefix}_index"
         return self.functions.setdefault(name, (name, INDEX.format(number_type=self.number_type, name=name)))[0]
 

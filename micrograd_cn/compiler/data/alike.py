@@ -229,7 +229,7 @@ def _read_chunk(values: Sequence[Any]) -> Column | None:
 
 
 def _common_dtype(values: Sequence[Any]) -> Any:
-    """Return the dtype of numpy arrays if it is the same for all, and becomes doubles; otherwise None."""
+    """Return the dtype of numpy arrays if all have the same one, and it can be converted to doubles; otherwise None."""
     numpy = sys.modules.get("numpy")
     if not numpy or {*map(type, values)} != {numpy.ndarray}:
         return None

@@ -80,7 +80,7 @@ class Columns(Sequence[float]):
 
     @property
     def are_narrow(self) -> bool:
-        """Whether no array has many numbers of a row, so several places of memory are read for a few numbers."""
+        """Whether each array has only few numbers of a row, so many places in memory are read for one row."""
         return max(self._widths) < MIN_WIDTH
 
     def flat(self) -> FlatNumbers:

@@ -67,7 +67,7 @@ def slot_offset(name: str) -> int:
 
 
 class Slot(NamedTuple):
-    """The operands that describe the object in a slot of a node.
+    """The operands of LLVM instructions that describe the object in a slot of a node.
 
     Attributes:
         content: the address of the object in the slot. If the slot is empty, it is the address of the placeholder

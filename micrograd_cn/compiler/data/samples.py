@@ -372,7 +372,7 @@ def _are_arguments(sample: Sequence[Any], arguments: Mapping[str, Any]) -> bool:
 
 
 def _treedef_of_valid(x: Any) -> TreeDef:
-    """Return the treedef of an argument whose numbers were read already. Those of an array are not read again."""
+    """Return the treedef of an argument whose numbers were read already. The numbers of an array are not read again."""
     if type(x) is float:
         return None
     shape = getattr(x, "shape", ())

@@ -221,7 +221,7 @@ def _named_identity(parts: Iterable[tuple[str, Any]], around: tuple[Any, ...], v
 
 
 def _own_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> tuple[Any, ...]:
-    """Return keys for the attributes and the class of a number or a collection `x`, if its class is a user's."""
+    """Return keys for the attributes and the class of a number or a collection `x`; () if its class is not a user's."""
     kind = type(x)
     if (kind.__base__ is tuple and hasattr(kind, "_fields")) or not is_users_module(kind.__module__):
         return ()  # a namedtuple has no attributes but its fields

@@ -399,8 +399,8 @@ def _positional_names(f: Callable[..., Any]) -> tuple[str, ...] | None:
 def _signature_of(f: Callable[..., Any], has_static: bool) -> inspect.Signature:
     """Return the signature of f. That of a derivative, such as `grad(g)`, is the signature of g.
 
-    If g has arguments that are not positional, and none is static, it is the derivative's own `(*args, **kwargs)`. Then
-    calls with arrays can be prepared, which only such arguments and positional ones allow.
+    If g has arguments that are not positional, and none is static, the signature is the derivative's own `(*args,
+    **kwargs)`. Calls with arrays can be prepared only for this signature, and for positional arguments.
 
     Raises:
         ValueError: Python does not tell which arguments f has.

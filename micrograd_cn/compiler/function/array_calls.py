@@ -237,7 +237,7 @@ class ArrayCalls:
                 self.runners.pop(other, None)
 
     def for_mean(self, samples: Any) -> tuple[Any, ArrayCall | None]:
-        """Return the numbers of samples, and code that computes their mean result and its gradient; see `runner`."""
+        """Return the numbers of samples, and code for their mean result and its gradient, or None; see `runner`."""
         if type(samples) is list:
             return self._of_list("backward", samples)
         return (arrays := as_tuple(samples)), self.runner("backward", arrays)

@@ -88,6 +88,6 @@ def _shown(x: Any) -> str:
 
 
 def _shown_of(x: Any, before: RecordedGraph) -> str:
-    """Return the text of `x`, of the graph that was recorded after `before`. It says if `x` is an input of `before`."""
+    """Return the text of `x`, a node in a graph that was recorded after `before`; say if it is an input of `before`."""
     kept = isinstance(x, Value) and x.op is None and x in before.index_of
     return f"the {describe(x)} of an earlier call (the function has kept it)" if kept else _shown(x)

@@ -179,7 +179,7 @@ class FunctionFit(Dispatcher):
         return program.compiled if program else None
 
     def may_merge(self) -> bool:
-        """Return whether all programs that were merged have been compared with the function, if this is necessary."""
+        """Return whether no program that was merged has to be compared with the function before it is used."""
         return self._uncompared.isdisjoint(self._merged_programs)
 
     def check(self, whole: bool) -> bool:
@@ -243,7 +243,7 @@ class FunctionFit(Dispatcher):
         return sum(losses) / len(losses)
 
     def explain_nan(self) -> None:
-        """Raise an error that says why the loss of a sample is nan, if there is one."""
+        """Raise an error that says why the loss of a sample is nan, if the reason is found."""
         self._explain_nan_of(self._buckets, "sample")
 
     def _explain_nan_of(self, buckets: Sequence[Bucket], kind: str) -> None:

@@ -61,7 +61,7 @@ INSTEAD_OF_CATCHING = (
 
 
 class Reruns:
-    """Further calls of a function that was just recorded, for the same sample. A method raises an error, or warns.
+    """Further calls of a function that was just recorded, for the same sample. Methods compare them, and raise or warn.
 
     Args:
         made: the recording.
@@ -264,7 +264,9 @@ class Reruns:
     def _of_sample(self, numbers: Sequence[float], asked: str) -> list[_Numbers]:
         """Return the numbers of another sample, for which the function is recorded if the results seem to differ.
 
-        The texts of recorded numbers are all alike, so a text of an argument may be another one than in the program.
+        Usually the function is first called with plain `Value`s, which is faster. But it is always recorded if the
+        recording depends on the text of a `Value`: only recorded `Value`s have texts without numbers, as they had for
+        the program.
         """
 
         @cache

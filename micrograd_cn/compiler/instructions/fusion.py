@@ -32,8 +32,8 @@ def fuse(code: Code, live: Iterable[int], kept: Container[int], sums: bool) -> C
     Args:
         code: the instructions.
         live: the numbers of the instructions on which wanted values depend, in order.
-        kept: the numbers of the instructions whose values are read not only by instructions but also, for example, by
-            the caller. These instructions are not fused into the instructions that use them.
+        kept: the numbers of the instructions whose values are read by other code, too, such as the caller. These
+            instructions are not fused into the instructions that use them.
         sums: whether sums with at most MAX_INPUTS operands may be fused too. If not, they stay as they are, and
             one kernel computes all those that have the same count of products.
     """

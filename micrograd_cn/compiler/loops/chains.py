@@ -36,7 +36,7 @@ def chains_of_products(code: Code, computed: Sequence[int], kept: Container[int]
     Args:
         code: the instructions.
         computed: the numbers of the live instructions that have operands, in order.
-        kept: the numbers of the instructions whose values are read not only by instructions.
+        kept: the numbers of the instructions whose values are read by other code, too, such as the caller.
     """
     instructions = code.instructions
     additions = [i for i in computed if instructions[i][0] == "fadd"]

@@ -108,7 +108,7 @@ class Schedule:
     def _find_long_sums(self, kept: Set[int]) -> set[int]:
         """Return the numbers of the sums that loops compute. Those that are chains of additions become sums.
 
-        `kept` has the numbers of the instructions whose values are read not only by instructions.
+        `kept` has the numbers of the instructions whose values are read by other code, too, such as the caller.
         """
         instructions = self.code.instructions
         pairs = {i: instructions[i][1] for i in self.computed if instructions[i][0] in SUM_OPCODES}

@@ -82,7 +82,7 @@ EMPTY_HEADER = Header(*[0] * len(Header._fields))
 
 
 class PreparedWords(NamedTuple):
-    """The words of a prepared call: the operands of a driver, of which all but the count are addresses."""
+    """The words of a prepared call: operands of a driver, most of which are addresses, and `releases_gil`."""
 
     header: int
     rows: int

@@ -46,7 +46,7 @@ class Contents:
         self._collections = [*map(items_of, readable.collections)]
 
     def has_changed(self) -> bool:
-        """Return whether something else is held now."""
+        """Return whether one of the places holds something else now than when this object was made."""
         now = Contents(self._readable, self._objects)
         if now._texts != self._texts or now._arrays != self._arrays:
             return True
@@ -54,7 +54,7 @@ class Contents:
         return not all(map(are_same, lists, before))
 
     def numbers_read_and_changed(self, others: Iterable[Any] = ()) -> list[str]:
-        """Return the names of what holds another number or text now, and is read.
+        """Return the names of what holds another number or text now than before, and is read by the functions.
 
         These are variables, attributes and keys. A list or an array has the name of what holds it. What the functions
         only change, such as a count of their calls, is left out, and so is what only a bound method holds. `others` are
@@ -65,7 +65,7 @@ class Contents:
         return [name for name, is_read in self._changed_names(_has_other_number, _have_others, changed) if is_read]
 
     def values_only_kept(self) -> list[str]:
-        """Return the names of what holds another computed `Value` now, and is not read.
+        """Return the names of what holds another computed `Value` now than before, and is not read by the functions.
 
         These are variables, attributes and keys. A collection to which such a `Value` was added has the name of what
         holds it.
@@ -111,7 +111,7 @@ class Contents:
         return [(name, any(reads(code, name) for code in codes)) for name in sorted(found)]
 
     def restore(self) -> None:
-        """Put back what variables, collections, arrays and gradients have held.
+        """Put back what variables, collections, arrays and gradients held when this object was made.
 
         Generators of random numbers and each `lru_cache` keep their present states. Collections are changed by the
         methods of `dict`, `list`, `set` and `deque`, since a subclass such as `Counter` may have an `update` that does

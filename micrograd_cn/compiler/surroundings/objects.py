@@ -287,7 +287,7 @@ def length_of(x: Any) -> int:
 
 
 def _base(kind: type) -> Any:
-    """Return the built-in class of a collection of the class `kind`."""
+    """Return the class of collections, such as dict, from which `kind` inherits, or which it is."""
     return next(base for base in COLLECTIONS if issubclass(kind, base))
 
 

@@ -731,7 +731,7 @@ class TrainingRun:
     # Steps.
 
     def _runner(self, program: CompiledGraph, bucket: int, rows: int) -> GradientRunner:
-        """Return the runner of a program that computes so many rows of a bucket; make one if there is none."""
+        """Return the `GradientRunner` that computes `rows` rows of a bucket by a program; make it if there is none."""
         key = program, bucket, rows > MAX_SCALAR_ROWS
         if key not in self._runners:
             check_trainable(self._options.optimizer, program)

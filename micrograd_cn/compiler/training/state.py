@@ -215,7 +215,7 @@ class StateInArrays(ABC):
     returns the state as dicts.
 
     Args:
-        order: for each number of an array, the index of the parameter that the number belongs to, in the optimiser.
+        order: for each number of an array, the index of its parameter among the optimiser's parameters.
     """
 
     def __init__(self, order: Sequence[int]) -> None:
@@ -270,7 +270,7 @@ class PackedState(StateInArrays):
         return self._arrays
 
     def arrays_of(self, names: Iterable[str]) -> dict[str, array[float]]:
-        """Return the arrays for some state names. The others are not read for this, if they have not been yet."""
+        """Return the arrays for some state names; call `read_others` only if one of these has not been read yet."""
         known = self._arrays
         names = [*names]
         if not all(name in known for name in names):
