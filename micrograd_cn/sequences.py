@@ -1,8 +1,9 @@
 """Type signatures for `sum`, `dot` and other functions of sequences: if x is a `Value`, so is `sum([x, 2])`.
 
 The functions are the same objects as in `ops`. The signatures in `ops` cannot name `Value`, because `engine`, which
-defines it, imports `ops`. With those, a type checker infers the type of a result from the type of the operands. But
-in a list of `Value`s and numbers the operands have no common type, so it needs the signatures of this module.
+defines it, imports `ops`. With the signatures in `ops`, a type checker infers the type of a result from the type of the
+operands. But in a list of `Value`s and numbers the operands have no common type, so it needs the signatures of this
+module.
 """
 
 from collections.abc import Iterable

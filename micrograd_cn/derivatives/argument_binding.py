@@ -403,7 +403,7 @@ class BoundCall:
 def _call_and_compare(
     name: str, f: Callable[..., Any], bound: Sequence[Any], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Any:
-    """Return `f(*bound, **kwargs)`. If f asks for the dtype of an array, warn if it gives another number for `args`.
+    """Return `f(*bound, **kwargs)`. If f asks for the dtype of an array, warn if f returns another number for `args`.
 
     `bound` has arrays of `Value`s, whose dtype is object, in the place of arrays in `args`. So f would not find that
     these are arrays of uint8, for example.

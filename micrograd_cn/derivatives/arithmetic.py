@@ -49,11 +49,12 @@ Factor: TypeAlias = tuple[int, Derivative, int | None]
 class SumFactor(tuple[Any, ...]):
     """The local derivative of a sum of products, such as `dot`, with respect to an operand: the operand's factor.
 
-    The class of this factor decides what its product with a derivative of 0 is, if the factor is infinite. If a later
-    operation, such as `relu`, did not select the sum, the derivative with respect to the sum is 0. Its product with the
-    factor is nan, as `Gates.NOT_FOR_SUMS` says; with `Gates.ALL`, there are no factors of this class. If the operand is
-    the result of an operation that did not select its own operand, the derivative of this operation is 0. Its product
-    with the factor is 0.
+    If the factor is infinite, its product with a derivative of 0 depends on which derivative is 0:
+
+    - The derivative with respect to the sum, since a later operation, such as `relu`, did not select the sum. The
+      product is nan, as `Gates.NOT_FOR_SUMS` says. With `Gates.ALL`, there are no factors of this class.
+    - The derivative of the operation that computed the operand, since this operation did not select its own operand.
+      The product is 0.
     """
 
     __slots__ = ()

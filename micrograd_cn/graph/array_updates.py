@@ -122,8 +122,8 @@ def may_fill_arrays(caller: FrameType, classes: Collection[type]) -> bool:
     """Return whether the code of `caller`, or a function that it names, may put numbers into an array.
 
     Names in the code are looked up among global variables, and as methods of `classes` and of the class of the code's
-    first argument. If a local variable is a function, as in a function that `@no_grad()` decorates, it may be another
-    one in the next call, and counts as one that fills an array.
+    first argument. The code also counts as filling an array if one of its local variables is a function: in the wrapper
+    of a function that `@no_grad()` decorates, for example, this variable may have another function in the next call.
     """
     code = caller.f_code
     known = _filling.get(id(code))
@@ -173,9 +173,9 @@ def _has_out(constant: object) -> bool:
 def refuse_array_update(op: Op, caller: FrameType) -> None:
     """Raise an error if numpy computes `op` of a leaf and puts the result in its place, inside `no_grad()`.
 
-    The statement `w -= ...` for a single leaf w is allowed: it changes the leaf's data by `Node._changed_in_place`. If
-    it is other code than a statement `W -= ...` that may put the result into an array, no error is raised here. Copies
-    of arrays are kept, as by `remember_arrays`, and compared at the end of the block.
+    The statement `w -= ...` for a single leaf w is allowed: it changes the leaf's data by `Node._changed_in_place`. For
+    other code that may put the result into an array, no error is raised here. Copies of the arrays are kept instead, as
+    by `remember_arrays`, and compared at the end of the block.
 
     Args:
         op: the operation, whose first operand is a leaf.

@@ -42,8 +42,8 @@ def asks_for_nan(symbol: str, caller: FrameType) -> bool:
 def holds_with_nan(symbol: str, a: Any, b: Any, x: float, y: float, caller: FrameType) -> bool:
     """Return the result of a comparison in which one of the numbers is nan.
 
-    It is False, as for floats, unless a numpy function compares, such as `np.sort`. Then it is the result with which
-    this function treats nan as it does in an array of floats.
+    It is False, as for floats, unless a numpy function compares, such as `np.sort`. Then it is the result that makes
+    the numpy function treat nan as it does in an array of floats.
 
     Args:
         symbol: the sign of the comparison: "<", "<=", ">" or ">=".

@@ -10,7 +10,8 @@ first reaches a parameter of the optimiser. A node that an earlier `backward` we
 others are left out.
 
 Before its next such step, the optimiser asks whether `backward` has reached one of its parameters. If `zero_grad` was
-called since then, only what followed it counts. `zero_grad` looks at this between the first two steps alone.
+called since the last such step, only a `backward` after it counts. For speed, a `zero_grad` that follows a `backward`
+is taken into account between the first two steps alone.
 """
 
 from __future__ import annotations

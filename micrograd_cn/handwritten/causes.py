@@ -216,7 +216,8 @@ def _locals(sent: Sequence[Contribution]) -> float:
 def _is_tangled(comparison: Comparison, node: Value) -> bool:
     """Return whether a user of `node` gets more than MOST_PERMUTED contributions, according to `comparison`.
 
-    `_again` does not try all orders in which so many contributions may arrive.
+    If so, `_again`, which computes what the user may have sent in several turns, does not try all orders in which its
+    contributions may arrive.
     """
     return any(len(comparison.received.get(c.user, [])) > MOST_PERMUTED for c in comparison.received[node])
 

@@ -137,8 +137,8 @@ class Comparison:
         """Return whether `x` and `y`, two values for the gradient of `node`, are equal except for rounding.
 
         The code to be checked may compute a local derivative by an expression such as 1 - tanh(x)**2. Its rounding
-        error is relative to 1, and not to the derivative, which may be much smaller than 1. So if a user of the node
-        is not written as an operator, as with tanh(x), an error of some rounding units times the upstream gradient is
+        error is relative to 1, and not to the derivative, which may be much smaller than 1. So if a user of the node is
+        not written as an operator, as with tanh(x), an error of a few rounding units times the upstream gradient is
         allowed too.
         """
         if x == y or (math.isnan(x) and math.isnan(y)):

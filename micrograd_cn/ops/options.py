@@ -58,7 +58,7 @@ def write_instead(name: str, options: Iterable[str] = (), count: int = 0) -> str
 
     Args:
         name: the name of the operation.
-        options: names of options that the call has, and the operation has not.
+        options: names of options that the call has, but the operation does not have.
         count: how many operands the call has, if that is too many or too few.
 
     >>> write_instead("log", count=2)

@@ -241,7 +241,7 @@ def _refuse_computed(model: Model, name: str, old: Any, x: Any, inside: str = ""
 
 
 def _refuse_constants(model: Model, name: str, old: Any, x: Any) -> None:
-    """Raise TypeError if `x`, which replaces `old`, has constants, and `old` has parameters that `x` has not.
+    """Raise TypeError if `x`, which replaces `old`, has constants, and lacks some of the parameters in `old`.
 
     `old` is the attribute `name` of `model`. The constants are the results of operations inside `no_grad()`, as in
     `m.w = m.w - lr * m.w.grad`.

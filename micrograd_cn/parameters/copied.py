@@ -19,8 +19,8 @@ def warn_of_shared_functions(model: Model, caller: FrameType) -> None:
     """Warn if `copy.deepcopy`, which runs in the frame `caller`, copies a model with a function of its parameters.
 
     Python does not copy functions. So in the copy, a lambda that reads `self.w` goes on reading the `w` of the
-    original, and the parameters of the copy have no effect on it. A bound method is copied. Nothing is done in another
-    frame.
+    original, and the parameters of the copy have no effect on it. A bound method is copied. Nothing is done if `caller`
+    is the frame of another function.
     """
     if caller.f_code is not copy.deepcopy.__code__:
         return

@@ -486,7 +486,7 @@ class SampledCheck:
 
         Args:
             functions: the functions along directions whose derivatives are wrong. For each, the element that
-                contributes most to the mismatch is compared.
+                contributes most to the difference from the numerical derivative is compared.
             u: the weights of the outputs, whose weighted sum is differentiated.
             g: the gradient of the weighted sum; None if it is not known.
             gradient_norm: the norm of this gradient, or 0.0.

@@ -305,7 +305,7 @@ def lost_beside_others(question: Question, found: Attempt) -> Attempt | None:
 def agrees_to_last_bit(question: Question, found: Attempt) -> Attempt | None:
     """Return an attempt that calls a derivative in half precision right if noise hides it, but the last bits agree.
 
-    It must be the numerical derivative up to the last bit. None is returned in all other cases.
+    The checked derivative must be equal to the numerical one up to the last bit. None is returned in all other cases.
     """
     comparison = found.comparison
     hidden = comparison.agrees is None and comparison.noisy

@@ -110,7 +110,8 @@ class DirectionalFunction:
     def raised_rounding(self, least: float) -> Iterator[None]:
         """Raise the attribute `rounding` to at least `least` within a `with` statement.
 
-        `least` is a rounding error of φ that may explain a mistake. Afterwards, other explanations are looked for.
+        `least` is a rounding error of φ that may explain a mistake. At the end of the block, the attribute gets its
+        former value back, since other explanations are looked for.
         """
         _ = self.rounding
         assert self._rounding_floor is not None

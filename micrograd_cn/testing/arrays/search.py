@@ -78,8 +78,9 @@ def mismatch_along(problem: Problem, u: Vector, v: Vector) -> float:
 def _mismatch_of(phi: DirectionalFunction) -> float:
     """Return the numerical derivative of u · f along the direction of `phi`, less the derivative that is checked.
 
-    u · f is the weighted sum of the outputs. `phi` is divided by `phi.divisor`, so the difference of its two
-    derivatives is multiplied by this number. The result is 0.0 if the numerical derivative is infinite or nan.
+    u · f is the weighted sum of the outputs. `phi` is this sum along the direction, divided by `phi.divisor`, so the
+    difference of its two derivatives is multiplied by `phi.divisor`. The result is 0.0 if the numerical derivative is
+    infinite or nan.
     """
     numeric = central_quotient(phi, 0.0, phi.problem.steps.first_steps[2])
     return (numeric - phi.analytic) * phi.divisor if math.isfinite(numeric) else 0.0
@@ -117,8 +118,8 @@ def wrong_output(phi: DirectionalFunction) -> Vector:
 def _bisect(some: Indices, total: float, mismatch: Callable[[Indices], float]) -> int:
     """Return one of the indices `some`: they are halved again and again, and the half with the larger mismatch is kept.
 
-    `mismatch` takes an array of indices, and returns by how much their derivatives are wrong together. `total` is the
-    mismatch of all indices.
+    `mismatch` takes an array of indices, and returns their mismatch: how far the derivative is off if only the elements
+    or outputs with these indices take part in it. `total` is the mismatch of all indices.
     """
     while some.size > 1:
         left, right = np.array_split(some, 2)

@@ -105,8 +105,9 @@ def _with_other_ties(phi: DirectionalFunction, equal: NDArray[np.bool_]) -> Iter
     """Yield triples: the direction of `phi`, a random direction, and the sum of the two.
 
     A random direction moves only elements that are equal to others, and that the direction of `phi` does not move. It
-    moves them about as far as that direction moves its elements, since longer steps may miss the kink, and shorter ones
-    would change nothing beside it. `equal` is a mask of the elements that are equal to others.
+    moves them about as far as that direction moves its elements, since longer steps may miss the kink, and the effect
+    of shorter ones would be lost beside that of the direction of `phi`. `equal` is a mask of the elements that are
+    equal to others.
     """
     random, v = np.random.default_rng(0), phi.v
     moved = phi.moved_elements

@@ -152,9 +152,9 @@ def expressions(
     new inputs, and constants. Inputs and constants are of every magnitude in the operand's domain. More of them are
     drawn near the ends of the domain, and where a partial of the operation changes fast or does not match the
     operation's values. A step is left out if a small change of an input takes its operands to a kink or out of a
-    domain, or if rounding of its result hides the effect of an input. Therefore Hypothesis has to reject no draw,
-    `gradcheck` does not call a correct derivative wrong, and a failing expression shrinks to few steps with simple
-    numbers.
+    domain, or if rounding of its result hides the effect of an input. Therefore Hypothesis does not have to reject any
+    draw, `gradcheck` does not call a correct derivative wrong, and a failing expression shrinks to few steps with
+    simple numbers.
 
     A wrong partial may be missed if it is wrong only in an interval of the operand that is far shorter than 0.025. Such
     intervals are searched with steps of 0.025, so points in a shorter one are drawn only by chance.

@@ -279,7 +279,7 @@ class Binding:
     def is_count(self, k: int) -> bool:
         """Return whether the variable with the index `k` is a whole number that may be a constant, such as a count.
 
-        It may be one only if other items of the arguments, or the parameters of a `Module`, are variables.
+        It may be a constant only if other items of the arguments, or the parameters of a `Module`, are variables.
         """
         i = self.variables[k].part
         return i is not None and self.parts[i].kind == "whole" and self.without([i]).has_variables

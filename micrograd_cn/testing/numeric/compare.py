@@ -236,7 +236,8 @@ def _has_fine_feature(comparison: Comparison, claim: Claim, finest: float) -> bo
     """Return whether the function seems to have a jump or another feature that is as narrow as the step `finest`.
 
     It does if it jumps within this step, or if its slope over this step is nearer to the derivative that is checked
-    than the numerical derivative in `comparison` is. If noise may hide the mismatch in this step, the result is False.
+    than the numerical derivative in `comparison` is. If noise may hide the difference of the two derivatives in this
+    step, the result is False.
     """
     g, x, rounding = claim.g, claim.x, claim.rounding
     far = WIDER_THAN_FINEST * finest
