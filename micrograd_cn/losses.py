@@ -126,7 +126,8 @@ def _deeper(what: str, letter: str, given: Any, deep: list[str], flat: list[str]
         letter: the name of an item of `given` in the code.
         given: the inputs or the targets.
         deep: the paths to the numbers in `given`, such as "[0][1]".
-        flat: the paths to the numbers in the other argument: in the targets if `given` is the inputs, and the reverse.
+        flat: the paths to the numbers in the other argument: in the targets if `given` is the inputs, and in the inputs
+            if `given` is the targets.
     """
     write = ""
     if deep == [f"{path}[0]" for path in flat]:

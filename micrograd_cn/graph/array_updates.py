@@ -66,7 +66,7 @@ _known_kind = _kinds.get
 def may_change_an_array(caller: FrameType) -> bool:
     """Return whether the instruction at which `caller` stands may put its result into an array.
 
-    This is False only if the instruction was looked at before, and puts its result into no array.
+    This is False only if the instruction was looked at before, and does not put its result into an array.
     """
     code = caller.f_code
     known = _known_kind(id(code) + caller.f_lasti)
@@ -77,7 +77,7 @@ def _learn(frame: FrameType) -> tuple[CodeType, int]:
     """Find out what the instruction at which `frame` stands may do with a result, and store it in `_kinds`.
 
     Return a pair: the code of `frame`, and one of the constants `_REPLACES`, `_FILLS` and `_BELONGS_TO_METHOD`, or 0 if
-    the instruction puts its result into no array.
+    the instruction does not put its result into an array.
     """
     if len(_kinds) >= MAX_PLACES:
         _kinds.clear()

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def refuse_nan_to_num(call: Callable[[A], T], arguments: A) -> T:
-    """Return `call(arguments)`. Refuse `np.nan_to_num` of a `Value`, or of a collection with `Value`s, meanwhile.
+    """Return `call(arguments)`, but raise an error if it calls `np.nan_to_num` of a `Value`, or a collection of them.
 
     This sets a profile function, which slows the call down. So use it only for code that names `nan_to_num`. If there
     is a profile function already, as of a profiler, nothing is refused.
@@ -39,7 +39,9 @@ def refuse_nan_to_num(call: Callable[[A], T], arguments: A) -> T:
 
 
 def refuse_nan_to_num_of_nan(call: Callable[[], T]) -> T:
-    """Return `call()`. Refuse `np.nan_to_num` of a `Value` that is nan or infinite, also in a collection, meanwhile.
+    """Return `call()`, but raise an error if it calls `np.nan_to_num` of a `Value` that is nan or infinite.
+
+    The error is also raised if such a `Value` is in a collection that is passed.
 
     For any other number, `np.nan_to_num` returns the `Value` unchanged, which is right. This sets a profile function,
     so use it only for code that names `nan_to_num`. If there is a profile function already, nothing is refused.

@@ -33,15 +33,14 @@ operations; see `value_arrays`.)
 - `np.nonzero`, `np.count_nonzero`, `np.any`, `np.all`, `np.logical_not`, `np.where` in its condition, `x.astype(bool)`
   and the like ask whether elements are true. Every `Value` is true, even 0, so these functions raise an error if an
   element is 0. Under another name, as in `f = np.logical_not; f(x)`, some of them are not recognised, and take 0 for
-  true. For arrays of objects, `np.logical_and` and `np.logical_or` return some of the elements, and no bools. So they
+  true. For arrays of objects, `np.logical_and` and `np.logical_or` return some of the elements, and not bools. So they
   raise an error if the code that calls them uses these names, and always inside a function that `functional`
   differentiates. The operator `==` goes by identity, and so does `np.equal`, except that nan is not equal to itself.
   `np.nansum`, `np.isclose`, `np.unique` and other functions that numpy writes in Python compare numbers.
   `np.nan_to_num` does not recognise nan: write `np.where(x == x, x, 0.0)`. (It does in an array that is an argument of
   a function that `functional` differentiates, or of a compiled function, which refuses it elsewhere.) `np.sinc` of 0
-  raises an error. Write a comparison, such as `a > 0`, or take the numbers first, as in
-  `np.array([x.data for x in a])`. Only in a function that `functional` differentiates, truth
-  and `==` of its arguments go by the numbers.
+  raises an error. Write a comparison, such as `a > 0`, or take the numbers first, as in `np.array([x.data for x in
+  a])`. Only in a function that `functional` differentiates, truth and `==` of its arguments go by the numbers.
 - `np.sort`, `np.argmax` and the like compare the elements, and order nan as in an array of floats. A median or a
   quantile of nan is refused, and so is `np.unique` of an array in which nan occurs twice. `nan_order` says how. Two
   plain numbers are compared by Python, which finds no order of nan. So an array of at most 1000 elements is refused if

@@ -117,7 +117,7 @@ def note_gradients(parameters: Iterable[Any]) -> None:
 def warn_of_outdated(order: Sequence[Any], leaves: set[Any]) -> None:
     """Warn if an optimiser has changed an operand of a node in `order` since the node was computed.
 
-    The node would have another number now.
+    There is a warning only for a node that would have another number now.
 
     Args:
         order: the interior nodes that `backward` will visit. They have the gradients of an earlier call.

@@ -203,7 +203,7 @@ def no_operator(sign: str, instead: str) -> Callable[..., NoReturn]:
 def refuse_logical(caller: FrameType) -> None:
     """Raise an error if the frame `caller` calls np.logical_or, or np.logical_and, of an array of `Value`s.
 
-    For an array of objects, these functions return some of their operands, and no bools. A call inside numpy is left
+    For an array of objects, these functions return some of their operands, and not bools. A call inside numpy is left
     alone, since `np.all` and the like ask for bools.
     """
     if not is_call(caller) or is_numpys_code(caller):

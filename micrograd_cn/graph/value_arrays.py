@@ -638,7 +638,8 @@ for _name, _instead in {
 def _add_identity(name: str, array: Any, options: dict[str, Any]) -> None:
     """Add the identity of the function `name`, such as 0 for "add", to `options`, the options of its `reduce`.
 
-    numpy does not know the identity for objects. It needs it only if there is a mask `where`, or if `array` is empty.
+    numpy does not know the identity for objects. It needs the identity only if there is a mask `where`, or if `array`
+    is empty.
     """
     is_needed = name in IDENTITIES and (options["where"] is not True or np.size(array) == 0)
     if is_needed and options.get("initial", np._NoValue) is np._NoValue:

@@ -865,7 +865,7 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
 
 
 def _warn_of_no_gradient(optimizer: Optimizer) -> None:
-    """Warn if no `backward` has reached the parameters of `optimizer`, whose gradients are all 0 or None, in this step.
+    """Warn if all gradients are 0 or None since no `backward` has reached the parameters of `optimizer` for this step.
 
     Also warn before the second step if `backward` has reached them, and their gradients were cleared after it by hand.
     For a user's class, which may need no gradients, there is a warning only if `backward` has reached other leaves.

@@ -32,7 +32,7 @@ def refuse_lost(model: Model, root: Model, is_new: bool = False) -> None:
     those that were replaced. If a value also depends on other leaves, there is only a warning.
 
     If there is no error, the function records where the collections have parameters now. It also marks constants that
-    calls have put into a collection that had no parameters at the end of `__init__`: these are states, and no
+    calls have put into a collection that had no parameters at the end of `__init__`: these are states, and not
     parameters.
 
     Args:

@@ -55,7 +55,7 @@ def behind(x: Any) -> Iterator[Any]:
 
 
 def leaves_behind(x: Any) -> list[Value]:
-    """Return the leaves to train to which `x` refers, but not as a member, nor through models and functions.
+    """Return the leaves to train to which `x` refers, apart from its members and from those in models and functions.
 
     The list is empty for objects that run code, such as an iterator or a thread, since code often works on data.
     """

@@ -265,9 +265,10 @@ def _unless_hidden(comparison: Comparison, phi: DirectionalFunction) -> Compared
 def _excuse_infinite_point(comparison: Comparison, phi: DirectionalFunction) -> Comparison:
     """Return the comparison, but as not compared if a wrong derivative is not finite, and the point explains that.
 
-    It does if an element that moves is infinite or nan, or if it reaches an output that is. The backward pass may then
-    multiply the weight of that output, which is 0, by an infinite derivative: exp(100) is infinite in float32, and 0
-    times this is nan. `phi` is the function that was differentiated. It tells which elements of the argument moved.
+    It does if an element that moves is infinite or nan, or if it affects an output that is infinite or nan. The
+    backward pass may then multiply the weight of that output, which is 0, by an infinite derivative: exp(100) is
+    infinite in float32, and 0 times this is nan. `phi` is the function that was differentiated. It tells which elements
+    of the argument moved.
     """
     if comparison.agrees is not False or math.isfinite(comparison.analytic):
         return comparison
@@ -282,7 +283,7 @@ def _reach_infinite_output(problem: Problem, moved: NDArray[np.bool_]) -> bool:
     """Return whether an output that is not finite at the point becomes finite if the elements in `moved` change.
 
     `moved` is a mask. They become 0 at one point, and move by about the usual size of an element to both sides at two
-    others. None of these steps is a whole number, since lgamma has poles at all negative ones.
+    others. None of these steps is a whole number, since lgamma has poles at all negative whole numbers.
     """
     if problem.all_outputs_finite:
         return False

@@ -267,7 +267,8 @@ class Case:
         """Return a comparison that allows for rounding of the analytic derivative, and the tolerance that it used.
 
         If the derivative agrees in `comparison`, this comparison is returned. If not, the rounding of the analytic
-        derivative is measured, and it is compared once more. `rounding` is the rounding error of the values of `phi`.
+        derivative is measured, and the derivative is compared once more. `rounding` is the rounding error of the values
+        of `phi`.
         """
         problem, phi, half, tolerance = self.problem, self.phi, self.half_precision, self.tolerance
         if comparison.agrees is True or not math.isfinite(phi.analytic):
@@ -501,8 +502,8 @@ def _stands_out(phi: DirectionalFunction, slope: float, mismatch: float, steps: 
 def _may_be_noise(phi: DirectionalFunction, slope: float, off: float) -> bool:
     """Return whether values in the finest steps show so much noise that it may explain why `phi` is off by `off`.
 
-    Noise is how far `phi` is from a straight line with the slope `slope` there. If `phi` does not change, although its
-    rounding error is said to be far less than the line changes, noise of unknown size hides the changes.
+    Noise is how far `phi` is from a straight line with the slope `slope` there. If `phi` does not change, although the
+    change of the line is far larger than the known rounding error of `phi`, noise of unknown size hides the changes.
     """
     finest = phi.problem.steps.finest
     values = phi(finest), phi(-finest)

@@ -770,9 +770,8 @@ def _scatter_over(phi: DirectionalFunction, h: float, mismatch: float) -> float:
     """Return how far values of `phi` over [-h, h] scatter around a polynomial; 0.0 if that is little.
 
     It is little if it is far less than the change of `phi` over the length h that an error of the derivative by
-    `mismatch` would cause, divided by the count of the elements that move.
-    The degree of the polynomial is so high that a smooth function hardly differs from it, even where it decays
-    exponentially.
+    `mismatch` would cause, divided by the count of the elements that move. The degree of the polynomial is so high that
+    a smooth function hardly differs from it, even where it decays exponentially.
     """
     points = UNEVEN_POINTS * (h / np.max(np.abs(UNEVEN_POINTS)))
     values = np.array([phi(t) for t in points.tolist()])

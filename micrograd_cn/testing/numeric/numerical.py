@@ -358,7 +358,7 @@ def _refutes(e: Estimate, accepted: Estimate, accept: Callable[[Estimate], bool 
 
 
 def _confirms(finer: Estimate, e: Estimate) -> bool:
-    """Return whether a one-sided estimate with a smaller first step agrees with `e`, and is no mere guess.
+    """Return whether a one-sided estimate with a smaller first step agrees with `e`, and is not a mere guess.
 
     The estimate `finer` is a guess if its error is larger than the slope of `e`, and far larger than rounding and the
     error of `e`. Then it has not converged, and `e`, with larger steps, cannot have converged either. That happens
