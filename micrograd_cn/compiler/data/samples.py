@@ -351,7 +351,7 @@ def _iterable(samples: Any) -> Iterable[Any]:
     """Return the samples as an iterable, with an item for each sample.
 
     Raises:
-        TypeError: `samples` is a dict, a set, or no collection.
+        TypeError: `samples` is a dict or a set, or is not a collection.
     """
     if type(samples) is list:  # skips the checks, for speed
         return samples

@@ -92,7 +92,7 @@ class FunctionFit(Dispatcher):
         return history
 
     def _leaves_after(self, number: int) -> bool:
-        """Return whether to leave the epochs after the one with this number to other code, and note it.
+        """Return whether to leave the epochs after the one with this number to other code, and note it in `left`.
 
         The other code is asked for after 1, 2, 4, 8, ... epochs, since it may be made in the background.
         """
@@ -185,7 +185,7 @@ class FunctionFit(Dispatcher):
     def check(self, whole: bool) -> bool:
         """Check the function if something that it can read has changed. Return whether this was necessary.
 
-        If `whole` is set, it is also checked if it can read something that cannot be compared.
+        If `whole` is set, the function is also checked if it can read something that cannot be compared.
 
         Raises:
             ValueError: the function is not what it was when its program was made.

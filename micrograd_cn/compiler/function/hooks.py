@@ -394,7 +394,7 @@ class RecordingHooks(RefusingHooks):
 class OtherThreads(RefusingHooks):
     """Hooks for threads that record nothing while another thread records a function.
 
-    They refuse every use of a recorded value in these threads, since what another thread computes or compares is no
+    They refuse every use of a recorded value in these threads, since what another thread computes or compares is not
     part of the recording. A thread that uses no recorded value is not affected.
     """
 

@@ -839,7 +839,7 @@ class CompiledFunction:
         return [*self._gradients(name, self._sub_batches(name, buckets, threads), threads)]
 
     def _total(self, found: Sequence[MeanGradient], variables: GradientVariables, numpy: Any) -> tuple[float, Any]:
-        """Return the mean result over all samples, and its gradient, nested as the variables in `wrt` are."""
+        """Return the mean result over all samples, and its gradient, which is nested as `variables` are."""
         recording, _, weight, value, gradient = found[0]
         parameters = self._store.parameters
         if missing := len(parameters) - len(gradient):  # those that only other recordings have: the derivatives are 0
@@ -1122,7 +1122,7 @@ class CompiledFunction:
         return self._store.dispatch(self._arguments.bucket_of(args, kwargs), row_numbers(1))[0][0]
 
     def compare_if_due(self, *args: Any) -> None:
-        """Raise ValueError if the function is not what it was when it was recorded for arguments like these.
+        """Raise ValueError if the function is not what it was when it was recorded for arguments nested as `args` are.
 
         It is not compared if nothing that it reads has changed, or if it is too early to look again.
         """

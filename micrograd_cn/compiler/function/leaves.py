@@ -60,7 +60,7 @@ class Leaves:
     def constants_for_made(self, results: Sequence[Value], outputs: Sequence[Value]) -> dict[Value, Value]:
         """Return a dict from leaves that the function makes anew to constants that take their places in the graph.
 
-        Those to which nobody else refers are frozen, so they need not be replaced.
+        Leaves to which only the graph refers are left out: the program freezes them, so they need not be replaced.
 
         Args:
             results: the nodes that the function has returned.

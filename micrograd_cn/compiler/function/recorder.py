@@ -131,7 +131,7 @@ class _Before:
 
     Attributes:
         snapshot: the snapshot; None if there is none, if something has changed, or if it leaves something out.
-        leaves: the leaves that the function can read; None if nothing has changed, by the snapshot.
+        leaves: the leaves that the function can read; None if nothing has changed, according to the snapshot.
     """
 
     def __init__(self, roots: Sequence[Any], snapshot: Snapshot | None) -> None:

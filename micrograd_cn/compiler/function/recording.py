@@ -192,8 +192,8 @@ class Recording:
         """Return the results of several samples, of which `rows` has the numbers, nested as the function returned them.
 
         `rows` are in a list of lists, or in a numpy array with two axes. If they are in an array, and the result of
-        each sample is a list of numbers or a numpy array, these are one array, whose first axis runs over the samples.
-        All other results are in a list.
+        each sample is a list of numbers or a numpy array, the results are one array, whose first axis runs over the
+        samples. All other results are in a list.
         """
         if isinstance(rows, list):
             return rows if self._is_list and not self.integers else [*map(self.rebuild, rows)]
@@ -230,7 +230,7 @@ class Recording:
         return [guard._replace(node=x) for guard, x in zip(self._guards, nodes[count:], strict=True)]
 
     def note_repeated(self, again: Recording) -> None:
-        """Note which leaves the function makes anew in each call. `again` is a further recording that does the same."""
+        """Note which leaves the function makes anew in each call: those that the equal recording `again` lacks."""
         self._leaves.note_made(self.leaves() - again.leaves())
 
     @cached_property
@@ -291,7 +291,7 @@ class Recording:
         """Return this recording as it would have been made now, if some of its parameters have been frozen since.
 
         A value that is computed from frozen parameters alone is then a constant, and a comparison of such constants is
-        no guard. If there are no such values, return this recording itself.
+        not a guard. If there are no such values, return this recording itself.
         """
         if not some_frozen(self.program.parameters):
             return self

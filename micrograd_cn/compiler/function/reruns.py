@@ -335,7 +335,7 @@ class Reruns:
         return results_from(partial(self._call, arguments)) or []
 
     def _as_given(self, given: Callable[[], dict[str, Any]]) -> list[_Numbers]:
-        """Return a copy of the arguments that the function `given` returns, unless all numbers are floats or ints.
+        """Return a list with a copy of the arguments that `given` returns; [] if all numbers are floats or ints.
 
         The list is empty, too, if the arguments cannot be copied, or read once more.
         """

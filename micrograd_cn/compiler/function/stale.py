@@ -164,7 +164,8 @@ class StaleCheck:
     def agrees(self, program: Program, optimizer: Optimizer) -> bool:
         """Return whether `fit` need not compare the recording of a program, and no recording makes leaves anew.
 
-        `FitCheck` would compare it if something that the function can read has changed.
+        `FitCheck` would compare it if something that the function can read has changed, or if the function may make
+        parameters of the optimiser itself and the recording has not been compared yet.
         """
         known = self._known
         if known is None or self.made_inside or known.snapshot.may_have_changed():
@@ -314,7 +315,7 @@ class StaleCheck:
         return found
 
     def _compared(self, name: str, found: Sequence[tuple[Bucket, Recording, int]]) -> list[Program]:
-        """Compare recordings with new ones, each for a row of a bucket. Return the programs that were compared whole.
+        """Compare recordings with new ones, each for a row of a bucket. Return the programs that were fully compared.
 
         `name` is the name of the method, for messages; "" for a call.
 
@@ -444,7 +445,8 @@ class FitCheck:
     ) -> TrainingOptions:
         """Return the options of `fit` with a callback that calls the user's callback, and then checks the function.
 
-        The check is left out if no epoch follows. After it, `ends_early(number)` says whether to end training.
+        The check is left out if no epoch follows. After it, `ends_early(number)`, for the epoch's number, says whether
+        to end training.
         """
 
         def callback(number: int, *losses: float) -> Any:

@@ -282,7 +282,7 @@ class RecordingStore:
         return known.merged
 
     def different(self) -> list[tuple[Any, Recording]]:
-        """Return a list of pairs: each recording, once, after its first key in `recordings`.
+        """Return pairs of a key and a recording: each recording once, with the first of its keys in `recordings`.
 
         A recording has several keys if the function changes one of its static values.
         """

@@ -272,7 +272,7 @@ class RefusingHooks(Hooks):
         """Remember `error`, the error for a use of `values`, so it is raised when the recording ends."""
 
     def asked_for_class(self) -> None:
-        """No-op. Code outside this package has asked for the class of a value; a subclass notes this."""
+        """No-op, called when code outside this package asks for the class of a value. A subclass notes this."""
 
 
 def refuse(x: Value, what: str, instead: str) -> NoReturn:

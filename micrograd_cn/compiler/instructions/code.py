@@ -170,7 +170,7 @@ class Code:
         return self.add((opcode, tuple([(number[a], number[b]) for a, b in pairs]), tuple([number[t] for t in terms])))
 
     def extract(self, numbers: Iterable[int], inputs: Iterable[int]) -> tuple[Code, int]:
-        """Return a formula that is a copy of some instructions: its code, and the number of its result, the last one.
+        """Return a formula that is a copy of some instructions: its code, and the number of the last one, its result.
 
         Args:
             numbers: the numbers of the instructions, each after its operands.

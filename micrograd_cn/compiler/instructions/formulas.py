@@ -132,10 +132,10 @@ class Formulas:
         return formula
 
     def _of_user(self, key: FormulaKey, known: Sequence[float | None]) -> FormulaSteps:
-        """Return the formula of a user's operation that has this key; trace it if this graph has not yet.
+        """Return the formula of a user's operation that has this key; trace it if `of_users` does not have it.
 
-        It is traced only once, without constants, and constants are put into its steps. The functions of the operation
-        may read something that has changed when they are called again. `known` is as for `of`.
+        It is traced only once, without constants, and constants are put into its steps. If it were traced again, the
+        functions of the operation might read something that has changed. `known` is as for `of`.
         """
         op, kind, _ = key
         if key not in self.of_users:

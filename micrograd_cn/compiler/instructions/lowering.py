@@ -102,7 +102,7 @@ class Lowering:
     def _lower_sum(self, node: Value, op: Op) -> int:
         """Append the instructions of a node that is a sum of products and terms. Return the number of the result.
 
-        If it only adds its operands, and an operand is a product, the sum has the product's factors instead.
+        If the node only adds its operands, and an operand is a product, the sum has the product's factors instead.
         """
         assert op.lowerings.summands
         operands = node.parents
@@ -243,7 +243,7 @@ class CodeBuilder(Code):
         return result
 
     def apply_sum(self, op: Op, xs: Sequence[int], pairs: Sequence[Pair], terms: Sequence[int]) -> int:
-        """Apply an operation that is a sum as `apply` does. `pairs` and `terms` are the `summands` of its operands."""
+        """Apply a sum as `apply` does. `pairs` and `terms` are what `op.lowerings.summands` returns for `xs`."""
         if None not in map(self.constant_value, xs):  # which ends at the first operand that is no constant
             return self.constant(op.forward(*map(self.constants.__getitem__, xs)))
         return self.sum_from_zero(pairs, terms, "dot" if pairs else "sum")

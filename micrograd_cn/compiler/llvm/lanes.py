@@ -48,7 +48,7 @@ class Lanes:
     def load_first(self, pointer: Pointer, valid: Integer) -> Vector:
         """Write a load of the first `valid` doubles into the first lanes. No other memory is read.
 
-        The other lanes have any values.
+        The other lanes have arbitrary values.
         """
         words = f"<{self.count} x i64>"
         text = f"insertelement {words} poison, i64 {valid}, i32 0"

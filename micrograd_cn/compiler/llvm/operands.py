@@ -331,7 +331,7 @@ class Vector(Operand):
         return self.named(self.f.op(f"insertelement {self.type} {self.name}, double {x}, i32 {lane}"))
 
     def shuffle(self, lanes: Sequence[int], other: Vector | None = None) -> Vector:
-        """Return a vector with these lanes of this vector. The lanes of `other` follow those of this vector."""
+        """Return a vector with these lanes of this vector. The lanes of `other` have the numbers after its own."""
         chosen = ", ".join([f"i32 {lane}" for lane in lanes])
         pair = f"{self.type} {self.name}, {self.type} {other or 'poison'}"
         text = f"shufflevector {pair}, <{len(lanes)} x i32> <{chosen}>"

@@ -53,7 +53,7 @@ class GradientCall:
         return self.executable.plan.schedule.cost + 1
 
     def read(self, numbers: Numbers) -> None:
-        """Let the driver read the rows' numbers from `numbers`, which live as long as their address is used."""
+        """Let the driver read the rows' numbers from `numbers`, which must live as long as the driver reads them."""
         self.numbers, self.words[ROWS_WORD] = numbers, address(numbers)
 
     def upgrade(self, taken: float, left: float) -> None:

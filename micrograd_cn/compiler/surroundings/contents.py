@@ -165,7 +165,7 @@ class Contents:
 
 
 def _shows(x: Any, held: Any) -> bool:
-    """Return whether `x` is what a variable holds, or is a view of it, or of the same numpy array as it."""
+    """Return whether `x` is the object `held`, or a view of it, or whether both are views of the same numpy array."""
     base = getattr(x, "base", None)
     return x is held or (base is not None and (base is held or base is getattr(held, "base", None)))
 

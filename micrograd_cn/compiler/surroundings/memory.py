@@ -35,7 +35,7 @@ def plain_array(x: Any) -> Any:
 
 
 def hash_of_forms(arrays: Sequence[Any]) -> int:
-    """Return a number that changes if the shape or the dtype of a numpy array is assigned to. No user's code runs."""
+    """Return a number that changes if another shape or dtype is assigned to one of the arrays. No user's code runs."""
     ndarray: Any = sys.modules["numpy"].ndarray
     return hash((*map(ndarray.shape.__get__, arrays), *map(ndarray.dtype.__get__, arrays)))
 
@@ -140,7 +140,8 @@ def _content_of_tensor(x: Any) -> object:
 def _content_of_frame(x: Any, axes: list[Any]) -> str:
     """Return a text that differs if the numbers of `x`, a Series or DataFrame, or its labels have changed.
 
-    `axes` has the labels that it had once. They are kept alive, so no other object has their addresses.
+    `axes` has the labels that `x` had when the function that reads it was made. They are kept alive, so no other object
+    has their addresses.
     """
     found = [*map(id, axes), *map(id, x._mgr.axes)]
     for block in x._mgr.blocks:

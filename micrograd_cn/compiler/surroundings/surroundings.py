@@ -337,8 +337,8 @@ class Surroundings:
     def _visit_opaque(self, x: Any) -> None:
         """Visit the contents of an object for which `is_opaque` holds, or of a record, an array of records or a ufunc.
 
-        A collection in it may be one that its methods need, so it is compared, but never put back. What is beyond the
-        first `MAX_OPAQUE` objects and collections of this kind is not looked at.
+        The object's own methods may need a collection in it, so such a collection is compared, but never put back. What
+        is beyond the first `MAX_OPAQUE` objects and collections of this kind is not looked at.
         """
         waiting = [x]
         while waiting:

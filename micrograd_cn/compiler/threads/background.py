@@ -31,8 +31,8 @@ class _ShortInterval:
     def shorten(self) -> None:
         """Make the switch interval short, as it is inside the `with` block.
 
-        The thread that begins background work calls this before the new thread has entered the block. Otherwise it
-        would still wait for the GIL as long as the usual interval.
+        The thread that begins background work calls this before the new thread has entered the block. Otherwise the new
+        thread would still wait for the GIL as long as the usual interval.
         """
         with self._lock():
             if not self._intervals:

@@ -86,7 +86,7 @@ class cached_property(functools.cached_property[T]):  # noqa: N801 -- the name o
     def __get__(self, instance: object, owner: type[Any] | None = None) -> T: ...
 
     def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
-        """Return the property of an object, or of a class this object itself."""
+        """Return the property of an object. If the attribute is read from the class, return this object itself."""
         if instance is None:
             return self
         return vars(instance).setdefault(self.attrname, self.func(instance))

@@ -47,8 +47,8 @@ SubBatches: TypeAlias = "Sequence[tuple[GradientRunner, array[int]]]"  # runners
 class Dispatcher(ABC):
     """The choice of the program that computes each row, in one call of `fit`.
 
-    A bucket has samples with the same treedefs. A row of the bucket has the numbers of one sample. What is defined here
-    is enough for rows whose program never changes, and exists before the first step.
+    A bucket has samples with the same treedefs. A row of the bucket has the numbers of one sample. The methods that are
+    defined here suffice if each row's program exists before the first step, and never changes.
 
     Attributes:
         layouts: a list that the programs keep for the layout of their parameters; see `state.parameter_layout`.

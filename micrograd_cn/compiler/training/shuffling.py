@@ -24,7 +24,7 @@ def shuffled(order: array[int], shuffle: Any) -> array[int]:
 
     Raises:
         TypeError: the method returns a new order.
-        ValueError: after it, a row number is missing, or the list has something other than row numbers.
+        ValueError: after the call, a row number is missing, or the list has something other than row numbers.
     """
     generator: Any = getattr(shuffle.shuffle, "__self__", None)
     kind: Any = type(generator)  # Any, since mypy does not know that a type is hashable

@@ -543,7 +543,7 @@ class TrainingMemory:
 
 
 def _no_state() -> None:
-    """Return None: no `PackedState` is in the blocks."""
+    """Return None. This takes the place of a weak reference while no `PackedState` is in the blocks."""
 
 
 class TrainingState:
@@ -631,7 +631,8 @@ class TrainingState:
         """Copy the optimiser's state, and what else the update reads beside data and gradients, to the blocks.
 
         Args:
-            skipped: for each parameter of the layout, how many steps have skipped it; empty if the update does not ask.
+            skipped: for each parameter of the layout, how many steps have skipped it; empty if the update does not use
+                this.
             some_fixed: whether some of the parameters must not change.
 
         Returns:
@@ -703,7 +704,7 @@ class TrainingState:
         self._blocks.write_column(0, numbers)
 
     def check_parameters(self) -> None:
-        """Raise ValueError if the optimiser has no parameter of the programs, and warn of new ones in a model."""
+        """Raise ValueError if the optimiser has no parameter of the programs; warn if it lacks some of a model's."""
         if self._layout.trains_none_read:
             raise ValueError(
                 f"fit(): the optimizer has none of the program's {len(self.parameters)} parameters, so it would train "

@@ -121,7 +121,7 @@ class RefusingParameters(Hooks):
 def reach_of_update(optimizer: Optimizer) -> Reach:
     """Return what the update of a user's optimiser can reach, besides its arguments.
 
-    Of the attributes of the optimiser, these are only those that the code of the update names.
+    Attributes of the optimiser that the code of the update does not name are left out.
     """
     kind = type(optimizer)
     update = getattr(vars(optimizer).get("update"), "__func__", None) or vars(optimizer).get("update") or kind.update
