@@ -34,14 +34,14 @@ import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Op, Value, functional
+from micrograd_cn import Op, Value, functional, losses
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.function.recorder import Recorder
 from micrograd_cn.compiler.function.stale import StaleCheck
 from micrograd_cn.compiler.surroundings.objects import progress_of
 from micrograd_cn.compiler.surroundings.reach import Reach
 from micrograd_cn.compiler.surroundings.surroundings import Surroundings
-from micrograd_cn.nn import MLP, Layer, Module
+from micrograd_cn.nn import MLP, Layer, Module, Neuron
 from micrograd_cn.optim import SGD, Adam, Optimizer
 
 DIFFERS = "does not do the same in each call: of two recordings for the same arguments"
@@ -1724,6 +1724,9 @@ def tripled(x, factor=2.0, *, offset=0.0):
 factor_of, of_doubling = operator.attrgetter("factor"), functools.partial(getattr, Doubling)
 
 
+NEURON = Neuron(1, seed=0)
+
+
 def replaced(holder, name, x):
     """Return a function that replaces an attribute, for `monkeypatch`."""
     return lambda patch, made: patch.setattr(made if holder is None else holder, name, x)
@@ -1747,6 +1750,10 @@ def replaced(holder, name, x):
         ),
         (lambda made, x: factor_of(made) * x, replaced(None, "factor", 3.0)),
         (lambda made, x: of_doubling("factor") * x, replaced(Doubling, "factor", 3.0)),
+        (lambda made, x: x.tanh(), replaced(Value, "tanh", lambda x: 3.0 * x)),
+        (lambda made, x: operator.neg(x), replaced(operator, "neg", lambda x: 3.0 * x)),
+        (lambda made, x: mc.losses.mse_loss([x], [1.0]), replaced(losses, "mse_loss", lambda xs, ts: xs[0])),
+        (lambda made, x: NEURON([x]), replaced(Neuron, "__call__", lambda self, xs: 3.0 * xs[0])),
     ],
 )
 def test_fit_notices_that_other_code_runs_or_another_attribute_is_read(f, change, fits, monkeypatch):

@@ -23,7 +23,8 @@ class Readable:
         object_arrays: numpy arrays of objects, such as `Value`s.
         generators: generators of random numbers.
         code: what decides which code runs: pairs of a function and the name of an attribute, such as "__code__"; of a
-            class and the name of a method; and of another object and "__class__" or "__dict__".
+            class and the name of a method; of a module and the name of a function; and of another object and
+            "__class__" or "__dict__".
         growing: dicts to which an attribute may be added.
         readers: functions without arguments, each of which returns what another place holds, such as a `ContextVar`.
         opaque: objects whose contents `contents_of` finds, and collections in them.

@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable
 from itertools import chain, compress, repeat
 from operator import attrgetter, is_, itemgetter, not_, or_
-from types import CellType, FunctionType
+from types import CellType, FunctionType, ModuleType
 from typing import Any
 
 from ...engine import Value
@@ -42,9 +42,12 @@ class Snapshot:
         self._dicts, self._keys = _columns(compress(variables, in_dicts))
         self._cells, _ = _columns(compress(variables, in_cells))
         self._variables = [*compress(variables, map(not_, map(or_, in_dicts, in_cells)))]
-        of_functions = [type(x) is FunctionType and name not in ("__class__", "__dict__") for x, name in readable.code]
-        self._functions, self._names = _columns(compress(readable.code, of_functions))
-        self._code = [*compress(readable.code, map(not_, of_functions))]
+        quick = [
+            (type(x) is FunctionType or type(x) is ModuleType or x is Value) and name not in ("__class__", "__dict__")
+            for x, name in readable.code
+        ]
+        self._owners, self._names = _columns(compress(readable.code, quick))
+        self._code = [*compress(readable.code, map(not_, quick))]
         self._growing, self._opaque, self._readers = readable.growing, readable.opaque, readable.readers
         self._collections = found = _Collections(readable)
         self._has_others = bool(found.users or self._variables or self._code or self._readers or self._opaque)
@@ -68,7 +71,7 @@ class Snapshot:
             *map(dict.get, self._dicts, self._keys, repeat(MISSING)),
             *chain.from_iterable(collections.exact),
             *map(dict.get, collections.holders, collections.keys),
-            *map(getattr, self._functions, self._names),
+            *map(getattr, self._owners, self._names),
             *map(_cell_contents, self._cells),  # raises an error for a cell that has become empty
             *chain.from_iterable(self._growing),
         ]

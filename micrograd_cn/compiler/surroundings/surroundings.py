@@ -7,6 +7,7 @@ import sys
 import weakref
 from collections import deque
 from collections.abc import Container, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -83,6 +84,7 @@ MAX_SURROUNDING = 20_000  # at most this many objects are looked at for what a f
 MAX_OPAQUE = 1_000  # of these, at most so many are such as the elements of an XML tree
 # Attributes of functions and classes, and of a `Value`, that are compared if the code has their names
 NAMING, OF_VALUES = ("__name__", "__qualname__", "__doc__", "__module__"), ("label", "requires_grad")
+METHODS = {name for base in Value.__mro__[:-1] for name in vars(base) if callable(vars(base)[name])}
 READ = ("ndarray", "bytearray", "array")  # the classes of arrays whose numbers are read
 ENVIRONMENT = ("environ", "environb", "getenv", "getenvb")  # names by which code reads environment variables
 READING_STREAMS = ("getbuffer", "getvalue", "next", "read", "readinto", "readline", "readlines")
@@ -157,6 +159,7 @@ class Surroundings:
                 del self._seen[id(x)]
             self._waiting += modules
             self._visit_waiting()
+        self._readable.code += [(Value, name) for name in self._names & METHODS]  # which may be replaced
         self.complete &= not self._waiting
         if not self._code_names.isdisjoint(READING_STREAMS):  # otherwise they are logs, which are written
             read = [x for x in self._streams if type(x).__module__ == "_io" and is_readable(x)]
@@ -376,6 +379,8 @@ class Surroundings:
                 self._waiting += unlike_parts(held.values())
         if is_new:
             self._waiting += users
+            if issubclass(kind, Module):  # the method of a class of this package may be replaced
+                self._readable.code += [(base, "__call__") for base in kind.__mro__ if "__call__" in vars(base)]
         if users and held is not None:
             self._readable.code.append((x, "__dict__"))
         if not closed.issubset(read):
@@ -503,6 +508,16 @@ class Surroundings:
                 names |= self._attributes
             self._readable.variables += [(held, name) for name in names]
             self._add([held[name] for name in names if name in held])
+        else:  # its functions may be replaced
+            held = vars(x)
+            named = [(name, held[name]) for name in self._names if name in held]
+            self._readable.code += [(x, name) for name, part in named if callable(part)]
+            self._add([part for _, part in named if issubclass(type(part), ModuleType)])
+
+    @property
+    def _names(self) -> AbstractSet[str]:
+        """The names of attributes that the code reads, as far as they are known."""
+        return self._code_names if self._attributes is None else self._attributes
 
     @property
     def has_values(self) -> bool:
