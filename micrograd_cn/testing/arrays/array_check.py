@@ -43,6 +43,7 @@ from ..numeric.thresholds import (
     MAX_GROUPS,
     MAX_HIDDEN,
     MAX_OPPOSITE_SPREAD,
+    MAX_UNCLEAR_AFTER_WRONG,
     MAX_WRONG_ELEMENTS,
     NEARBY_DISTANCES,
     NEGLIGIBLE_SHARE,
@@ -299,12 +300,14 @@ def compare_within_budget(
     reserved: int = 0,
     max_wrong: float = math.inf,
     once: bool = False,
+    known_wrong: bool = False,
 ) -> list[ComparedAlong]:
     """Run comparisons that share the remaining calls of the user's function equally; return a result for each.
 
     If a comparison has run out of calls, it runs once more at the end, with the calls that other comparisons did not
     need. If `max_wrong` is finite, other rules hold from the first wrong derivative on: each later comparison may make
-    only `CALLS_AFTER_WRONG` calls (except in half precision), and no comparison runs a second time.
+    only `CALLS_AFTER_WRONG` calls (except in half precision), and no comparison runs a second time. After
+    `MAX_UNCLEAR_AFTER_WRONG` comparisons that had too few calls, no further one runs.
 
     Args:
         problem: the function, and the budget of calls that remain.
@@ -312,19 +315,21 @@ def compare_within_budget(
         reserved: how many comparisons the caller will run later. Their shares of the calls are kept for them.
         max_wrong: the count of wrong derivatives after which no further comparison runs; by default, all run.
         once: whether no comparison runs a second time.
+        known_wrong: whether a derivative was wrong before, so the comparisons only show where it is.
     """
     found: list[ComparedAlong] = []
     budget = problem.budget
     reserved_calls = min(budget.left * reserved / (len(jobs) + reserved), reserved * KEPT_CALLS) if jobs else 0.0
-    wrong = 0
+    wrong = unclear = 0
     for k, job in enumerate(jobs):
         firm = wrong > 0 and max_wrong < math.inf and not problem.half_precision
         share = CALLS_AFTER_WRONG if firm else (budget.left - reserved_calls) / (len(jobs) - k)
         found.append(budget.run(share, job, firm))
         wrong += found[-1][0].agrees is False
-        if wrong >= max_wrong:
+        unclear += (firm or known_wrong) and found[-1][0].note == TOO_FEW_CALLS
+        if wrong >= max_wrong or unclear >= MAX_UNCLEAR_AFTER_WRONG:
             break
-    if once or (wrong and max_wrong < math.inf):
+    if once or known_wrong or (wrong and max_wrong < math.inf):
         return found
     unknown = [k for k, (comparison, _) in enumerate(found) if comparison.note == TOO_FEW_CALLS]
     for n, k in enumerate(unknown):
@@ -502,11 +507,17 @@ class SampledCheck:
         elements = list(dict.fromkeys([*worst, *chosen]))
         return compare_within_budget(
             problem,
-            [functools.partial(self._compare_element, i, u, typical_slope, gradient_norm) for i in elements],
+            [
+                functools.partial(self._compare_element, i, u, typical_slope, gradient_norm, bool(functions))
+                for i in elements
+            ],
             max_wrong=MAX_WRONG_ELEMENTS,
+            known_wrong=bool(functions),
         )
 
-    def _compare_element(self, i: int, u: Vector, typical_slope: float, gradient_norm: float) -> ComparedAlong:
+    def _compare_element(
+        self, i: int, u: Vector, typical_slope: float, gradient_norm: float, known_wrong: bool
+    ) -> ComparedAlong:
         """Compare the derivative of u · f, the weighted sum of the outputs, with respect to one element.
 
         If it is wrong, a single output whose own derivative is wrong is looked for, and that derivative is compared
@@ -517,15 +528,14 @@ class SampledCheck:
             u: the weights of the outputs.
             typical_slope: about how large the derivatives with respect to single elements are.
             gradient_norm: the norm of the whole gradient of u · f.
+            known_wrong: whether the derivative along a direction that moves this element is wrong.
         """
-        problem = self._problem
+        problem, v = self._problem, self._problem.element_direction(i)
         comparison, phi = compare_along(
-            problem, self._title(i), u, problem.element_direction(i), typical_slope, gradient_norm=gradient_norm
+            problem, self._title(i), u, v, typical_slope, gradient_norm=gradient_norm, known_wrong=known_wrong
         )
         if comparison.agrees is None and comparison.note.startswith("kink"):
-            comparison, phi = self._compare_nearby(
-                (comparison, phi), self._title(i), u, problem.element_direction(i), typical_slope
-            )
+            comparison, phi = self._compare_nearby((comparison, phi), self._title(i), u, v, typical_slope)
         elif _may_hide_kink(comparison, phi):
             comparison = replace(comparison, noisy=True)
         if comparison.agrees is False and problem.y.size > 1:

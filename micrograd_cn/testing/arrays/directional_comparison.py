@@ -61,6 +61,7 @@ def compare_along(
     typical_slope: float,
     x: Vector | None = None,
     gradient_norm: float = 0.0,
+    known_wrong: bool = False,
 ) -> ComparedAlong:
     """Compare the derivative of u · f, the weighted sum of the outputs, along the direction `v` with a numerical one.
 
@@ -77,6 +78,8 @@ def compare_along(
         x: the point; by default that of the problem.
         gradient_norm: the norm of the whole gradient. A derivative that is negligible beside it counts as right even if
             rounding hides it.
+        known_wrong: whether the gradient is known to be wrong, since no excuse was found for a derivative along another
+            direction. A clear mismatch then needs no excuse of its own.
 
     Returns:
         The comparison, and the function of one number that was differentiated.
@@ -87,7 +90,8 @@ def compare_along(
     if problem.may_have_treads and (stepped := _by_treads(comparison, phi)):
         return stepped, phi
     settled = comparison.agrees and not comparison.noisy and not _agrees_beside_steeper(comparison, phi)
-    if settled and not takes_long_steps(phi):
+    clear = comparison.agrees is False and not comparison.note.startswith("kink") and _is_clearly_wrong(comparison)
+    if (settled or (known_wrong and clear)) and not takes_long_steps(phi):
         return comparison, phi
     question = Question(problem, title, typical_slope, gradient_norm, phi)
     found = Attempt(comparison, phi, typical_slope)

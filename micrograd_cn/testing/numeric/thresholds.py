@@ -23,6 +23,8 @@ RESERVED_CALLS = 8
 """Calls of the function. They are kept for the rules that are checked after the comparisons."""
 CALLS_AFTER_WRONG = 16
 """Calls of the function. After a wrong element, each further element has so many; a clear mistake shows after 6."""
+MAX_UNCLEAR_AFTER_WRONG = 2
+"""Comparisons. After a wrong element, if so many further elements take more calls than they have, so would the rest."""
 CALLS_TO_COMPARE = 6
 """Calls of the function. Before it is said that f depends on an argument's type, its derivatives are computed so often
 again. A function with dropout of one number by half gives equal results with a probability of 2 ** -6."""
