@@ -117,8 +117,7 @@ def scattered(parts: Sequence[tuple[array[int], Any]], n: int, out: Any, numpy: 
         out: a buffer of doubles for the results, which is returned; None for a new numpy array.
         numpy: the module numpy.
 
-    Returns:
-        the results; None if there are no parts, or if some results are no numpy arrays or differ in shape.
+    Returns: the results; None if there are no parts, or if some results are not numpy arrays or differ in shape.
     """
     if not parts or not all(isinstance(found, numpy.ndarray) for _, found in parts):
         return None

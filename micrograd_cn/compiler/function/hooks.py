@@ -89,11 +89,11 @@ class RecordingHooks(RefusingHooks):
         guards: the comparisons that may have another outcome for other samples. The list is filled when the recording
             ends.
         caught: a text with the first error that the function has caught where it needs a plain number, and its place;
-            "" if there is none. A plain function gets no such error, so it may compute something else.
-        raised: a text that names an operator that would have raised an arithmetic error, which the function catches, if
-            the function had been called with numbers; "" if there is none.
-        asked: the code by which the function may have found out that an argument is a `Value` and no plain number, and
-            what to write instead; "" if there is no such code.
+            "" if there is none. Called with numbers, the function gets no such error, so it may compute something else.
+        raised: a text that names an operator that raises an arithmetic error if the function is called with numbers,
+            where the function catches this error; "" if there is none.
+        asked: the code by which the function may have found out that an argument is a `Value` and not a plain number,
+            and what to write instead; "" if there is no such code.
         refused_text: the error to raise if the recording depends on the text of a value whose number may be another
             one in the next call; None if no such text was made, except for a log.
         differentiated_inputs: the indices of the inputs with respect to which a derivative in the function, such as

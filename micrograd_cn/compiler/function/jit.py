@@ -546,10 +546,10 @@ class CompiledFunction:
             wrt: the variables to differentiate with respect to: "inputs", the default, which are the numbers of the
                 arguments; the name of an argument, or a list of names, for the numbers in these; "parameters", in the
                 order of `.parameters`; or a list of some of `.parameters`. The order of `.parameters` is that in which
-                the program reads them. It computes the operands of an operation from the last to the first, so it is c,
-                b, w for w * x + b * x + c * x. For an order that you choose, write a list such as `wrt=[w, b, c]` or
-                `wrt=model.parameters()`. For an argument that is called inputs or parameters, write a list, such as
-                `wrt=["inputs"]`.
+                the program reads them. The program computes the operands of an operation from the last to the first, so
+                the order is c, b, w for w * x + b * x + c * x. For an order that you choose, write a list such as
+                `wrt=[w, b, c]` or `wrt=model.parameters()`. For an argument that is called inputs or parameters, write
+                a list, such as `wrt=["inputs"]`.
             threads: how many threads compute.
             out: a buffer of doubles for the numbers of all gradients, one sample after the other; it is returned.
 
@@ -1015,7 +1015,7 @@ class CompiledFunction:
         Args:
             samples: the samples; `compile` has a table of the forms that they may have. A few are enough.
             rtol: the relative tolerance. For a derivative, it is relative to the largest derivative of the same number
-                in the same sample.
+                of the result in the same sample.
             atol: the absolute tolerance.
 
         Raises:

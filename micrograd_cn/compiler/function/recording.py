@@ -52,8 +52,8 @@ class Recording:
 
     Attributes:
         name: the name of the function.
-        raised: a text that names an operator that would have raised an arithmetic error, which the function catches, if
-            the function had been called with numbers; "" if there is none.
+        raised: a text that names an operator that raises an arithmetic error if the function is called with numbers,
+            where the function catches this error; "" if there is none.
         caught: the error that the function has caught where it needs a plain number, and its place; "" if none.
         asked: the code by which the function may have told a `Value` from a number, and what to write instead; "" if
             there is no such code.

@@ -300,8 +300,8 @@ class StaleCheck:
         """Return the recordings for some samples, each with a bucket and the index of a row for which to record again.
 
         Recordings whose programs are in `agreeing` are left out. If a row breaks the guards of all recordings for its
-        bucket, all of these are returned, since a guard may have other numbers now. But a recording is left out if its
-        own sample breaks its guards, since parameters have changed: this sample takes another branch now.
+        bucket, all of these are returned, since a guard may compare with another number now. But a recording is left
+        out if its own sample breaks its guards, since parameters have changed: this sample takes another branch now.
         """
         found: list[tuple[Bucket, Recording, int]] = []
         for bucket in buckets:

@@ -93,7 +93,7 @@ class Traced(Value):
         return self._data != 0.0 if stands_for_number(self, caller) else True
 
     def __eq__(self, other: object) -> bool:
-        """Return whether the two are equal, if a program can repeat the comparison; otherwise, raise TypeError.
+        """Return whether this value equals `other`, if a program can repeat the comparison; otherwise, raise TypeError.
 
         TypeError is raised in a comparison with a plain number, or with a `Value` that has the same number as this one
         now. A comparison with a `Value` that has another number is false, and becomes a guard. `x == x`, by which code

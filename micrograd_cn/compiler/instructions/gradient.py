@@ -287,11 +287,12 @@ class _ReverseMode:
 
 
 class _InstructionReach(GradientReach[int, int]):
-    """Find out which nodes a gradient reaches, by numbers that are values of instructions.
+    """Append instructions whose values say which nodes a gradient reaches: the value is 0 for a node that none reaches.
 
-    The `selection` of a target is its index among the operands of the source, if the operation of the source may leave
-    it unselected. If the source depends on the row, and the target does not, the number that the source contributes is
-    a total over the rows of a batch: it is 0 if no gradient reaches the target in any row.
+    A gradient flows from a source, a node, to a target, one of its operands. The `selection` of a target is its index
+    among the operands, if the operation of the source may leave it unselected. If the source depends on the row, and
+    the target does not, the number that the source contributes is a total over the rows of a batch: it is 0 if no
+    gradient reaches the target in any row.
 
     Args:
         lowering: the lowered graph, to whose code the instructions are appended.

@@ -49,8 +49,8 @@ class Plan:
         blocks: the count of blocks in a panel. Each stage is computed for all blocks of a panel before the next stage.
         total_count: the length of the array in which totals, the sums over the rows of a batch, are added up. It is a
             multiple of the count of doubles in a SIMD vector.
-        totals_at: the place, among the scalars, of the first total divided by the count of rows. Those of the other
-            totals follow it.
+        totals_at: the place, among the scalars, of the first total divided by the count of rows. The quotients of the
+            other totals follow it.
         total_place: a dict from the index of each total in `Lowering.totals` to its index in the array of totals.
         outer_products: the matrices of totals. Each of them is a sum of outer products, see `OuterProduct`.
 

@@ -633,8 +633,8 @@ class Drivers:
         The update of an optimiser is compiled to an executable, too. Its rows are the parameters that are trained, see
         `CompiledUpdate`. `%p` is the address of its header. `%us` is the address of its scalars, which begin with the
         learning rate and the count of steps. `%uw` is the address of its `%all` blocks, with a parameter in each lane.
-        A block begins with the inputs: the data, the gradients and the state. The outputs take the places of the data
-        and the state, and wait until then in memory that follows the blocks. The trained program reads only the
+        A block begins with the inputs: the data, the gradients and the state. The outputs are first written to memory
+        that follows the blocks, and then take the places of the data and the state. The trained program reads only the
         parameters of the first `%own` blocks: the gradients of these parameters are at the address `%gradients`, and
         their new data are copied to `%s`, the address of the trained program's parameters. `%rate` is the address of
         this step's learning rate, or `%us` if the rate does not change.

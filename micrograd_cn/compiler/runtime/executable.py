@@ -343,10 +343,10 @@ class Executable:
     def mend(
         self, buffers: Buffers, numbers: int, index: int, n: int, select_executable: Callable[[str, int], Executable]
     ) -> None:
-        """Compute the gradient in `buffers` anew by code with all gates, if this code omits some and it matters.
+        """Compute the gradient in `buffers` anew by code with all gates, if it may be nan because this code omits some.
 
         A gate is an instruction that keeps a gradient from being nan; see `instructions.gradient.differentiate`. The
-        driver `finish` has left a number that tells whether it matters. `select_executable` is the method of the
+        driver `finish` has left a number that tells whether this is so. `select_executable` is the method of the
         `CompiledGraph`, which has the code with gates. The other arguments are those with which the gradient was
         computed.
         """

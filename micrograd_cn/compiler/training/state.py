@@ -321,8 +321,8 @@ def parameter_layout(read: Sequence[Value], optimizer: Optimizer, known: list[Pa
     Args:
         read: the parameters that the programs read.
         optimizer: the optimiser.
-        known: a list that the programs keep for the last layout. It gets none with parameters that they do not read,
-            since it would keep these alive.
+        known: a list that the programs keep for the last layout. A layout with parameters that the programs do not read
+            is not put into it, since it would keep these alive.
     """
     found = _layouts.get(optimizer)
     if found is None or not found.matches(read, optimizer.parameters):
