@@ -16,7 +16,7 @@ from micrograd_cn.compiler.data import nodes as machine
 from micrograd_cn.compiler.function import short_fits, stale
 from micrograd_cn.compiler.function.short_fits import ShortFits
 from micrograd_cn.compiler.runtime import prepared
-from micrograd_cn.compiler.runtime.arrays import RepeatedGradient
+from micrograd_cn.compiler.runtime.arrays import ArrayRunner
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
 from micrograd_cn.optim import optimizer as optimizers
@@ -408,7 +408,7 @@ def test_two_threads_cannot_train_the_same_parameters(monkeypatch):
     for _ in range(2):
         f.fit([(1.0,)], optimizer, 1)
     make_ready(optimizer)
-    run = RepeatedGradient.__call__
+    run = ArrayRunner.mean_gradient_of
 
     def other(*args):
         thread = threading.Thread(target=lambda: errors.append(raised(lambda: g.fit([(1.0,)], SGD([w], lr=0.1), 1))))
@@ -416,7 +416,7 @@ def test_two_threads_cannot_train_the_same_parameters(monkeypatch):
         thread.join()
         return run(*args)
 
-    monkeypatch.setattr(RepeatedGradient, "__call__", other)
+    monkeypatch.setattr(ArrayRunner, "mean_gradient_of", other)
     before = w.data
     f.fit([(1.0,)], optimizer, 1)
     assert ["another thread is training" in error for error in errors] == [True]

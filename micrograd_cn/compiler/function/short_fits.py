@@ -18,7 +18,8 @@ from ...optim import Optimizer
 from ...optim import optimizer as optimizers
 from ..data.nodes import some_frozen, uses_machine_code, write_by_machine_code
 from ..program import Program
-from ..runtime.arrays import ListedSamples, RepeatedGradient
+from ..runtime.arrays import ListedSamples
+from ..runtime.prepared import PreparedRows
 from ..training.epochs import TrainingOptions, asks_to_stop
 from ..training.run import training_alone
 from ..training.single_steps import SingleStep, SingleSteps
@@ -74,9 +75,9 @@ class ShortFits:
         numbers, found = self._arrays.for_mean(samples)
         if not found:
             return []
-        gradient = RepeatedGradient(found.runner, numbers)
-        losses = self._take(options.optimizer, found, gradient, options.epochs)
-        gradient.release()
+        rows = found.runner.loaded(numbers)
+        losses = self._take(options.optimizer, found, rows, options.epochs)
+        found.runner.release(rows)
         return losses
 
     def losses_and_callback(
@@ -92,14 +93,17 @@ class ShortFits:
         losses, callback, found = list[float](), options.callback, self._code_for(samples)
         if not found:
             return losses, False
-        gradient, ended = RepeatedGradient(found.runner, samples.numbers), False
+        runner, ended = found.runner, False
+        rows = runner.loaded(samples.numbers)
         while not ended and first + len(losses) < options.epochs and not context.active:
-            taken = self._take(options.optimizer, found, gradient, 1)
+            if not runner.uses_code_of(rows):
+                rows = runner.loaded(samples.numbers)
+            taken = self._take(options.optimizer, found, rows, 1)
             if not taken:
                 break
             losses += taken
             ended = bool(callback and asks_to_stop(callback, first + len(losses) - 1, *taken))
-        gradient.release()
+        runner.release(rows)
         return losses, ended
 
     def is_ready(self, options: TrainingOptions, samples: ListedSamples) -> bool:
@@ -113,15 +117,18 @@ class ShortFits:
             return None
         return self._arrays.prepared_for_mean(samples)
 
-    def _take(self, optimizer: Optimizer, found: ArrayCall, gradient: RepeatedGradient, most: int) -> list[float]:
-        """Take at most `most` steps by code that was found for the gradient, and return their losses."""
+    def _take(self, optimizer: Optimizer, found: ArrayCall, rows: PreparedRows, most: int) -> list[float]:
+        """Take at most `most` steps by code that was found for the gradient, and return their losses.
+
+        `rows` has the samples.
+        """
         losses, step = list[float](), self._step(optimizer, found)
         if not step:
             return losses
         parameters = self._store.parameters
         with training_alone(_Training(optimizer, parameters)) as alone:
             while alone and len(losses) < most:
-                loss, numbers = gradient()
+                loss, numbers = found.runner.mean_gradient_of(rows)
                 if isnan(loss) or not step.take(optimizer, [_gradient_changes(parameters, numbers)]):
                     break
                 losses.append(loss)

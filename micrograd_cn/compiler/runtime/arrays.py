@@ -192,34 +192,15 @@ class ArrayRunner(PreparedRunner):
 
         `arrays` is what `loaded` takes.
         """
-        rows = self.computed(arrays)
-        mean, gradient = float(rows.out[0]), array("d", rows.gradients.tobytes())
+        rows = self.loaded(arrays)
+        found = self.mean_gradient_of(rows)
         self.release(rows)
-        return mean, gradient
+        return found
 
-
-class RepeatedGradient:
-    """The mean output for the same samples and its gradient, while the parameters change; numbers are copied once.
-
-    Args:
-        runner: computes the gradient.
-        arrays: the samples, as `ArrayRunner.loaded` takes them. They must not change.
-    """
-
-    def __init__(self, runner: ArrayRunner, arrays: Sequence[Any] | array[float]) -> None:
-        self._runner, self._arrays, self._rows = runner, arrays, runner.loaded(arrays)
-
-    def __call__(self) -> tuple[float, array[float]]:
-        """Return the mean output and its gradient with the parameters' present data."""
-        rows, runner = self._rows, self._runner
-        if not runner.uses_code_of(rows):
-            self._rows = rows = runner.loaded(self._arrays)
-        runner.run(rows)
+    def mean_gradient_of(self, rows: PreparedRows) -> tuple[float, array[float]]:
+        """Return the mean output for the samples in `rows`, and its gradient, with the parameters' present data."""
+        self.run(rows)
         return float(rows.out[0]), array("d", rows.gradients.tobytes())
-
-    def release(self) -> None:
-        """Keep the memory for other calls. This object must not be used any more."""
-        self._runner.release(self._rows)
 
 
 def shapes_of(arrays: Sequence[Any], may_be_numbers: bool = False) -> tuple[Shape, ...] | None:
