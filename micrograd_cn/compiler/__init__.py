@@ -216,8 +216,8 @@ training. Each comes with the words that belong to it:
     prepared call   a call whose code and memory are ready, so Python does little in it; `Program.row` and
                     `Program.prepare` make it, and so does a call after about 50 with equally many rows or equal
                     shapes of arrays, which `FrequentCalls` counts; see `function.array_calls`
-    explained nan   where a result is nan, `Program.explain_nan` or `function.plain_errors` looks for the error that the
-                    plain function would raise, such as that of an index out of range
+    explained nan   where a result is nan, `Program.explain_nan` looks for an index or target that is out of range, and
+                    `function.plain_errors` calls the plain function, whose error may say why
     data version    a number that changes when somebody assigns the data of a node. As long as it is the same, the
                     numbers of parameters are not read again
     update          the `update` of an optimiser, whose formula `training.tracing` finds, compiled as code whose rows

@@ -221,7 +221,7 @@ class _OneProgram(Dispatcher):
 
     def explain_nan(self) -> None:
         """Raise an error if a row has an index, or a target of a loss, that is out of range."""
-        self._program.explain_nan("row", self._bucket, self._bucket.samples)
+        self._program.explain_nan("row", self._bucket)
 
 
 class Programs(list["Program"]):
@@ -654,7 +654,7 @@ class Program:
                 other = self._bucket_of(validation, options)
                 validate = self._mean_loss(other.numbers, len(other.samples), threads)
             if (self.compiled.graph.has_gathers or self.compiled.graph.has_checks) and isnan(validate() or 0.0):
-                self.explain_nan("validation row", other, other.samples)
+                self.explain_nan("validation row", other)
         return TrainingRun([bucket], _OneProgram(self, bucket, self._layouts), options, validate).fit()
 
     def _bucket_of(self, rows: Any, options: TrainingOptions) -> Bucket:
@@ -668,43 +668,34 @@ class Program:
             copy_numbers([bucket])
         return bucket
 
-    def explain_nan(
-        self, name: str, bucket: Bucket, rows: Sequence[int], call_plain: Callable[[], object] | None = None
-    ) -> None:
+    def explain_nan(self, name: str, bucket: Bucket) -> None:
         """Raise an error that says why the output is nan for some row of a bucket, if the reason is found.
 
-        A bucket has samples whose arguments are nested in the same way, as rows of numbers.
-
-        Args:
-            name: the word for a row in messages, such as "row" or "sample".
-            bucket: the bucket.
-            rows: the indices of the rows to check.
-            call_plain: a function that calls the plain function for a row whose output is nan, since its error may say
-                why; None if there is no plain function.
+        `name` is the word for a row in messages, such as "row" or "sample".
 
         Raises:
             IndexError: an index of `take`, or a class label, is out of range, or is not an integer.
-            ValueError: there is no plain function, and a loss refuses a target or a probability.
+            ValueError: a loss refuses a target or a probability.
         """
-        graph = self.compiled.graph
-        self._check_indices(name, bucket, rows)
-        if call_plain and (graph.has_gathers or graph.has_checks):
-            call_plain()
-        if call_plain or not graph.has_checks:
-            return
-        outputs = self.compiled.outputs_of(bucket.numbers, array("q", rows))
-        for row, output in zip(rows, outputs, strict=True):
+        graph, rows = self.compiled.graph, row_numbers(len(bucket.samples))
+        self.check_indices(name, bucket, rows)
+        outputs = self.compiled.outputs_of(bucket.numbers, rows) if graph.has_checks else ()
+        for row, output in enumerate(outputs):
             if isnan(output) and is_refused(graph, array("d", bucket.row(row))):
                 raise ValueError(
                     f"fit(): {name} {bucket.samples[row]}: a target or probability is out of the range that the loss "
                     "allows, so the loss is nan"
                 )
 
-    def _check_indices(self, name: str, bucket: Bucket, rows: Sequence[int]) -> None:
+    def check_indices(self, name: str, bucket: Bucket, rows: Sequence[int]) -> None:
         """Raise IndexError if an index of `take`, or a class label, makes the output nan for some row of a bucket.
 
-        The arguments are those of `explain_nan`. If a `where` does not choose the result of such a `take`, the output
-        is not nan, and no error is raised.
+        If a `where` does not choose the result of such a `take`, the output is not nan, and no error is raised.
+
+        Args:
+            name: the word for a row in messages, such as "row" or "sample".
+            bucket: samples whose arguments are nested in the same way, as rows of numbers.
+            rows: the indices of the rows to check.
         """
         counts, computed, _ = indices_of(self.compiled.graph)
         found = rows_out_of_range(counts, bucket.numbers, len(self.inputs), rows)

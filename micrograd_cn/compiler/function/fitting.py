@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import chain
 from math import isnan
 
@@ -254,5 +253,7 @@ class FunctionFit(Dispatcher):
         for bucket in buckets:
             known, _ = self._store.dispatch_known(bucket, row_numbers(len(bucket.samples)), self._options.threads)
             for recording, rows in known:
-                call = partial(self._plain_errors.call_where_nan, "fit", recording, bucket, rows, kind)
-                recording.program.explain_nan(kind, bucket, rows, call)
+                recording.program.check_indices(kind, bucket, rows)
+                graph = recording.program.compiled.graph
+                if graph.has_gathers or graph.has_checks:
+                    self._plain_errors.call_where_nan("fit", recording, bucket, rows, kind)
