@@ -32,18 +32,6 @@ MAX_EPOCHS = 8  # the compiled loop of `fit` takes more epochs in less time
 MAX_NUMBERS = 20_000
 
 
-class _Training:
-    """A call of `fit` whose steps `ShortFits` takes. `training_alone` tells other calls of `fit` about it."""
-
-    def __init__(self, optimizer: Optimizer, parameters: list[Value]) -> None:
-        self._optimizer, self._parameters = optimizer, parameters
-
-    @property
-    def trained(self) -> tuple[Optimizer, frozenset[Value]]:
-        """The optimiser, and the set of its parameters."""
-        return self._optimizer, frozenset(self._parameters)
-
-
 class ShortFits:
     """Take the steps of calls of `fit` with one step in each epoch, for all samples, and with few epochs or a callback.
 
@@ -126,7 +114,7 @@ class ShortFits:
         if not step:
             return losses
         parameters = self._store.parameters
-        with training_alone(_Training(optimizer, parameters)) as alone:
+        with training_alone(optimizer) as alone:
             while alone and len(losses) < most:
                 loss, numbers = found.runner.mean_gradient_of(rows)
                 if isnan(loss) or not step.take(optimizer, [_gradient_changes(parameters, numbers)]):

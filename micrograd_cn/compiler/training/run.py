@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import isnan, nan
 from threading import get_ident
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from ...engine import Value
 from ...graph.context import here
@@ -41,6 +41,7 @@ from .state import AskedRates, Batches, ParameterLayout, TrainingState, check_tr
 T = TypeVar("T")
 MAX_KEPT_WORDS = 10_000  # a description of batches in more words than these is not kept for the next training
 Dispatched: TypeAlias = "Sequence[tuple[CompiledGraph, array[int]]]"  # programs, each with the indices of its rows
+Trained: TypeAlias = tuple[Optimizer, frozenset[Value]]  # an optimiser, and the set of its parameters
 SubBatches: TypeAlias = "Sequence[tuple[GradientRunner, array[int]]]"  # runners, each with the rows that it computes
 
 
@@ -118,32 +119,28 @@ class Dispatcher(ABC):
         """
 
 
-class Training(Protocol):
-    """A call of `fit` that runs."""
-
-    @property
-    def trained(self) -> tuple[Optimizer, frozenset[Value]] | None:
-        """The optimiser, and the set of its parameters; None while the call works on no copy of these."""
-
-
-# Each call of `fit` that runs, with its process and its thread. A child process has none of its parent's threads
-_runs: dict[Training, tuple[int, int]] = {}
+# Each call of `fit` that runs, with its process, its thread, and a function that returns its optimiser and the set of
+# the parameters, or None while the call works on no copy of these. A child process has none of its parent's threads
+_runs: dict[object, tuple[int, int, Callable[[], Trained | None]]] = {}
 _lock = ForkSafeLock()
 
 
 @contextmanager
-def training_alone(training: Training) -> Iterator[bool]:
-    """If no other call of `fit` is running, let later calls know of `training` until the end of the `with` block.
+def training_alone(optimizer: Optimizer) -> Iterator[bool]:
+    """If no other call of `fit` is running, let later calls know that this one trains with `optimizer`.
+
+    They know it until the end of the `with` block.
 
     The `with` block gets True in this case. If another call is running, the block gets False, and nothing is noted.
     """
+    run = object()
     try:
         with _lock():
             if alone := not _runs:
-                _runs[training] = os.getpid(), get_ident()
+                _runs[run] = os.getpid(), get_ident(), lambda: (optimizer, frozenset(optimizer.parameters))
         yield alone
     finally:
-        _runs.pop(training, None)  # first, so no signal is handled before it
+        _runs.pop(run, None)  # first, so no signal is handled before it
 
 
 class GradientRunner(GradientCall):
@@ -200,16 +197,16 @@ class GradientRunner(GradientCall):
         self.executable.release(*self.thread_buffers)
 
 
-def _refuse_other_threads(training: Training) -> None:
-    """Raise ValueError if another thread trains a parameter of `training`, or trains with the same optimiser.
+def _refuse_other_threads(own: Trained) -> None:
+    """Raise ValueError if another thread trains a parameter in `own`, or trains with the same optimiser.
 
     The other thread works on a copy of the parameters, and will write the copy back, so the result of this thread
     would be lost. No error is raised while the other thread runs a callback, since it has no copy then.
     """
-    here_and_now, own = (os.getpid(), get_ident()), training.trained
-    for other, (process, thread) in _runs.copy().items():
-        theirs = other.trained
-        if not (own and theirs and process == here_and_now[0] and thread != here_and_now[1]):
+    here_and_now = os.getpid(), get_ident()
+    for process, thread, trained in _runs.copy().values():
+        theirs = trained()
+        if not (theirs and process == here_and_now[0] and thread != here_and_now[1]):
             continue
         if own[0] is theirs[0] or not own[1].isdisjoint(theirs[1]):
             raise ValueError(
@@ -404,8 +401,8 @@ class TrainingRun:
                 state = self._new_state(parameters)
             with _lock():
                 if len(_runs) > (self in _runs):  # other calls of `fit` run, too
-                    _refuse_other_threads(state)
-                _runs[self], self._state = (os.getpid(), get_ident()), state
+                    _refuse_other_threads(state.trained)
+                _runs[self], self._state = (os.getpid(), get_ident(), lambda: self.trained), state
             if state is not paused:
                 if self._only_program and not self._merged:  # later programs may read others
                     state.check_parameters()
@@ -421,7 +418,7 @@ class TrainingRun:
         return TrainingState(self._options, parameters, layouts, self._check_constants, self._asked)
 
     @property
-    def trained(self) -> tuple[Optimizer, frozenset[Value]] | None:
+    def trained(self) -> Trained | None:
         """The optimiser, and the set of its parameters; None while the results are copied back."""
         state = self._state  # another thread may ask
         return state.trained if state else None
