@@ -1159,28 +1159,31 @@ class Program:
         if type(wrt) is Default:
             wrt = "parameters"
             self.check_no_captured("value_and_grad")
-        numpy, wrt = numpy_if_array(rows), reusable(wrt)
+        numpy = numpy_if_array(rows)
         if each:
             return split(self._evaluate("value_and_grad", rows, wrt, threads, None), numpy)
         numbers, n = self._read_batch("value_and_grad", rows)
-        if self.are_inputs("value_and_grad", wrt):
+        is_text = isinstance(wrt, str)
+        variables: Any = wrt if is_text else self._variables("value_and_grad", wrt)
+        if wrt != "parameters" if is_text else self._are_inputs("value_and_grad", variables):
             matrix = memoryview(flat(numbers)).cast("B").cast("d", (n, len(self.inputs))) if self.inputs else rows
-            values, found = split(self._evaluate("value_and_grad", matrix, wrt, threads, None), None)
+            values, found = split(self._evaluate("value_and_grad", matrix, variables, threads, None), None)
             slopes = [[x / n for x in row] for row in found]
             return sum(values) / n, numpy.array(slopes) if numpy else slopes
         self.check_frozen("value_and_grad")
         loss, gradients = self.compiled.gradient_of(numbers, row_numbers(n), threads)
-        return loss, as_list(self.in_order("value_and_grad", zero_frozen(gradients, self.parameters), wrt), numpy)
+        gradients = zero_frozen(gradients, self.parameters)
+        if not is_text:  # a variable that is not a parameter of this program gets 0
+            place = {p: i for i, p in enumerate(self.parameters)}
+            gradients = array("d", [gradients[place[p]] if p in place else 0.0 for p in variables])
+        return loss, as_list(gradients, numpy)
 
-    def are_inputs(self, kind: str, wrt: Variables) -> bool:
-        """Return whether the variables in `wrt` are inputs, and not parameters. `kind` is the method, for messages.
+    def _are_inputs(self, kind: str, variables: Sequence[Value]) -> bool:
+        """Return whether the variables are inputs, and not parameters. `kind` is the method, for messages.
 
         Raises:
-            TypeError, ValueError: as for `gradient`; or `wrt` has both inputs and parameters.
+            ValueError: there are both inputs and parameters.
         """
-        if isinstance(wrt, str):
-            return wrt != "parameters" and bool(self._variables(kind, wrt))
-        variables = self._variables(kind, wrt)
         found = {x in self._input_set for x in variables}
         if len(found) > 1:
             raise ValueError(f"{kind}(): wrt has inputs and parameters; write each=True, or call it for each of them")
@@ -1189,17 +1192,6 @@ class Program:
     @cached_property
     def _input_set(self) -> frozenset[Value]:
         return frozenset(self.inputs)
-
-    def in_order(self, kind: str, gradients: array[float], wrt: Variables) -> array[float]:
-        """Return the derivatives in `gradients`, which are in the order of `.parameters`, in the order of `wrt`.
-
-        A variable in `wrt` that is not a parameter of this program gets 0. `kind` is the name of the method, for
-        messages.
-        """
-        if isinstance(wrt, str):
-            return gradients
-        place = {p: i for i, p in enumerate(self.parameters)}
-        return array("d", [gradients[place[p]] if p in place else 0.0 for p in self._variables(kind, wrt)])
 
     def jacobian(
         self,
@@ -1506,7 +1498,7 @@ class Program:
         Raises:
             TypeError, ValueError: as for `gradient`; or one of `wrt` is an input.
         """
-        if self.are_inputs(kind, wrt):
+        if self._are_inputs(kind, self._variables(kind, wrt)):
             raise ValueError(f"{kind}(): wrt has inputs; write the names of arguments")
 
     def _variables(self, kind: str, wrt: Any) -> list[Value]:

@@ -189,6 +189,17 @@ def test_a_program_has_it_too():
     assert program.value_and_grad([[2]], [x, w], each=True) == ([14.0], [[12.0, 4.0]])
 
 
+def test_a_program_without_inputs_has_no_derivatives_with_respect_to_inputs():
+    w = Value(3.0)
+    program = compile(w * w, inputs=[])
+    assert (
+        program.value_and_grad([[]], "inputs") == (9.0, [[]]) == compile(lambda: w * w).value_and_grad([()], "inputs")
+    )
+    assert program.value_and_grad([[]], "inputs", each=True) == ([9.0], [[]])
+    assert program.value_and_grad([[]], []) == (9.0, [])
+    assert program.value_and_grad([[]]) == program.value_and_grad([[]], iter([w])) == (9.0, [6.0])
+
+
 def test_what_is_wrong_says_what_to_write():
     model, f = made()
     for wrt, error, message in (
