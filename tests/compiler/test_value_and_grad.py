@@ -797,8 +797,8 @@ def test_a_list_whose_structure_was_seen_is_read_by_prepared_code(monkeypatch):
 def test_lists_are_read_by_prepared_code_without_numpy(monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "numpy"]:
         monkeypatch.delitem(sys.modules, name)
-    runs, computed = [], ArrayRunner.computed
-    monkeypatch.setattr(ArrayRunner, "computed", lambda self, rows: runs.append(len(rows)) or computed(self, rows))
+    runs, loaded = [], ArrayRunner.loaded
+    monkeypatch.setattr(ArrayRunner, "loaded", lambda self, rows: runs.append(len(rows)) or loaded(self, rows))
     w, samples = Value(2.0), [([1.0, 5], 1), ([2.0, 5], 3.0)]
     f = compile(lambda x, y: (x[0] * w - y) ** 2)
     both = compile(lambda x, y: [f.__wrapped__(x, y), x[1] * w])

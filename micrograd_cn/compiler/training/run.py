@@ -129,8 +129,8 @@ _lock = ForkSafeLock()
 def training_alone(optimizer: Optimizer) -> Iterator[bool]:
     """If no other call of `fit` is running, let later calls know that this one trains with `optimizer`.
 
-    They know it until the end of the `with` block, which gets True. If another call is running, the block gets False, and
-    nothing is noted.
+    They know it until the end of the `with` block, which gets True. If another call is running, the block gets False,
+    and nothing is noted.
     """
     run = object()
     try:
