@@ -41,7 +41,8 @@ def chains_of_products(code: Code, computed: Sequence[int], kept: Container[int]
     instructions = code.instructions
     additions = [i for i in computed if instructions[i][0] == "fadd"]
     additions = [i for i in additions if "fmul" in [instructions[j][0] for j in code.operands[i]]]
-    if len(additions) < MIN_LOOP_PRODUCTS - 1:
+    among = {*additions}  # a long chain has MIN_LOOP_PRODUCTS - 1 of these, and all but the first one read another
+    if sum([not among.isdisjoint(code.operands[i]) for i in additions]) < MIN_LOOP_PRODUCTS - 2:
         return {}
     uses = Counter(chain.from_iterable(map(code.operands.__getitem__, computed)))
 
