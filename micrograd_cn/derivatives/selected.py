@@ -7,7 +7,6 @@ whether all operands on the way were selected. A node that says so is made only 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import IntEnum
 from functools import reduce
 from typing import Any
@@ -153,10 +152,10 @@ def _times_choices(x: Any, y: Any, zero: Value) -> Any:
     The result for each constant is computed, and then chosen in the same way. It is `zero`, the node 0, for the
     constant 0.
     """
-    if isinstance(x, Value) and x.requires_grad:
+    if x.requires_grad:
         condition, *choices = x.operands
         return ops.where(condition, *[_times_choices(choice, y, zero) for choice in choices])
-    number = x._data if isinstance(x, Value) else x
+    number = x._data
     return zero if number == 0.0 else y if number == 1.0 else number * y
 
 
@@ -165,12 +164,11 @@ def _constants_of(x: Value, depth: int = 2) -> list[float]:
     if not (depth and x.op and x.op.lowerings.machine == SELECT):
         return []
     found: list[float] = []
-    choices: Sequence[Any] = x.operands[1:]
-    for choice in choices:
-        if isinstance(choice, Value) and choice.requires_grad:
+    for choice in x.operands[1:]:
+        if choice.requires_grad:
             if not (inner := _constants_of(choice, depth - 1)):
                 return []
             found += inner
         else:
-            found.append(choice._data if isinstance(choice, Value) else choice)
+            found.append(choice._data)
     return found
