@@ -350,6 +350,19 @@ def test_the_python_source_is_a_line_for_each_operation_and_no_line_is_long():
             assert python(program)(math, [0.1] * count, [0.5] * count) == pytest.approx(graph.data, rel=1e-12)
 
 
+def test_a_line_of_the_python_source_is_broken_where_it_would_be_longer_than_104_characters():
+    """A constant with one more digit makes the line one character longer."""
+    xs, ws = [Value(0.5) for _ in range(9)], [Value(0.1) for _ in range(8)]
+    lengths = []
+    for digits in range(1, 16):
+        constant_factor = Value(float("1." + digits * "3"), requires_grad=False)
+        lines = compile(mc.dot([constant_factor, *ws], xs), xs).source("python").splitlines()
+        lengths.append(max(map(len, lines)))
+        assert (len(lines) == 5) == (lengths[-1] == 96 + digits)  # the head, two lines of names, the sum and `return`
+    assert lengths[:8] == [*range(97, 105)]
+    assert max(lengths[8:]) <= 96
+
+
 # Parameters by name
 
 

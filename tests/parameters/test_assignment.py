@@ -67,6 +67,21 @@ def test_other_collections_of_numbers_are_refused_too():
         model.inside = {"a": 1.0}
 
 
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("number", [0.5, Decimal(2), np.ones(2), [0.5], {"a": (0.5,)}])
+@pytest.mark.parametrize(
+    "around", [list, tuple, deque, lambda x: dict(enumerate(x)), lambda x: np.fromiter(x, object), lambda x: [[], x]]
+)
+def test_a_number_beside_parameters_is_refused_wherever_it_stands(around, number, place):
+    """Parameters before and after the number do not hide it."""
+    model = Kept()
+    model.ws = around([Value(float(k)) for k in range(3)])
+    mixed = [Value(float(k)) for k in range(3)]
+    mixed[place] = number
+    with pytest.raises(TypeError, match=r"Kept\.ws = \.\.\. would replace parameters by numbers"):
+        model.ws = around(mixed)
+
+
 @dataclass
 class Gains:
     p: object
