@@ -216,7 +216,6 @@ def _check_domain(op: Op, reference: Reference, examples: int, partial_tables: l
 
     @settings(
         max_examples=max(examples - len(wide), 1),
-        derandomize=True,
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),
