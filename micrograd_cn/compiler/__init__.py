@@ -214,7 +214,7 @@ training. Each comes with the words that belong to it:
     driver          a function in machine code that all programs share, and that runs the code of one of them: it loads
                     rows into the program's memory, runs lists of calls, and copies the outputs or gradients
     prepared call   a call whose code and memory are ready, so Python does little in it; `Program.row` and
-                    `Program.prepare` make it, and so does a call after about 50 with equally many rows or equal
+                    `Program.prepare` make it, and so does a call after 10 to 50 with equally many rows or equal
                     shapes of arrays, which `FrequentCalls` counts; see `function.array_calls`
     explained nan   where a result is nan, `Program.explain_nan` looks for an index or target that is out of range, and
                     `function.plain_errors` calls the plain function, whose error may say why

@@ -43,7 +43,7 @@ from .instructions.formulas import is_of_the_table
 from .instructions.graph import DETACH
 from .llvm.machine import Memory
 from .python import ParameterNames, source
-from .runtime.executable import CompiledGraph, begin_prepared
+from .runtime.executable import CompiledGraph, has_prepared_driver
 from .runtime.prepared import FrequentCalls, PreparedRunner, prepare_outputs
 from .threads.collector import without_collector
 from .threads.forks import cached_property
@@ -393,7 +393,7 @@ class Program:
         if found := self._runners.get(n):
             return found
         if not 0 < n * max(len(self.inputs), len(self.outputs)) <= MAX_NUMBERS or not self._runners.is_due(
-            n, partial(begin_prepared, "forward", n)
+            n, partial(has_prepared_driver, "forward", n)
         ):
             return None
         return self._runners.add(n, PreparedRunner(self.compiled, n=n))

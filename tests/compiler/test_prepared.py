@@ -219,3 +219,17 @@ def test_the_call_that_is_prepared_lowers_nothing_and_finds_its_driver_compiled(
     assert name == {"backward": "prepared_gradient", "forward": "prepared_forward"}[method]
     assert lanes == f.recording_of(np.ones(()), np.ones(())).program.compiled.machine.width
     assert work()
+
+
+@pytest.mark.parametrize(("has_driver", "ready"), [(True, 11), (False, 52)])
+def test_calls_are_prepared_sooner_if_their_driver_is_compiled(has_driver, ready, monkeypatch):
+    """The driver is compiled once in a process, so it is compiled for most functions."""
+    monkeypatch.setattr(executable, "has_driver", lambda name, lanes, fast: has_driver)
+    monkeypatch.setattr(executable._tasks, "do", lambda key, work: None)
+    w = Value(0.5)
+    f = compile(lambda x, y: (w * x - y) ** 2)
+    counts = []
+    for _ in range(60):
+        f.backward((np.ones(9), np.ones(9)))
+        counts.append(len(f._arrays.runners))
+    assert counts == [0] * (ready - 1) + [1] * (61 - ready)

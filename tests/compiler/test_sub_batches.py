@@ -389,3 +389,17 @@ def test_only_some_operands_are_kept(answers, monkeypatch):
     kept = [x for x in gc.get_objects() if type(x) is GradientCall and x.compiled in programs]
     assert len(programs) == 9
     assert len(kept) <= 3
+
+
+@pytest.mark.parametrize("has_driver", [True, False])
+def test_few_calls_are_enough_if_the_driver_is_compiled(has_driver, answers, monkeypatch):
+    monkeypatch.setattr(prepared, "CALLS_BEFORE_PREPARED", 50)
+    monkeypatch.setattr(sub_batches, "has_driver", lambda name, lanes, fast: has_driver)
+    begun = []
+    monkeypatch.setattr(sub_batches.BackgroundTasks, "do", lambda self, key, work: begun.append(key))
+    a, b = Value(0.5), Value(0.25)
+    compiled = compile(network(a, b))
+    for _ in range(20):
+        compiled.value_and_grad([([1.0, 2.0], 0.5), ([1.0], 0.25)])
+    assert [*dict.fromkeys(answers)] == [False, True][: 1 + has_driver]
+    assert ("driver" in begun) is not has_driver

@@ -34,7 +34,7 @@ from ..runtime.arrays import (
     shapes_of,
     treedef_of_shapes,
 )
-from ..runtime.executable import begin_prepared
+from ..runtime.executable import has_prepared_driver
 from ..runtime.prepared import FrequentCalls
 from .arguments import Arguments
 from .batch import MeanGradient
@@ -218,7 +218,7 @@ class ArrayCalls:
         kind, rows = "gradient" if method == "backward" else "forward", 1
         if method != "call" and shapes and shapes[0]:
             rows = shapes[0][0]
-        if not (now or self.runners.is_due(key, functools.partial(begin_prepared, kind, rows))):
+        if not (now or self.runners.is_due(key, functools.partial(has_prepared_driver, kind, rows))):
             return None
         made = self._make(method, shapes, variables, wrt, inside)
         if made is NOT_YET or (now and not made):  # the function may not be recorded yet

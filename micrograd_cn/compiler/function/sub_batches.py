@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Sequence
+from functools import partial
 from math import isnan
 
 from ...graph import context
@@ -17,9 +18,9 @@ from ..data.rows import row_numbers
 from ..data.samples import Bucket
 from ..llvm.machine import Memory
 from ..runtime.drivers import BatchWords
-from ..runtime.executable import MAX_SCALAR_ROWS, driver
+from ..runtime.executable import MAX_SCALAR_ROWS, driver, has_driver
 from ..runtime.gradient_call import GradientCall
-from ..runtime.prepared import CALLS_BETWEEN_CHECKS, is_worth_preparing
+from ..runtime.prepared import CALLS_BETWEEN_CHECKS, may_prepare
 from ..threads.background import BackgroundTasks
 from .batch import MeanGradient
 from .recording import Recording
@@ -52,11 +53,10 @@ class SubBatchCalls:
         """
         if len(buckets) == 1 or context.active:
             return None
-        if not is_worth_preparing(self._calls):
+        if not may_prepare(self._calls, self._is_driver_compiled):
             self._calls += 1
             return None
-        if not self._has_driver:
-            self._background.do("driver", self._compile_driver)
+        if not self._is_driver_compiled():
             return None
         try:
             calls = self._unused.pop()
@@ -66,9 +66,12 @@ class SubBatchCalls:
         self._unused.append(calls)
         return found
 
-    def _compile_driver(self) -> None:
-        driver("mean_gradient")
-        self._has_driver = True
+    def _is_driver_compiled(self) -> bool:
+        """Return whether the driver for such calls is compiled. If not, begin to compile it in the background."""
+        self._has_driver = self._has_driver or has_driver("mean_gradient", 1, fast=True)
+        if not self._has_driver:
+            self._background.do("driver", partial(driver, "mean_gradient"))
+        return self._has_driver
 
 
 class _Calls:

@@ -114,14 +114,16 @@ def has_driver(name: str, lanes: int, fast: bool) -> bool:
 _tasks = BackgroundTasks()  # which compile drivers
 
 
-def begin_prepared(kind: str, rows: int) -> None:
-    """Have a background thread compile the driver that prepared calls for so many rows need, unless it is compiled.
+def has_prepared_driver(kind: str, rows: int) -> bool:
+    """Return whether the driver is compiled that prepared calls for so many rows need. If not, begin to compile it.
 
-    `kind` is "forward" or "gradient"; see `Wanted`.
+    A background thread compiles it. `kind` is "forward" or "gradient"; see `Wanted`.
     """
     name, lanes = f"prepared_{driver_of(kind)}", machine().width if rows > MAX_SCALAR_ROWS else 1
-    if not has_driver(name, lanes, fast=False):
-        _tasks.do((name, lanes), partial(driver_address, name, lanes, fast=False))
+    if has_driver(name, lanes, fast=False):
+        return True
+    _tasks.do((name, lanes), partial(driver_address, name, lanes, fast=False))
+    return False
 
 
 def padded_count(parameters: int) -> int:

@@ -13,8 +13,9 @@ from .executable import CompiledGraph, Executable
 
 K = TypeVar("K")
 T = TypeVar("T")
-CALLS_BEFORE_PREPARED = 50  # after so many calls, a call is prepared: the first one of a process takes milliseconds
-CALLS_BEFORE_DRIVER = 10  # after so many calls, a background thread compiles the driver that prepared calls need
+# A call is prepared after so many calls if the driver for it is compiled. If it is not, which takes milliseconds, a
+# background thread compiles it then, and the call is prepared at last after `CALLS_BEFORE_PREPARED` calls.
+CALLS_BEFORE_DRIVER, CALLS_BEFORE_PREPARED = 10, 50
 CALLS_BETWEEN_CHECKS = 256  # a `PreparedRunner` checks after at most this many calls, and more often in the beginning
 
 
@@ -24,6 +25,15 @@ def is_worth_preparing(calls: int) -> bool:
     Calls are of one kind if they have the same count of rows, or arrays of the same shapes.
     """
     return calls > CALLS_BEFORE_PREPARED
+
+
+def may_prepare(calls: int, has_driver: Callable[[], bool]) -> bool:
+    """Return whether to prepare a call after `calls` calls of its kind.
+
+    `has_driver` is asked after a few calls. It returns whether the driver that prepared calls need is compiled; if not,
+    it may have it compiled in the background.
+    """
+    return is_worth_preparing(calls) or (calls >= CALLS_BEFORE_DRIVER and has_driver())
 
 
 class FrequentCalls(dict[K, T]):
@@ -38,16 +48,14 @@ class FrequentCalls(dict[K, T]):
         super().__init__()
         self._most, self._counts = most, dict[K, int]()
 
-    def is_due(self, kind: K, begin: Callable[[], object]) -> bool:
+    def is_due(self, kind: K, has_driver: Callable[[], bool]) -> bool:
         """Return whether to prepare calls of this kind now, which are not prepared yet. If not, count this call.
 
-        `begin` is called some calls before, to begin work in the background that prepared calls need.
+        `has_driver` is that of `may_prepare`.
         """
         calls = self._counts.get(kind, 0)
-        if is_worth_preparing(calls):
+        if may_prepare(calls, has_driver):
             return True
-        if calls == CALLS_BEFORE_DRIVER:
-            begin()
         if not calls and len(self) + len(self._counts) >= self._most:
             self._forget_some()
         self._counts[kind] = calls + 1
