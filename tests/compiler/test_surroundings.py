@@ -34,7 +34,8 @@ import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Op, Value, functional, losses
+from micrograd_cn import Op, Value, functional
+from micrograd_cn import losses as loss_functions
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.function.recorder import Recorder
 from micrograd_cn.compiler.function.stale import StaleCheck
@@ -1752,7 +1753,7 @@ def replaced(holder, name, x):
         (lambda made, x: of_doubling("factor") * x, replaced(Doubling, "factor", 3.0)),
         (lambda made, x: x.tanh(), replaced(Value, "tanh", lambda x: 3.0 * x)),
         (lambda made, x: operator.neg(x), replaced(operator, "neg", lambda x: 3.0 * x)),
-        (lambda made, x: mc.losses.mse_loss([x], [1.0]), replaced(losses, "mse_loss", lambda xs, ts: xs[0])),
+        (lambda made, x: mc.losses.mse_loss([x], [1.0]), replaced(loss_functions, "mse_loss", lambda xs, ts: xs[0])),
         (lambda made, x: NEURON([x]), replaced(Neuron, "__call__", lambda self, xs: 3.0 * xs[0])),
     ],
 )
