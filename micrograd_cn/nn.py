@@ -95,7 +95,8 @@ def _refuse_options(name: str, wrong: Iterable[str]) -> None:
     no_bias = "for none, write n.b.requires_grad = False for each neuron n, whose bias is 0"
     instead = dict.fromkeys(("bias", "use_bias"), no_bias)
     instead |= dict.fromkeys(
-        ("nonlinearity", "activation_function", "act", "hidden_activation"), "write activation=..."
+        ("nonlinearity", "activation_function", "act", "hidden_activation", "hidden_activations"),
+        "write activation=...",
     )
     instead |= dict.fromkeys(("rng", "random_state", "key", "generator"), "write seed=...")
     instead |= dict.fromkeys(("kernel_initializer", "weight_init", "initializer"), "write init=...")

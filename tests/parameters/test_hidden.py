@@ -1,14 +1,27 @@
 """Parameters where none are looked for are refused."""
 
+import argparse
+import array
+import contextlib
 import ctypes
+import datetime
+import decimal
+import fractions
+import inspect
+import io
+import itertools
 import logging
+import math
 import operator
+import pathlib
 import queue
 import random
+import re
 import sys
 import threading
+import unittest.mock
 import weakref
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from functools import cache, partial
 from types import ModuleType
 
@@ -219,6 +232,32 @@ def test_objects_that_reach_other_models_or_the_whole_program_are_no_mistake():
             return self.w * x
 
     assert [p.data for p in Model().parameters()] == [1.0]
+
+
+HARMLESS = [
+    *(logging.getLogger("micrograd_cn.tests"), threading.Lock(), threading.Event(), threading.current_thread()),
+    *(random.Random(0), np.random.default_rng(0), pathlib.Path(), re.compile("a"), datetime.datetime(2026, 12, 2)),
+    *(unittest.mock.Mock(), unittest.mock.MagicMock(), unittest.mock.NonCallableMock(), contextlib.ExitStack()),
+    *(queue.Queue(), weakref.WeakSet(), weakref.WeakValueDictionary(), copy_context(), sys.stdout, io.StringIO()),
+    *(argparse.Namespace(lr=0.1), decimal.getcontext(), fractions.Fraction(1, 2), inspect.signature(print), math.tanh),
+    *(itertools.count(), range(3), slice(1, 2), b"", memoryview(b""), array.array("d"), ..., 1j, np.dtype(float)),
+]
+
+
+@pytest.mark.parametrize("x", HARMLESS, ids=lambda x: type(x).__name__)
+def test_other_objects_of_the_standard_library_may_be_anywhere_in_a_model(x):
+    class Model(Module):
+        def __init__(self):
+            self.w, self.held, self.inside = Value(1.0), x, {"a": [(x,)]}
+
+    model = Model()
+    model.new = x
+    optimizer = SGD(model.parameters(), lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        (model.w * 2.0).backward()
+        optimizer.step()
+    assert [*model.state_dict()] == ["w"]
 
 
 def test_what_refers_to_parameters_that_the_model_has_anyway_is_no_mistake():
