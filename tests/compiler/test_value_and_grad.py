@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from micrograd_cn import Value, dot, gradients, relu, sqrt, take, tanh
+from micrograd_cn import Value, dot, exp, gradients, relu, sqrt, take, tanh
 from micrograd_cn import sum as add_up
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.function.array_calls import ArrayCalls
@@ -782,6 +782,39 @@ def test_a_list_of_samples_gives_the_same_however_often_it_is_passed(kind, monke
         np.testing.assert_allclose([numbers_in(x) for x in slopes], [numbers_in(slopes[0])] * 13, rtol=1e-14)
         expected = gradients(sum(f.__wrapped__(x, y) for x, y in samples) / len(samples), [w, b])
         np.testing.assert_allclose(values[-1][1:], expected, rtol=1e-13)
+
+
+def nested_types(x):
+    """Return the type of an object and, if it is a list or a tuple, of all that is in it."""
+    return (type(x), *map(nested_types, x)) if isinstance(x, (list, tuple)) else type(x)
+
+
+@pytest.mark.parametrize("branches", [False, True])
+@pytest.mark.parametrize("kind", IN_LISTS)
+def test_derivatives_by_arguments_in_a_list_are_the_same_however_often_it_is_passed(kind, branches, monkeypatch):
+    w, samples, computed = Value(0.5), IN_LISTS[kind], ArrayRunner.computed
+
+    def f(x, y):
+        total = sum(numbers_in(x), 0.0) * w
+        return tanh(total) * (sum(numbers_in(y)) * 1e-300 + 1.0) if not branches or total > 2.0 else exp(total) * total
+
+    f = compile(f, branches=branches)
+    monkeypatch.setattr(prepared, "CALLS_BEFORE_PREPARED", 3)
+    for wrt in ("x", ("y", "x"), "inputs"):
+        for each in (True, False):
+            runs = []
+            monkeypatch.setattr(ArrayRunner, "computed", lambda *xs, runs=runs: runs.append(1) or computed(*xs))
+            found = []
+            for k in range(8):
+                w.data = 0.5 + (k == 7)
+                found.append(f.value_and_grad(samples, wrt, each=each))
+            assert len({*map(nested_types, found)}) == 1
+            numbers = [numbers_in(x) for x in found]
+            np.testing.assert_allclose(numbers[:7], numbers[:1] * 7, rtol=1e-14)
+            fresh = compile(f.__wrapped__, branches=branches).value_and_grad(samples, wrt, each=each)
+            np.testing.assert_allclose(numbers[7], numbers_in(fresh), rtol=1e-14)
+            if [*IN_LISTS].index(kind) < [*IN_LISTS].index("booleans") and not branches:
+                assert len(runs) == (4 if each else 8)
 
 
 def test_a_list_whose_structure_was_seen_is_read_by_prepared_code(monkeypatch):

@@ -110,15 +110,17 @@ class ArrayCalls:
             arrays, found = self._of_list(method, samples)
         else:
             return None
-        if not found:
-            return None
+        return self._computed(method, found, arrays, out, type(samples) is list) if found else None
+
+    def _computed(self, method: str, found: ArrayCall, arrays: Any, out: Any, is_listed: bool) -> Any:
+        """Return what `results` returns, if there is code for it."""
         rows = found.runner.computed(arrays)
         results = None
         if not rows.finds_nan():
             if out is not None:
                 results = as_result(rows.out, (), None, out)
             else:
-                results = rows.listed_results() if type(samples) is list else rows.results.copy()
+                results = rows.listed_results() if is_listed else rows.results.copy()
                 if method == "forward" and not found.recording.single:
                     results = found.recording.nested_results(results)
         elif not found.merged:
@@ -127,11 +129,19 @@ class ArrayCalls:
         return results
 
     def values_and_gradients(self, variables: GradientVariables, samples: Any, each: bool) -> tuple[Any, Any] | None:
-        """Return the values and the gradients for `value_and_grad`, for samples in numpy arrays.
+        """Return the values and the gradients for `value_and_grad`, for samples in numpy arrays or in a list.
 
         The variables must be arguments of the function, parameters in a list, or all parameters. For parameters, `each`
-        must be set. Return None for other variables, or if the method `results` returns None.
+        must be set, and samples must be in arrays. Return None for other variables, or if the method `results` returns
+        None for such samples; a list may be one that it would take for `gradient`.
         """
+        if type(samples) is list:
+            numbers, ready = self._of_list("value_and_grad", samples, variables) if variables.arguments else ((), None)
+            rows = self._computed("value_and_grad", ready, numbers, None, is_listed=True) if ready else None
+            if not ready or rows is None:
+                return None
+            values, flat = [row[0] for row in rows], [row[1:] for row in rows]
+            return variables.of_list(values, flat, [ready.recording] * len(rows), each)
         if not (variables.arguments or variables.may_be_columns(self._store.parameters)):
             return None
         found = self.results("value_and_grad", samples, None, variables)
@@ -183,12 +193,14 @@ class ArrayCalls:
             return None
         return self._runner(method, shapes, variables, wrt)
 
-    def _of_list(self, method: str, samples: list[Any]) -> tuple[Any, ArrayCall | None]:
+    def _of_list(
+        self, method: str, samples: list[Any], variables: GradientVariables | None = None
+    ) -> tuple[Any, ArrayCall | None]:
         """Return the numbers of samples in a list, and code that computes a method for them, or None; see `runner`."""
         if is_inlining() or context.active or not (listed := listed_samples(samples)):
             return (), None
         numbers, shapes, inside = listed
-        return numbers, self._runner(method, shapes, inside=inside)
+        return numbers, self._runner(method, shapes, variables, inside=inside)
 
     def _runner(
         self,

@@ -256,6 +256,20 @@ class GradientVariables:
             found = self._of_sub_batch(sub_batch, parameters, threads, None)
             for position, value, gradient in zip(sub_batch.positions, *found, strict=True):
                 values[position], flat[position], recordings[position] = value, gradient, sub_batch.recording
+        return self.of_list(values, flat, recordings, each)
+
+    def of_list(
+        self, values: Any, flat: Sequence[list[float]], recordings: Sequence[Recording], each: bool
+    ) -> tuple[Any, Any]:
+        """Return the results of samples in a list, and their gradients, nested as the arguments or as `wrt`.
+
+        Args:
+            values: the result of each sample.
+            flat: the derivatives of each sample, one after the other.
+            recordings: the recording of each sample.
+            each: as for `of_samples`.
+        """
+        n = len(values)
         if not each:
             values, flat = float(sum(values)) / n, [[x / n for x in row] for row in flat]
         if self.are_inputs or (not self.arguments and (self._are_parameters or self._is_flat)):
