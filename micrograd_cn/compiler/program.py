@@ -1,8 +1,9 @@
 """Define `Program`: a recorded graph that is compiled, differentiated, trained, checked, and printed as text.
 
-A derivative for each row is a further program, with its positions a `CompiledDerivative`. The programs for the Jacobian
-and the Hessian compute only the entries that can be nonzero. If a whole matrix is wanted, and at least a quarter of its
-entries can be nonzero, a further program computes it.
+A derivative of a program, such as its Jacobian, is computed for each row of numbers by a further program. A
+`CompiledDerivative` has this program, and the position of each of its outputs in the matrix. The programs for the
+Jacobian and the Hessian compute only the entries that can be nonzero. If a whole matrix is wanted, and at least a
+quarter of its entries can be nonzero, a further program computes it.
 """
 
 from __future__ import annotations
@@ -480,7 +481,7 @@ class Program:
 
     @cached_property
     def reaches_all(self) -> bool:
-        """Whether the first output has a gradient, and no parameter is unused, or used only detached."""
+        """Whether the first output has a gradient that reaches every parameter, even if it is 0 for some of them."""
         return self.has_gradient and not self._unreached
 
     @cached_property
@@ -618,8 +619,9 @@ class Program:
                 `schedule` returns a number that is negative, inf or nan; or the norm of gradients to be clipped is inf
                 or nan. In the last two cases the message names the step, and the steps before it have been taken.
             IndexError: an index of `take`, or a class label of a loss, is out of range in a row, so the output is nan.
-                Parameters and optimiser are as they were before the call, or after the last epoch if there is
-                `callback` or `validation`, or when `schedule`, `shuffle` or `progress` last saw them.
+                Parameters and optimiser are as they were at the latest of these times: before the call, after the last
+                epoch if there is `callback` or `validation`, and at the last call of `schedule`, `shuffle` or
+                `progress`.
             FloatingPointError: inside `detect_anomaly()`, a value or a gradient is not finite. All steps before this
                 step have been taken.
 

@@ -67,12 +67,13 @@ class DerivativeArithmetic:
         variables: nodes to treat as leaves, even if they were computed.
         graph: the nodes of the graph that is differentiated. A constant factor in one of these nodes stays there. All
             other nodes were made for derivatives, and their constant factors become part of the coefficient.
-        gates: which derivatives are 0 where an operation did not select an operand, even if a later factor is infinite
-            or nan. Without gates, there are fewer nodes. Where all factors are finite, the derivatives are the same,
-            apart from the sign of 0.
+        gates: a `Gates`, which says which derivatives are 0 where an operation, such as `relu`, did not select an
+            operand, even if another factor is infinite or nan. Without gates, there are fewer nodes. Where all factors
+            are finite, the derivatives are the same, apart from the sign of 0.
 
     Attributes:
-        field: the `FieldEvaluator` that gives the value of each node in the finite field.
+        field: the `FieldEvaluator`. It gives the value of each node in a finite field, which is 0 if the node is zero
+            whatever numbers the leaves have.
         multiplications: how many products of two nodes have been made.
 
     >>> x = Value(3)

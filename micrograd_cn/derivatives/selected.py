@@ -21,7 +21,8 @@ __all__ = ["Gated", "Gates", "Selected", "ungated_product"]
 class Gates(IntEnum):
     """Which derivatives are 0, and not nan, where an operation such as `relu` did not select an operand.
 
-    Without gates, they are nan if a later factor is infinite or nan. To choose 0 for a factor of a sum of products,
+    Without gates, they are nan if the derivative of the output with respect to the operation's result is infinite or
+    nan. To choose 0 for a factor of a sum of products,
     such as `dot`, takes as long as the product. So with `NOT_FOR_SUMS`, derivatives with respect to operands of sums
     may be nan, as in matrix products of PyTorch and jax.
     """

@@ -188,7 +188,7 @@ def sparse_jacobian(outputs: Sequence[Value], variables: Sequence[Value], gates:
 
     An entry is a `Value`, or a float if it is constant. Entries that are zero whatever numbers the variables have are
     left out. `gates` says which derivatives are 0 where an operation such as `relu` did not select an operand, even if
-    a later factor is infinite.
+    the derivative of the output with respect to the operation's result is infinite.
 
     >>> x, y = Value(2), Value(3)
     >>> found = sparse_jacobian([x * y, 5 * y], [x, y])

@@ -260,7 +260,9 @@ def calls_builtin(frame: FrameType, names: Collection[str]) -> bool:
 
 
 def asked_by(frame: FrameType) -> Question:
-    """Return which function compares two objects. `frame` runs the code that calls this function, or uses an operator.
+    """Return which function compares two objects. `frame` runs the code that calls that function, or uses an operator.
+
+    The attribute `is_known` of the result is False if a method is named that need not be one of numpy's arrays.
 
     >>> import sys
     >>> class Number:

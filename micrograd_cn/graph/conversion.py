@@ -159,7 +159,7 @@ def called_in(frame: FrameType) -> str:
 def _method_of(call: ast.Call | None) -> str:
     """Return the last part of the name of the function that `call` calls, such as "astype" in `f(x).astype(float)`.
 
-    It is "" if there is no call, or if an expression other than a name is called.
+    It is "" if there is no call, or if what is called is neither a name nor an attribute, such as `fs[0]`.
     """
     function = call.func if call else None
     return (

@@ -81,7 +81,7 @@ def was_missed(optimizer: Any) -> bool:
 
 
 def was_left_out(optimizer: Any) -> bool:
-    """Return whether `zero_grad` was called since `expect_backward`, and no `backward` since then.
+    """Return whether, since `expect_backward`, `zero_grad` was called, and no `backward` after it.
 
     Return False if a compiled function has added gradients to a parameter of `optimizer`, or nothing is known.
     """

@@ -555,7 +555,8 @@ class ValueArray(ArgumentArray):
     def __setitem__(self, key: Any, value: Any) -> None:
         """Assign `value` to the elements that `key` selects.
 
-        The program branches on results of comparisons in `key`.
+        If `key` has results of comparisons, as in `xs[xs < 0] = 0`, they count as branches of the function that is
+        differentiated or recorded.
         """
         super().__setitem__(_index(key), value)
 

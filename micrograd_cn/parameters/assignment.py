@@ -71,10 +71,10 @@ def assign(model: Model, name: str, x: Any) -> None:
 
 
 def assign_beside(model: Model, name: str, x: Any) -> None:
-    """Set the attribute `name` of `model` to `x`, as `assign` does, unless `model` has it from its own `__init__`.
+    """Set the attribute `name` of `model` to `x`. Check `x` as `assign` does if a user's class has added the attribute.
 
-    This is the `__setattr__` of the classes of this package. `Neuron` itself looks at its weights when parameters are
-    listed, so its `__init__` and an assignment such as `n.b = Value(0)` need no further check.
+    This is the `__setattr__` of the classes of this package. Attributes that their own `__init__` makes are set without
+    a check: `Neuron` itself looks at its weights when parameters are listed, so `n.b = Value(0)` needs no other check.
     """
     if name in model.made_by_init:
         set_attribute(model, name, x)

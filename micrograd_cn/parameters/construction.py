@@ -48,7 +48,10 @@ def check_after(init: Callable[..., None]) -> Callable[..., None]:
 
 
 def note_places(model: Model) -> None:
-    """Record where `model`, which is a copy, has its parameters, unless it only has what this package makes."""
+    """Record where `model`, which is a copy, has its parameters.
+
+    This is left out for a class of this package whose object has no attributes other than those its `__init__` makes.
+    """
     if type(model) not in of_this_package or not vars(model).keys() <= model.made_by_init:
         refuse_lost(model, model, is_new=True)
 

@@ -57,7 +57,8 @@ def behind(x: Any) -> Iterator[Any]:
 def leaves_behind(x: Any) -> list[Value]:
     """Return the leaves to train to which `x` refers, apart from its members and from those in models and functions.
 
-    The list is empty for objects that run code, such as an iterator or a thread, since code often works on data.
+    The list is empty for objects that run code, such as an iterator or a thread. Leaves to which these refer are often
+    numbers that the code works on, and not parameters.
     """
     cls: Any = type(x)
     if not _may_hide_leaves(cls) or (isinstance(x, ModuleType) and x.__name__ in sys.modules):

@@ -261,8 +261,9 @@ def _box_rows(flow: Flow, box: Box, words: dict[str, str], wrong: Collection[Val
 def _number_rows(node: Value, flow: Flow, words: dict[str, str], wrong: Collection[Value]) -> list[Row]:
     """Return the rows with the data and the gradient of `node`.
 
-    A further row has the sum of the contributions to the gradient, if the sum is short or is not the gradient. `flow`
-    has the contributions, `words` the texts of one language, and `wrong` the nodes whose gradient is not the sum.
+    A further row has the sum of the contributions to the gradient, if there are two or three contributions, or if the
+    sum is not the gradient. `flow` has the contributions, `words` the texts of one language, and `wrong` the nodes
+    whose gradient is not the sum.
     """
     computed = not flow.moment or node not in flow.moment.unknown
     rows: list[Row] = [pair(words["data"], number(node.data) if computed else "-")]

@@ -37,8 +37,9 @@ class Indices(NamedTuple):
 def indices_of(graph: Graph) -> Indices:
     """Return the indices by which operations of a graph, such as `take`, select one of several operands.
 
-    In the first example, input 1 of two is an index. It must be less than 2, the smaller of two counts of operands. In
-    the second example, input 1 is an index unless it is -100.
+    In the first example, input 1 of two is an index. It must be less than 2, the smaller of two counts of operands. The
+    node `1 - i` is computed from it; it is an index, too, and must be less than 2. In the second example, input 1 is an
+    index unless it is -100.
 
     >>> from micrograd_cn import equal, take, where
     >>> i, x = Value(0), Value(5)

@@ -324,8 +324,8 @@ def _add_part(part: Gradients, changed: list[tuple[Iterable[Value], list[float]]
 def _backward_from(p: CapturedValue, gradient: float, leaves: Iterable[Value], captured: Callable[[], Any]) -> None:
     """Pass a gradient on to `leaves`, the leaves from which the captured value `p` was computed; see `add_gradients`.
 
-    If the gradient is 0, and `p` is not in the set that `captured` returns, `backward()` of the captured value is not
-    called: only a `grad` that is None becomes 0.0.
+    If the gradient is 0, and `p` is not in `captured()` (see `Gradients.captured`), no gradient flows to `p`. Then
+    `backward()` of the captured value is not called, and only a `grad` of `leaves` that is None becomes 0.0.
     """
     if gradient or p in captured():
         p.original.backward(gradient)

@@ -210,8 +210,9 @@ def shuffle_by_machine_code(rows: array[int], getrandbits: Callable[[int], int])
 
     Python exchanges each item, from the last one down to the second, with a random one at the same or a smaller index
     (the algorithm of Fisher and Yates). If the random index is too large, Python draws another one. An index consists
-    of the highest bits of a random integer of 32 bits. As many integers as Python draws at least are drawn at once
-    here. `machine_code_is_ready` must be true.
+    of the highest bits of a random integer of 32 bits. This function draws one integer for each item at once, the least
+    that Python would draw. If some of them are too large, it draws one for each item that is left, and so on.
+    `machine_code_is_ready` must be true.
     """
     last = len(rows) - 1
     while last > 0:

@@ -178,7 +178,7 @@ class FunctionFit(Dispatcher):
         return program.compiled if program else None
 
     def may_merge(self) -> bool:
-        """Return whether no program that was merged has to be compared with the function before it is used."""
+        """Return whether the merged programs may still be used; not if one of their branches has yet to be compared."""
         return self._uncompared.isdisjoint(self._merged_programs)
 
     def check(self, whole: bool) -> bool:

@@ -793,7 +793,7 @@ class CompiledFunction:
         has_aux: bool = False,
         refuses_captured: bool = False,
     ) -> tuple[Any, Any]:
-        """Return what `value_and_grad` returns, if it is not only the gradient of the mean by parameters.
+        """Return what `value_and_grad` returns, unless the mean and its gradient by parameters was asked for.
 
         A merged program may compute the derivatives for each sample. If it cannot, each row is computed by the program
         of its branch. This is necessary for auxiliary results, and if captured values, which were computed before the

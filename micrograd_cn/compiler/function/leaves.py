@@ -26,7 +26,8 @@ class Leaves:
 
     Args:
         inputs: the leaves that stand for the numbers of the arguments.
-        hooks: the hooks of the recording, which has ended. Only the recorded nodes refer to their operands yet.
+        hooks: the hooks of the recording, which has ended. The caller has not kept operands of the recorded nodes in
+            any other object yet: a leaf to which another object refers counts as held.
 
     Attributes:
         inputs: the leaves that stand for the numbers of the arguments.

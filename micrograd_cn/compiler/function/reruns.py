@@ -294,9 +294,11 @@ class Reruns:
     def _with_integers(
         self, numbers: Sequence[float], of: str, asked: str, results: Callable[[], Sequence[Any]]
     ) -> list[_Numbers]:
-        """Return numbers as floats, and with integers among them if the function needs integers or may ask for them.
+        """Return one or two versions of `numbers`: all of them as floats, and whole numbers among them as integers.
 
-        `asked` is the text that `_asked` returns. `of` and `results` are those of `_Numbers`.
+        The first version is left out if the function needs integers, as indices. The second one is left out if the
+        function neither needs integers nor may ask for the type of a number, or if no number is whole. `asked` is the
+        text that `_asked` returns. `of` and `results` are those of `_Numbers`.
         """
         integers = [int(x) if x.is_integer() else x for x in numbers]
         needs_integers = "as an index" in self._made.caught

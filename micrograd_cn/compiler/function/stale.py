@@ -185,10 +185,10 @@ class StaleCheck:
         return found
 
     def _wait_after(self, seconds: float) -> None:
-        """Set the time of the next check, after one that took so many seconds.
+        """Set the time of the next check: `TIMES_AS_LONG` times `seconds` from now.
 
-        The caller passes the shorter one of the times of the last two checks of a kind, since another thread or program
-        may have interrupted one.
+        `seconds` is how long a check takes. The caller passes the shorter one of the times of the last two looks for
+        changes, or of the last two comparisons, since another thread or program may have interrupted one.
         """
         self._checks += 1
         if self._checks >= FIRST_CHECKS and not self._changed:
@@ -297,11 +297,13 @@ class StaleCheck:
     def _to_compare(
         self, buckets: Sequence[Bucket], agreeing: frozenset[Program]
     ) -> list[tuple[Bucket, Recording, int]]:
-        """Return the recordings for some samples, each with a bucket and the index of a row for which to record again.
+        """Return the recordings that compute the rows of `buckets`, each with a bucket and a row to record again.
 
-        Recordings whose programs are in `agreeing` are left out. If a row breaks the guards of all recordings for its
-        bucket, all of these are returned, since a guard may compare with another number now. But a recording is left
-        out if its own sample breaks its guards, since parameters have changed: this sample takes another branch now.
+        The row is given by its index in the bucket. Recordings whose programs are in `agreeing` are left out. If a row
+        breaks the guards of all recordings for its bucket, all of these are returned, each with the sample for which it
+        was recorded: the function may compare with another number by now, and the guards with the former one. But if
+        this sample breaks the guards, too, the recording is left out. Then parameters have changed, and the sample
+        takes another branch.
         """
         found: list[tuple[Bucket, Recording, int]] = []
         for bucket in buckets:
@@ -388,7 +390,7 @@ class StaleCheck:
         return made, held
 
     def _roots(self) -> list[Any]:
-        """Return the function and the objects that its arguments bring, through which it finds all that it can read."""
+        """Return the function and the objects among its arguments: all that it can read is reached from these."""
         return [self._function, *self.store.objects()]
 
 

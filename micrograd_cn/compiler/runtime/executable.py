@@ -148,7 +148,7 @@ class Executable:
         lanes: how many rows are computed at once, one in each lane of a vector; 1 in code for single rows.
         block: how many doubles a block has; 0 in code for single rows.
         seconds: for about how many seconds the code has run until now.
-        code: the code of the stages, in the tier.
+        code: the threaded or native code of the stages.
         header: the address of the executable's header; see `drivers`.
         outputs: how many outputs there are.
         sizes: how many doubles each `Buffers` of the executable has for scalars, for a panel, and for totals.

@@ -164,7 +164,11 @@ def reads(code: CodeType, name: str) -> bool:
 
 
 def _is_update(steps: Sequence[dis.Instruction], k: int) -> bool:
-    """Return whether what instruction `k` loads is only changed, or is a key whose value is only changed."""
+    """Return whether instruction `k` loads an object to change it, or a key to change its value, and for no other use.
+
+    `counts[key] += 1` and `names.append(x)` load `counts` and `names` in this way, and `d["n"] = 1` loads "n". A number
+    that code computes with, or returns, is loaded for another use.
+    """
     name, following = steps[k].argval, steps[k + 1 : k + MAX_IN_UPDATE]
     first, second, *_ = [*[x.opname for x in following], "", ""]
     if first in ("LOAD_ATTR", "LOAD_METHOD") and following[0].argval in ADDING_METHODS:

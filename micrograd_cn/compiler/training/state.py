@@ -866,7 +866,7 @@ class TrainingState:
     def publish(self) -> None:
         """Copy the results of the steps to Python's objects, before a user's function runs between two steps.
 
-        Training goes on with this memory afterwards.
+        The next steps go on from the numbers in this object's memory, which are not read anew.
         """
         self.write_back()
         self._memory.packed = _no_state

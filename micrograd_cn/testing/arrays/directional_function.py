@@ -248,7 +248,7 @@ class DirectionalFunction:
 
         If rounding keeps some elements from moving, the result tells nothing about their derivatives. Then it is nan if
         no output changes, or if most of the change may be missing. In half precision, the result is never nan for this
-        reason, since noise is measured in steps that are as short.
+        reason, since the noise of f is measured in steps that are so short, too.
         """
         if t not in self._memo:
             gradient = self._gradient_in_own_types

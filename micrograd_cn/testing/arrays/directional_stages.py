@@ -173,7 +173,11 @@ class Case:
         return self._tolerance
 
     def _choose_tolerance(self) -> ArrayTolerance:
-        """Return the tolerance. If `phi` may be far flatter in shorter steps, it is based on a shorter step."""
+        """Return the tolerance, which grows with the typical slope of f.
+
+        The typical slope is the one in the step of the numerical derivative. If f may be far flatter in shorter steps,
+        as x**4 is near 0, a slope in a shorter step takes its place.
+        """
         problem, phi, moved, typical_slope = self.problem, self.phi, self.moved, self._typical_slope
         half = self.half_precision
         if not half and moved and typical_slope > phi.typical_slope:  # f may be far steeper in large steps, as x**4 is
@@ -305,7 +309,7 @@ def nothing_changes(case: Case) -> Comparison | None:
 
     If an output changes in far larger steps alone, rounding may hide its changes in small steps, so the comparison has
     no verdict. None is returned if the derivative is not 0, or if `case.phi` changes in the largest step. In half
-    precision, it is also returned if an output has changed.
+    precision, None is also returned if an output has changed in any step so far.
     """
     phi = case.phi
     if case.moved or phi.analytic != 0.0 or not math.isfinite(case.change):

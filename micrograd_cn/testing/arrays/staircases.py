@@ -236,8 +236,9 @@ def keeps_slope(
     The result is False for a step function, which keeps its value in such steps. The result is True, too, if rounding
     hides the change in these steps, and in steps that are a little longer, or if f is not finite there. The slope of f
     may differ from `slope` by a small part of the derivative that is checked, but by at most half of `slope`. Without
-    this second bound, a flat function would pass for any moderate `slope` beside a derivative of 1e8. One side of the
-    point is looked at, unless `both_sides` is set. `beside` is the size of parts of f whose last bits are rounded, if
+    this second bound, a flat function would pass for any moderate `slope` beside a derivative of 1e8. The step
+    is taken along the direction of `phi`; with `both_sides`, also against it, and the mean of both slopes is compared.
+    `beside` is the size of parts of f whose last bits are rounded, if
     it is known.
     """
     problem, slope = phi.problem, phi.analytic if slope is None else slope
@@ -334,14 +335,15 @@ def may_be_rounding_steps(phi: DirectionalFunction, heights: Vector) -> bool:
 
 
 def may_be_ramp(phi: DirectionalFunction) -> bool:
-    """Return whether f has a jump at the point that may be a ramp which is narrower than the finest steps.
+    """Return whether the function f of `phi` has a jump at x that may be a ramp narrower than the finest steps.
 
     The function x / max(|x|, 1e-8) has such a ramp at 0, and its derivative there is 1e8. Within the finest step, a
     ramp as steep as the derivative says must climb at least as high as the function jumps. A straight-through gradient
     is far less steep. Along a direction that moves several elements, some ramps climb and others descend, and each of
     them has its own length. The jump of `phi` is then between the total height of the descending ramps and that of the
-    climbing ones. The jump may even be 0, so the jumps of single outputs are looked at, too. If f jumps, the outputs
-    change by about as much in longer steps as in the finest step.
+    climbing ones. The jump of `phi` may even be 0. So the largest jump of a single output must also be above 0, and at
+    most as high as the steepest of these ramps climbs. If f jumps, the outputs change by about as much in longer steps
+    as in the finest step.
     """
     finest, terms = phi.problem.steps.finest, phi.terms
     climbing, descending = (finest * float(np.sum(part)) for part in (terms[terms > 0.0], terms[terms < 0.0]))

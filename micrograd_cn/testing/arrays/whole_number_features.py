@@ -112,8 +112,9 @@ class _Changes:
 
     Attributes:
         phi: the function f along a direction.
-        long: the number of times that `move` fits into a long move, as an odd number. A long move is `part` times
-            `SLOPE_STEPS` times as long as the finer of the two steps in which derivatives are first compared.
+        long: the number of times that `move` fits into a long move, as an odd number. A long move is `SLOPE_STEPS`
+            times as long as the finer of the two steps in which derivatives are first compared; this length is
+            multiplied by `part`, the last argument of the class.
         last_bits: half of the last bit of each output.
     """
 

@@ -101,8 +101,8 @@ def smooth_step(op: Op, operands: list[NudgedValue | float], inputs: list[Nudged
     """Return the result of applying an operation, as a step of a random expression; None if the step is to be left out.
 
     It is left out if it is not smooth at the operands, or if rounding of the result hides the effect of an input. It is
-    also left out if all operands are constants, or if the result is not finite, tiny, or too steep. The partials of the
-    operation are not used, since a gradient check is to find out whether they are wrong.
+    also left out if all operands are constants, or if the result is infinite, nan, nearly 0, or changes too fast with
+    an input. The partials of the operation are not used, since a gradient check is to find out whether they are wrong.
 
     Args:
         op: the operation that is applied.

@@ -108,9 +108,9 @@ def _positional(method: Any) -> list[inspect.Parameter] | None:
 def pair_of_layer(layer: Any) -> Pair:
     """Return a function and its vjp, from the methods `forward` and `backward` of a layer.
 
-    Each call works with a copy of the layer, so the layer is left as it is. If `forward` is a static method or a class
-    method, the layer has only one state, which its class keeps. If the layer's `backward` needs two arguments, its
-    `forward` returns `(out, cache)`, and the second argument is `cache`.
+    Each call works with a copy of the layer, so the layer is left as it is. A class is not copied: if `forward` is a
+    static method or a class method, calls share what it keeps in the class. If the layer's `backward` needs two
+    arguments, its `forward` returns `(out, cache)`, and the second argument is `cache`.
 
     Raises:
         TypeError: a class was given, and it cannot be called without arguments. The returned functions raise it, too,

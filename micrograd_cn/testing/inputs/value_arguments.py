@@ -218,7 +218,7 @@ class Binding:
 
     @functools.cached_property
     def _parts_are_arguments(self) -> bool:
-        """Whether each argument is a part, so the list of the parts is that of the arguments and needs no `rebuild`."""
+        """Whether each part is a whole argument. Then `parts` is the list of arguments, and needs no `rebuild`."""
         varying = [name for name in self.subject.names if name not in self.subject.static]
         return [part.path for part in self.parts] == varying
 

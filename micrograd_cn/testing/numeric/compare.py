@@ -112,7 +112,8 @@ class Claim:
         steps: the steps of the numerical derivative; the default suits a function that computes in doubles.
         needs_first_order: whether a derivative counts as wrong only if its Taylor remainder is of first order in the
             step (see `taylor_order`).
-        accept: tells whether a numerical derivative is exact enough (see `numerical.derivative`).
+        accept: tells whether `analytic` agrees with a numerical derivative; None if that one is not exact enough to
+            tell (see `numerical.derivative`).
     """
 
     title: str

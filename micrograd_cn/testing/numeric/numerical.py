@@ -360,9 +360,10 @@ def _refutes(e: Estimate, accepted: Estimate, accept: Callable[[Estimate], bool 
 def _confirms(finer: Estimate, e: Estimate) -> bool:
     """Return whether a one-sided estimate with a smaller first step agrees with `e`, and is not a mere guess.
 
-    The estimate `finer` is a guess if its error is larger than the slope of `e`, and far larger than rounding and the
-    error of `e`. Then it has not converged, and `e`, with larger steps, cannot have converged either. That happens
-    where the function oscillates quickly. If no finer estimate was found, its error is inf, and the result is True.
+    The estimate `finer` is a guess if its error is finite, larger than the slope of `e`, and far larger than rounding
+    and the error of `e`. Then it has not converged, and `e`, with larger steps, cannot have converged either. That
+    happens where the function oscillates quickly. An error of inf means that no finer estimate was found, which says
+    nothing against `e`, so the result is True.
     """
     guess = finer.error > max(GUESS * max(finer.noise, e.error), math.fabs(e.slope))
     return agree(e, finer) and not (guess and math.isfinite(finer.error))

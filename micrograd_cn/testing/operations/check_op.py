@@ -185,8 +185,8 @@ def _check_domain(op: Op, reference: Reference, examples: int, partial_tables: l
     """Check the operation at points that are spread over its domain, or drawn by Hypothesis; return all these points.
 
     `reference` computes the same function, and `examples` is the number of points at which second derivatives are
-    compared. For each point at which only some derivatives could be compared, a table of them is appended to
-    `partial_tables`.
+    compared. For each point at which only some derivatives could be compared, a table of all derivatives there is
+    appended to `partial_tables`.
     """
     st = import_strategies()
     from hypothesis import HealthCheck, Phase, given, seed, settings

@@ -36,7 +36,8 @@ class Lowering(NamedTuple):
 
     Attributes:
         name: the name of the lowering in messages.
-        field: a text for messages that names the field of the row that the lowering is made from.
+        field: a text for messages, with the name of the field of the row from which the lowering is made, and its
+            content; "" if there is none.
         evaluate: computes the operation at many points by this lowering.
     """
 

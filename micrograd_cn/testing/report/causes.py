@@ -22,7 +22,7 @@ KNOWN_RATIOS = {-1.0: "the sign is wrong", 2.0: "a factor of 2 too much", 0.5: "
 
 
 def likely_causes(comparisons: Sequence[Comparison]) -> list[str]:
-    """Return a line of text for each argument whose wrong derivatives have a likely cause; two lines at most.
+    """Return a line of text for each of the first two arguments whose wrong derivatives have a likely cause.
 
     >>> from micrograd_cn.testing.numeric.numerical import Estimate
     >>> likely_causes([Comparison("df/dx[0]", -6.0, Estimate(6.0, 1e-9), False, argument="x")])
