@@ -817,6 +817,30 @@ def test_derivatives_by_arguments_in_a_list_are_the_same_however_often_it_is_pas
                 assert len(runs) == (4 if each else 8)
 
 
+@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize("method", ["jacobian", "hessian"])
+@pytest.mark.parametrize("kind", IN_LISTS)
+def test_matrices_of_samples_in_a_list_are_the_same_however_often_it_is_passed(kind, method, dense, monkeypatch):
+    w, samples, computed, runs = Value(0.5), IN_LISTS[kind], ArrayRunner.computed, []
+    if method == "jacobian":
+        f = compile(lambda x, y: [tanh(sum(numbers_in(x), 0.0) * w), exp(-sum(numbers_in(y)) * 1e-300) * w, w * 2.0])
+    else:
+        f = compile(lambda x, y: tanh(sum(numbers_in(x), 0.0) * w) * exp(-sum(numbers_in(y)) * 1e-300))
+    monkeypatch.setattr(ArrayRunner, "computed", lambda *xs: runs.append(1) or computed(*xs))
+    monkeypatch.setattr(prepared, "CALLS_BEFORE_PREPARED", 3)
+    found = []
+    for k in range(8):
+        w.data = 0.5 + (k == 7)
+        found.append(getattr(f, method)(samples, dense=dense))
+    fresh = getattr(compile(f.__wrapped__), method)(samples, dense=dense)
+    assert {*map(nested_types, found)} == {nested_types(fresh)}
+    numbers = [numbers_in(x) for x in found]
+    np.testing.assert_allclose(numbers[:7], numbers[:1] * 7, rtol=1e-14)
+    np.testing.assert_allclose(numbers[7], numbers_in(fresh), rtol=1e-14)
+    if [*IN_LISTS].index(kind) < [*IN_LISTS].index("booleans"):
+        assert len(runs) == 4
+
+
 def test_a_list_whose_structure_was_seen_is_read_by_prepared_code(monkeypatch):
     runs, run = [], ArrayRunner.mean_gradient
     monkeypatch.setattr(ArrayRunner, "mean_gradient", lambda self, arrays: runs.append(arrays) or run(self, arrays))

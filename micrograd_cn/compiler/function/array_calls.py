@@ -97,7 +97,7 @@ class ArrayCalls:
         self.runners = FrequentCalls[Any, ArrayCall | None](MAX_KINDS)
 
     def results(self, method: str, samples: Any, out: Any, variables: GradientVariables | None = None) -> Any:
-        """Return the results of a method for samples in numpy arrays or, for `forward` and `gradient`, in a list.
+        """Return the results of a method for samples in numpy arrays or in a list.
 
         Return None if the samples are not in arrays, if there is no code for arrays of these shapes (see `runner`), or
         if a result is nan that other code may compute otherwise: with gated derivatives, or with the program of one
@@ -106,10 +106,8 @@ class ArrayCalls:
         if type(samples) is not list:
             arrays = as_tuple(samples)
             found = self.runner(method, arrays, variables)
-        elif method in ("forward", "gradient"):
-            arrays, found = self._of_list(method, samples)
         else:
-            return None
+            arrays, found = self._of_list(method, samples)
         return self._computed(method, found, arrays, out, type(samples) is list) if found else None
 
     def _computed(self, method: str, found: ArrayCall, arrays: Any, out: Any, is_listed: bool) -> Any:
@@ -317,7 +315,8 @@ class ArrayCalls:
             return None
         first, merged = recordings[0], self._store.merged_of(recordings)
         if matrix := MATRICES.get(method):
-            return None if merged or first.indices.counts else _matrix_call(*matrix, first, shapes)
+            is_listed = inside is not None
+            return None if merged or first.indices.counts else _matrix_call(*matrix, first, shapes, is_listed)
         if not (first.single or method in ("call", "forward")):
             return None
         if method == "mean_hessian":
@@ -383,8 +382,10 @@ def _have_columns(variables: GradientVariables, program: Program) -> bool:
     return {*map(id, program.parameters)}.issuperset(map(id, variables.values))
 
 
-def _matrix_call(kind: Kind, dense: bool, recording: Recording, shapes: Sequence[Any]) -> ArrayCall | None:
-    """Return a prepared call that computes Jacobians or Hessians for samples in arrays of some shapes.
+def _matrix_call(
+    kind: Kind, dense: bool, recording: Recording, shapes: Sequence[Any], is_listed: bool
+) -> ArrayCall | None:
+    """Return a prepared call that computes Jacobians or Hessians for samples in arrays of some shapes, or in a list.
 
     `kind` is "jacobian" or "hessian". If `dense` is set, the matrices are whole, and otherwise they have only the
     entries that can be nonzero. Return None if all entries are constants, if these matrices have many entries, or
@@ -397,7 +398,7 @@ def _matrix_call(kind: Kind, dense: bool, recording: Recording, shapes: Sequence
     of_result, nan_stride = structure.shape if dense else (structure.entries,), int(not derivative.gated)
     if _has_many_results(shapes, of_result):
         return None
-    runner = ArrayRunner(made.compiled, "forward", shapes, of_result, nan_stride)
+    runner = ArrayRunner(made.compiled, "forward", shapes, of_result, nan_stride, is_listed)
     return ArrayCall(runner, made, recording, None)
 
 

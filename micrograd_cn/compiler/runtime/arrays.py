@@ -90,12 +90,11 @@ class _ArrayRows(PreparedRows):
         return np.frombuffer(self.out).reshape(self._shapes[0][0], *self._of_result)
 
     def listed_results(self) -> list[Any]:
-        """Return the output of each row in a list; if a row has several outputs, they are in a list, too."""
-        numbers = self.out.tolist()
-        if not self._of_result:
-            return numbers
-        count = prod(self._of_result)
-        return [numbers[k : k + count] for k in range(0, len(numbers), count)]
+        """Return the output of each row in a list; if a row has several outputs, they are in lists, too."""
+        numbers: list[Any] = self.out.tolist()
+        for length in self._of_result[::-1]:
+            numbers = [numbers[k : k + length] for k in range(0, len(numbers), length)]
+        return numbers
 
     @cached_property
     def finds_nan(self) -> Callable[[], bool]:
