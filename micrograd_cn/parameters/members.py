@@ -192,7 +192,8 @@ def members_of(cls: type) -> Members | None:
     elif origin not in sys.stdlib_module_names or origin in ("collections", "types"):
         found = of_object
     elif cls.__flags__ & _KNOWN_TO_GC and not issubclass(cls, _WITHOUT_CONTENT):
-        found = of_opaque
+        # A mock object says that it is of another class, as which it must not be searched
+        found = None if any("__class__" in vars(base) for base in cls.__mro__[:-1]) else of_opaque
     is_weak = cls is WeakKeyDictionary  # whose attributes have what its items are made of
     has_attributes = (cls.__dictoffset__ and not is_weak) or any(vars(base).get("__slots__") for base in cls.__mro__)
     if found in (_of_mapping, of_sequence, _of_deque) and found is not None and has_attributes:
@@ -225,7 +226,7 @@ def walk(root: object, descends: Callable[[object], bool]) -> Iterator[tuple[str
         prefix, around, items = levels[-1]
         for name, x in items:
             members = known_members[type(x)] if type(x) in known_members else members_of(type(x))
-            if members is None:
+            if members is None or members is of_opaque:
                 continue
             path = f"{prefix}{name}"
             if members is of_leaf:

@@ -238,6 +238,7 @@ HARMLESS = [
     *(logging.getLogger("micrograd_cn.tests"), threading.Lock(), threading.Event(), threading.current_thread()),
     *(random.Random(0), np.random.default_rng(0), pathlib.Path(), re.compile("a"), datetime.datetime(2026, 12, 2)),
     *(unittest.mock.Mock(), unittest.mock.MagicMock(), unittest.mock.NonCallableMock(), contextlib.ExitStack()),
+    *(unittest.mock.Mock(spec=Layer), unittest.mock.Mock(spec=set), unittest.mock.create_autospec(Layer)),
     *(queue.Queue(), weakref.WeakSet(), weakref.WeakValueDictionary(), copy_context(), sys.stdout, io.StringIO()),
     *(argparse.Namespace(lr=0.1), decimal.getcontext(), fractions.Fraction(1, 2), inspect.signature(print), math.tanh),
     *(itertools.count(), range(3), slice(1, 2), b"", memoryview(b""), array.array("d"), ..., 1j, np.dtype(float)),
