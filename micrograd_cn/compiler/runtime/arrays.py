@@ -12,7 +12,7 @@ import ctypes
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain
 from math import prod
 from typing import Any, NamedTuple, TypeAlias
@@ -245,7 +245,7 @@ class ListedSamples(NamedTuple):
 
     Attributes:
         numbers: all numbers, one sample after the other. If there are numpy arrays in the samples, it is a tuple of
-            columns instead, each with the values of one argument in all samples.
+            columns instead, each with the values of one argument in all samples, or with the value in the only one.
         shapes: for each argument, the shape of an array with its numbers in all samples.
         treedefs: the treedef of each argument; None if the samples are a tuple of arrays.
     """
@@ -269,6 +269,8 @@ def listed_samples(samples: list[Any]) -> ListedSamples | None:
     array_kind = numpy.ndarray if numpy else None
     if not 0 < len(samples) <= MAX_LISTED or type(samples[0]) not in (tuple, list):
         return None
+    if len(samples) == 1 and numpy and (one := _listed_sample(samples[0], numpy)):
+        return one
     # Look at the first sample before all of them, since other calls shall not become slower
     kinds = [*map(type, first := samples[0])]
     given = zip(kinds, first, strict=True)
@@ -290,6 +292,36 @@ def listed_samples(samples: list[Any]) -> ListedSamples | None:
     shapes = tuple([(n, size) if kind is list else (n,) for kind, size in zip(kinds, sizes, strict=True)])
     treedefs = tuple([(list, size) if kind is list else None for kind, size in zip(kinds, sizes, strict=True)])
     return ListedSamples(array("d", found), shapes, treedefs)
+
+
+def _listed_sample(sample: Sequence[Any], numpy: Any) -> ListedSamples | None:
+    """Return what `listed_samples` returns for one sample of numpy arrays of doubles, and floats.
+
+    Return None if there is anything else in it, no array, or many numbers. This is a shortcut, for speed.
+    """
+    shapes: list[Shape | None] = []
+    for x in sample:
+        kind = type(x)
+        if kind is numpy.ndarray and x.dtype.char == "d" and x.shape:
+            shapes.append(x.shape)
+        elif kind is float or kind is numpy.float64:
+            shapes.append(None)
+        else:
+            return None
+    found = _forms_of_sample(tuple(shapes))
+    return ListedSamples(tuple(sample), *found) if found else None
+
+
+@lru_cache(256)
+def _forms_of_sample(inside: tuple[Shape | None, ...]) -> tuple[tuple[Shape, ...], tuple[TreeDef, ...]] | None:
+    """Return the shapes and treedefs of `ListedSamples` for a sample of arrays of some shapes, and of floats for None.
+
+    Return None if there is no array, or if there are too many numbers.
+    """
+    if not any(inside) or sum([1 + prod(shape or ()) // 100 for shape in inside]) > MAX_LISTED:
+        return None
+    shapes = tuple([(1, *(shape or ())) for shape in inside])
+    return shapes, tuple([None if shape is None else ArrayDef(shape, True) for shape in inside])
 
 
 def _all_numbers(samples: list[Any], kinds: list[type], sizes: list[int]) -> list[Any] | None:
