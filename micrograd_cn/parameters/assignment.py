@@ -29,6 +29,7 @@ from .members import (
     members_of_known,
     of_leaf,
     of_module,
+    of_opaque,
     values_in,
     walk,
 )
@@ -322,7 +323,8 @@ def _note_new(model: Model, name: str, x: Any) -> None:
     if members is None or members is of_leaf or isinstance(x, Model) or names_its_parameters(type(model)):
         return
     _refuse_hidden(model, name, x)
-    _note_places(model, name, x)
+    if members is not of_opaque:
+        _note_places(model, name, x)
 
 
 def _note_arrays(model: Model, name: str, x: Any) -> None:

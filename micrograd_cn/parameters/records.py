@@ -25,6 +25,7 @@ from .members import (
     members_of_known,
     of_leaf,
     of_module,
+    of_opaque,
     of_sequence,
 )
 from .model import Model, of_this_package
@@ -145,7 +146,7 @@ def collections_of(model: Model, known: Collection[Any]) -> list[tuple[Any, Any]
         found.append((None, dict(model)))
     for name, x in of_module(model):
         members = members_of_known(type(x))
-        if members is None or members is of_leaf or isinstance(x, Model):
+        if members is None or members is of_leaf or members is of_opaque or isinstance(x, Model):
             continue
         if members is not of_sequence or name in known or may_hold_leaves(x):  # a list of numbers has no places
             found.append((name, x))
