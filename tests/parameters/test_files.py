@@ -193,12 +193,17 @@ def test_an_owner_that_cannot_be_set_is_left_out(tmp_path, monkeypatch):
         found[4] += 1
         return os.stat_result(found)
 
-    def refused(*_):
+    tried = []
+
+    def refused(_, user, group):
+        tried.append((user, group))
         raise PermissionError
 
+    old = path.stat()
     monkeypatch.setattr(os, "fstat", another_owner)
     monkeypatch.setattr(os, "fchown", refused)
     Neuron(1, init="zeros").save(path)
+    assert tried == [(-1, old.st_gid), (old.st_uid, -1)], "a user may be allowed one of them"
     assert json.loads(path.read_text()) == {"weight": [0.0], "bias": 0.0}
 
 

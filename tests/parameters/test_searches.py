@@ -1,0 +1,144 @@
+"""A search for mistakes in a model goes on after what it leaves out, wherever the mistake stands."""
+
+import numpy as np
+import pytest
+
+from micrograd_cn import Value, no_grad
+from micrograd_cn.nn import Module, Neuron
+from micrograd_cn.parameters.stored import stored_by_calls
+
+from .models import Keeper
+
+
+class NamesItsOwn(Module):
+    """A module that names its parameters itself, so no search looks into it."""
+
+    def __init__(self):
+        self.w = Value(1.0)
+
+    def named_parameters(self):
+        return [("w", self.w)]
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("other", ["text", [Value(1.0)], {"a": Value(1.0)}, Neuron(1), None])
+@pytest.mark.parametrize("around", [lambda x: x, lambda x: [x], lambda x: dict(enumerate(x))])
+def test_keys_of_dicts_are_looked_at_beside_anything(place, other, around):
+    held = [other, other]
+    held.insert(place, {Value(2.0): 1})
+    with pytest.raises(TypeError, match=r"^Keeper\.held\S* is a dict with a parameter as a key"):
+        Keeper(around(held))
+    model = Keeper(None)
+    with pytest.raises(TypeError, match=r"^Keeper\.new\S* is a dict with a parameter as a key"):
+        model.new = around(held)
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize(
+    "other", [[Value(1.0)], 1.0, "text", {"a": Value(1.0)}, Neuron(1), [Value(1.0, requires_grad=False)]]
+)
+def test_a_value_that_init_computed_is_looked_for_beside_anything(place, other):
+    class Model(Module):
+        def __init__(self):
+            w = Value(2.0)
+            held = [other, other]
+            held.insert(place, [w * 0.5])
+            self.a, self.b, self.c = held
+
+    with pytest.raises(TypeError, match=rf"^Model\.{'abc'[place]}\.0 is computed"):
+        Model()
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize(
+    "other", [[], ["text"], [Value(1.0, requires_grad=False)], Value(1.0, requires_grad=False), (1.0,), "text"]
+)
+def test_a_list_of_the_class_is_looked_at_beside_other_attributes(place, other):
+    class Model(Module):
+        def __init__(self):
+            self.layers.append(Value(2.0))
+
+    names = ["first", "second"]
+    names.insert(place, "layers")
+    for name in names:
+        setattr(Model, name, [] if name == "layers" else other)
+    with pytest.raises(TypeError, match=r"^Model\.layers\.0 is an attribute of the class"):
+        Model()
+
+
+def test_a_class_attribute_is_looked_at_after_one_of_a_module_that_is_a_base():
+    class Base(Module):
+        instances = []  # noqa: RUF012
+
+        def __init__(self):
+            self.instances.append(self)
+
+    Base()
+    with pytest.raises(TypeError, match=r"^Derived\.w is an attribute of the class"):
+
+        class Derived(Base):
+            w = Value(1.0)
+
+
+def test_a_module_is_looked_at_beside_modules_that_name_their_parameters():
+    """Computed values, and lists of the class that `__init__` has filled."""
+
+    class Model(Module):
+        def __init__(self, *held):
+            self.held = held
+
+    class Filling(Module):
+        layers = []  # noqa: RUF012
+
+        def __init__(self):
+            self.w = Value(1.0)
+
+    for place in range(3):
+        held = [NamesItsOwn(), NamesItsOwn()]
+        inside = Keeper([Value(1.0)])
+        held.insert(place, inside)
+        model = Model(*held)
+        assert len(model.parameters()) == 3
+        inside.held = [inside.held[0], Neuron(1)(2.0)]
+        with pytest.raises(TypeError, match=rf"^Model\.held\.{place}\.held\.1 is computed"):
+            model.parameters()
+
+
+def test_an_item_is_looked_at_after_one_that_is_gone():
+    model = Keeper({"a": Value(1.0), "b": Value(2.0)})
+    model.parameters()
+    del model.held["a"]
+    model.held["b"] = 0.5
+    with pytest.raises(TypeError, match=r"^Keeper\.held\['b'\] is 0\.5, where a parameter was"):
+        model.parameters()
+
+
+def test_a_slot_is_found_after_one_that_is_empty():
+    class InSlots:
+        __slots__ = ("a", "b", "c")
+
+        def __init__(self, **held):
+            for name, x in held.items():
+                setattr(self, name, x)
+
+    for name in "abc":
+        assert [p.data for p in Keeper(InSlots(**{name: Value(2.0)})).parameters()] == [2.0]
+    assert [p.data for p in Keeper(InSlots(a=Value(2.0), c=Value(3.0))).parameters()] == [2.0, 3.0]
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_each_array_that_a_block_fills_is_noticed_beside_arrays_that_it_leaves_alone(place):
+    model = Keeper([np.array([Value(1.0)]) for _ in range(3)])
+    with pytest.raises(TypeError, match=rf"model\.held\[{place}\]"):  # noqa: SIM117
+        with no_grad():
+            model.held[place][:] = [Value(2.0) * 3.0]
+
+
+@pytest.mark.parametrize("name", ["__call__", "forward", "call"])
+def test_what_a_call_stores_is_found_beside_methods_of_this_package(name):
+    def keep(self, x):
+        self.state = x
+
+    methods = dict.fromkeys(("__call__", "forward", "call"), Neuron.__call__)
+    model = type("Model", (Module,), methods | {name: keep})
+    assert stored_by_calls((model,)) == {"state"}
