@@ -124,7 +124,7 @@ def refuse_shared(objects: Sequence[Any], model: Model) -> None:
         objects: modules, and objects of other classes, in `model`.
         model: the model whose parameters are looked for.
     """
-    for cls in {*map(type, objects)}:
+    for cls in dict.fromkeys(map(type, objects)):
         if cls in of_this_package or (issubclass(cls, Model) and names_its_parameters(cls)):
             continue
         for base, name, held in _holders_in_class(cls):

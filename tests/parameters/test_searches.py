@@ -80,28 +80,35 @@ def test_a_class_attribute_is_looked_at_after_one_of_a_module_that_is_a_base():
             w = Value(1.0)
 
 
-def test_a_module_is_looked_at_beside_modules_that_name_their_parameters():
-    """Computed values, and lists of the class that `__init__` has filled."""
+class Model(Module):
+    def __init__(self, *held):
+        self.held = held
 
-    class Model(Module):
-        def __init__(self, *held):
-            self.held = held
 
-    class Filling(Module):
+@pytest.mark.parametrize("place", range(3))
+def test_a_module_is_looked_at_beside_modules_that_name_their_parameters(place):
+    """Also the list of a class, which was filled after the class had been made."""
+
+    class Filled(Module):
         layers = []  # noqa: RUF012
 
         def __init__(self):
             self.w = Value(1.0)
 
-    for place in range(3):
-        held = [NamesItsOwn(), NamesItsOwn()]
-        inside = Keeper([Value(1.0)])
-        held.insert(place, inside)
-        model = Model(*held)
-        assert len(model.parameters()) == 3
-        inside.held = [inside.held[0], Neuron(1)(2.0)]
-        with pytest.raises(TypeError, match=rf"^Model\.held\.{place}\.held\.1 is computed"):
-            model.parameters()
+    held, kept = [NamesItsOwn(), NamesItsOwn()], Keeper([Value(1.0)])
+    held.insert(place, kept)
+    model = Model(*held)
+    assert len(model.parameters()) == 3
+    kept.held = [kept.held[0], Neuron(1)([2.0])]
+    with pytest.raises(TypeError, match=rf"^Model\.held\.{place}\.held\.1 is computed"):
+        model.parameters()
+
+    held[place] = Filled()
+    model = Model(*held)
+    assert len(model.parameters()) == 3
+    Filled.layers.append(Value(2.0))
+    with pytest.raises(TypeError, match=r"^Filled\.layers\.0 is an attribute of the class"):
+        model.parameters()
 
 
 def test_an_item_is_looked_at_after_one_that_is_gone():
