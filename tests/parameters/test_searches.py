@@ -115,7 +115,7 @@ def test_modules_are_looked_at_inside_one_that_names_its_parameters():
         model.parameters()
 
 
-@pytest.mark.parametrize(("gone", "changed"), permutations("abc", 2))
+@pytest.mark.parametrize(("gone", "changed"), [*permutations("abc", 2)])
 def test_an_item_is_looked_at_beside_one_that_is_gone(gone, changed):
     model = Keeper({key: Value(1.0) for key in "abc"})
     model.parameters()
