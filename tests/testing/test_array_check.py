@@ -11,6 +11,7 @@ import pytest
 
 from micrograd_cn.testing import GradientMismatch, gradcheck
 from micrograd_cn.testing.arrays import array_check, excuses
+from micrograd_cn.testing.arrays import problem as problem_module
 from micrograd_cn.testing.arrays.array_check import (
     SampledCheck,
     compare_problem,
@@ -303,9 +304,9 @@ def test_the_worst_elements_of_three_wrong_arrays_are_looked_for(monkeypatch, ca
     sampled = SampledCheck(several(*[9] * 5, factor=lambda i: -2.0), 0)
     places = []
 
-    def noted(problem, random, g, among):
+    def noted(problem, random, g, among, count):
         places.append(among.tolist())
-        return choose_elements(problem, random, g, among)
+        return choose_elements(problem, random, g, among, count)
 
     monkeypatch.setattr(array_check, "choose_elements", noted)
     comparisons = sampled.compare()
@@ -920,6 +921,47 @@ def test_of_the_elements_beside_a_wrong_one_few_calls_tell_what_is_seen_at_a_gla
     problem = problem_of(lambda x: (x * x).sum(), x, lambda x, g: g * 3.0 * x)
     SampledCheck(problem, 0).compare()
     assert problem.budget.calls == counts[0] + 2 * 16
+
+
+def test_of_very_many_numbers_in_half_precision_fewer_derivatives_are_compared(monkeypatch):
+    x = np.random.default_rng(0).normal(size=100).astype(np.float16)
+    right, wrong = [], []
+
+    def calls(factor):
+        made = []
+
+        def f(x):
+            made.append(x)
+            return np.tanh(x)
+
+        def vjp(x, g):
+            return np.float16(factor) * g * (1 - np.tanh(x) ** 2)
+
+        if factor == 1.0:
+            found = str(gradcheck(f, x, vjp=vjp))
+        else:
+            with pytest.raises(GradientMismatch) as raised:
+                gradcheck(f, x, vjp=vjp)
+            found = str(raised.value)
+        return len(made), found
+
+    for most in (2**18, 199):
+        monkeypatch.setattr(problem_module, "MANY_IN_HALF_PRECISION", most)
+        right.append(calls(1.0))
+        wrong.append(calls(1.1))
+    assert "12 derivatives agree" in right[0][1]
+    assert "4 derivatives agree" in right[1][1]
+    assert right[1][0] < 0.5 * right[0][0]
+    assert wrong[1][0] < 0.5 * wrong[0][0]
+
+
+def test_where_the_type_has_too_few_numbers_equal_ones_are_no_sign_of_a_kink():
+    for n, telling in ((20, True), (30_000, False)):
+        x = np.random.default_rng(0).normal(size=n).astype(np.float16)
+        x[1] = x[0]
+        problem = problem_of(np.sort, x, lambda x, g: g[np.argsort(np.argsort(x))])
+        assert problem.tied_elements[:2].all()
+        assert problem.avoidable_ties.any() == telling
 
 
 @pytest.mark.parametrize("f", [_softplus_mean, _x_sine])

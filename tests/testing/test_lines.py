@@ -1032,9 +1032,10 @@ def test_what_would_show_one_percent_of_a_derivative_tells():
     assert not half_precision.can_tell_one_percent(comparison_of(1.0, 1.0, None))
 
 
-def stays(offs, agrees=()):
+def stays(offs, agrees=(), few=False):
     """Return whether the mismatch is as large at points next to (2, -3), where it is as given, and those points."""
     problem = problem_of(lambda x: x, [2.0, -3.0], lambda x, g: g)
+    problem.few_comparisons = few
     found = []
 
     def compare(x):
@@ -1065,6 +1066,16 @@ def test_a_mistake_that_is_none_nearby_or_of_the_other_sign_is_given_up_at_once(
     assert stays([1.0] * 8, agrees=(1, 4, 6))[0] is True
     stayed, points = stays([1.0] * 8, agrees=(0, 2, 3, 5))
     assert (stayed, len(points)) == (False, 6)
+
+
+def test_among_many_numbers_three_points_suffice_if_the_mistake_is_nearly_the_same_there():
+    for offs, agrees, count in (
+        ([0.5, 0.53, 0.47] * 3, (), 3),  # a tenth of the mean is two standard deviations
+        ([0.5, 0.56, 0.44] * 3, (), 8),
+        ([0.5] * 8, (1,), 8),
+    ):
+        stayed, points = stays(offs, agrees, few=True)
+        assert (stayed, len(points)) == (True, count)
 
 
 def test_a_mistake_vanishes_if_it_is_less_than_half_as_large_beside_one_of_the_slopes(monkeypatch):

@@ -34,6 +34,8 @@ from ..numeric.thresholds import (
     EQUAL_RTOL,
     ESTIMATED_ERRORS,
     FAR_BELOW_ERROR,
+    FEW_DIRECTIONS,
+    FEW_ELEMENTS,
     FEW_LAST_BITS,
     HIDDEN_SHARE,
     KEPT_CALLS,
@@ -402,6 +404,9 @@ class SampledCheck:
         self._problem, self._first_cotangent, self._exhaustive = problem, u, exhaustive
         self._random = np.random.default_rng(random)
         self._arrays = array_places(problem)
+        self._kinks_hide = True  # whether noise may be that of a kink: no comparison next to the point was as noisy
+        few = problem.few_comparisons
+        self._directions, self._elements = (FEW_DIRECTIONS, FEW_ELEMENTS) if few else (DIRECTIONS, ELEMENTS)
         self._cancelling_tells = False  # whether a direction tells along which changes uphill and downhill cancel
         self._hidden = math.inf  # the smallest `hidden` (see `Comparison`) of all directions that move all arrays
 
@@ -418,10 +423,10 @@ class SampledCheck:
         problem, several = self._problem, len(self._arrays) > 1
         directions = [
             functools.partial(self._compare_informative_direction, k)
-            for k in range(DIRECTIONS // 2 if several else DIRECTIONS)
+            for k in range(DIRECTIONS // 2 if several else self._directions)
         ]
         arrays = min(len(self._arrays), MAX_GROUPS) if several else 0
-        found = compare_within_budget(problem, directions, reserved=arrays + ELEMENTS, max_wrong=1)
+        found = compare_within_budget(problem, directions, reserved=arrays + self._elements, max_wrong=1)
         comparisons = [replace(comparison, hidden=self._hidden) for comparison, _ in found]
         known = sum(comparison.agrees is not None for comparison in comparisons)
         needed = 0.5 * len(comparisons) if problem.half_precision else 1.0
@@ -432,7 +437,7 @@ class SampledCheck:
         if coarse and MAX_HIDDEN < self._hidden < math.inf and True in verdicts and False not in verdicts:
             comparisons.append(_of_whole_gradient(self._hidden))
         hidden = [functools.partial(self._compare_output, *one) for one in self._hidden_outputs()]
-        of_outputs = compare_within_budget(problem, hidden, reserved=arrays + ELEMENTS) if hidden else []
+        of_outputs = compare_within_budget(problem, hidden, reserved=arrays + self._elements) if hidden else []
         comparisons += [comparison for comparison, _ in of_outputs if not comparison.noisy]
         found += of_outputs
         # The same cotangent serves for all arrays and elements, so one gradient is enough.
@@ -444,7 +449,7 @@ class SampledCheck:
             functools.partial(self._compare_group, *group, u, gradient_norm)
             for group in (array_groups(problem, g) if several else [])
         ]
-        of_arrays = compare_within_budget(problem, jobs, reserved=ELEMENTS, once=True)
+        of_arrays = compare_within_budget(problem, jobs, reserved=self._elements, once=True)
         wrong = [phi for comparison, phi in of_arrays if comparison.agrees is False][:MAX_WRONG_ELEMENTS]
         functions = wrong or [phi for comparison, phi in found if comparison.agrees is False]
         of_elements = self._compare_elements(functions, u, g, gradient_norm)
@@ -503,7 +508,10 @@ class SampledCheck:
             worst.append(worst_element(phi))
         typical_slope = problem.typical_slope(u)
         among = np.logical_or.reduce([phi.v != 0.0 for phi in functions] or [np.ones(problem.x.size, bool)])
-        chosen = range(problem.x.size) if self._exhaustive else choose_elements(problem, self._random, g, among)
+        if self._exhaustive:
+            chosen = list(range(problem.x.size))
+        else:
+            chosen = choose_elements(problem, self._random, g, among, self._elements)
         elements = list(dict.fromkeys([*worst, *chosen]))
         return compare_within_budget(
             problem,
@@ -694,8 +702,9 @@ class SampledCheck:
             found = self._compare_nearby((comparison, phi), title, u, v, typical_slope)
             if not (comparison.agrees and found[0].agrees is None):
                 comparison, phi = found
-        elif phi.analytic != 0.0 and _may_hide_kink(comparison, phi):  # a derivative of 0 may be a missing one
+        elif self._kinks_hide and phi.analytic != 0.0 and _may_hide_kink(comparison, phi):  # 0 may be a missing one
             found = self._compare_nearby((comparison, phi), title, u, v, typical_slope)
+            self._kinks_hide = found[0].agrees is not None
             comparison, phi = found if found[0].agrees and found[0].numeric.slope != 0.0 else (comparison, phi)
         if phi.x is not problem.x:
             g = problem.derivative.gradient(phi.x, u)
@@ -734,6 +743,7 @@ class SampledCheck:
         problem, title, n = self._problem, f"{title}, next to the point", v.size
         off: list[float] = []
         wrong: ComparedAlong | None = None
+        in_noise = found[0].noisy and _may_hide_kink(*found)
         for away in NEARBY_DISTANCES:
             # The distances are random, so no two elements become equal.
             steps = self._random.uniform(0.5, 1.0, n) * self._random.choice([-away, away], n)
@@ -741,6 +751,8 @@ class SampledCheck:
             with contextlib.suppress(OutOfCalls):
                 found = compare_along(problem, title, u, v, typical_slope, nearby)
             if found[0].agrees and (found[0].numeric.slope != 0.0 or not problem.half_precision):
+                break
+            if in_noise and found[0].agrees is None and found[0].noisy:  # there is as much noise without the kink
                 break
             if found[0].agrees is False and not found[0].note.startswith("kink"):
                 if wrong or not problem.half_precision:
@@ -768,12 +780,13 @@ class SampledCheck:
 def _may_hide_kink(comparison: Comparison, phi: DirectionalFunction) -> bool:
     """Return whether a kink, which noise of half precision hides, may be why a comparison has no verdict.
 
-    A kink is likely where an element is 0, as for relu, or equal to another one, as for sorting.
+    A kink is likely where an element is 0, as for relu, or equal to another one, as for sorting. Elements that are
+    equal only since the type has so few numbers do not count: there are as many of them next to the point.
     """
     problem, moved = phi.problem, phi.moved_elements
     if comparison.agrees is not None or not problem.half_precision:
         return False
-    return bool((phi.x[moved] == 0.0).any() or problem.tied_elements[moved].any())
+    return bool((phi.x[moved] == 0.0).any() or problem.avoidable_ties[moved].any())
 
 
 def _is_hidden(comparison: Comparison, problem: Problem) -> bool:

@@ -90,8 +90,10 @@ def compare_along(
     if problem.may_have_treads and (stepped := _by_treads(comparison, phi)):
         return stepped, phi
     settled = comparison.agrees and not comparison.noisy and not _agrees_beside_steeper(comparison, phi)
-    clear = comparison.agrees is False and not comparison.note.startswith("kink") and _is_clearly_wrong(comparison)
-    if (settled or (known_wrong and clear)) and not takes_long_steps(phi):
+    wrong = known_wrong and comparison.agrees is False and not comparison.note.startswith("kink")
+    if (settled or (wrong and (problem.few_comparisons or _is_clearly_wrong(comparison)))) and not takes_long_steps(
+        phi
+    ):
         return comparison, phi
     question = Question(problem, title, typical_slope, gradient_norm, phi)
     found = Attempt(comparison, phi, typical_slope)

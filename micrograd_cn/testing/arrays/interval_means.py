@@ -126,7 +126,9 @@ def compare_interval_means(
         sure = math.fabs(mismatch) > 2.0 * allowed and allowed < SURE_SHARE * max(math.fabs(e.slope), math.fabs(mean))
         agrees = math.fabs(mismatch) <= allowed
         if tolerance.is_exact_enough(e, mismatch if agrees else 0.0) or sure:
-            order = math.nan if agrees else taylor_order(phi, 0.0, phi.analytic, over.rounding)
+            # Next to the problem's own point, only the verdict counts.
+            told = not agrees and phi.x is phi.problem.x
+            order = taylor_order(phi, 0.0, phi.analytic, over.rounding) if told else math.nan
             return Comparison(title, mean, e, agrees, f"means over steps of {h:g} to both sides", remainder_order=order)
         unclear = Comparison(title, mean, e, None, noise_note(over.rounding), noisy=True)
         if settled(unclear, phi.problem):
@@ -145,13 +147,19 @@ def changes_and_integrals(phi: DirectionalFunction, ts: Vector) -> tuple[Vector,
     first t to each t, by the trapezoidal rule. The rule uses the points as they are after rounding to the arguments'
     types. The error is estimated from second differences of the derivative, which show its curvature, noise and jumps.
     """
-    points = [phi.problem.arguments.rounded(phi.x + t * phi.v) for t in ts]
-    changes = np.array([phi.change(phi.problem.value(x)) for x in points])
+    points, changes = [], np.zeros(len(ts))
+    for k, t in enumerate(ts):
+        y, x = phi.problem.evaluate(phi.x + t * phi.v)
+        points.append(x.copy())
+        changes[k] = phi.change(y)
     slopes, before, after = np.zeros((3, len(ts)))
+    equal, passed = (ts[1] - ts[0]) * phi.v, None
     for k, x in enumerate(points):
-        slopes[k] = phi.analytic_along((ts[1] - ts[0]) * phi.v, x)
-        before[k] = phi.analytic_along(x - points[max(k - 1, 0)], x)
-        after[k] = phi.analytic_along(points[min(k + 1, len(ts) - 1)] - x, x)
+        following = points[k + 1] - x if k + 1 < len(ts) else None
+        slopes[k] = phi.analytic_along(equal, x)
+        before[k] = 0.0 if passed is None else phi.analytic_along(passed, x)
+        after[k] = 0.0 if following is None else phi.analytic_along(following, x)
+        passed = following
     integral, bends = np.cumsum([0.0, *0.5 * (after[:-1] + before[1:])]), np.diff(slopes, 2)
     curvature = HALVED_CURVATURE * math.fabs(float(np.sum(bends[::2])))
     usual = float(np.median(np.abs(bends)))

@@ -23,9 +23,11 @@ from ..numeric.thresholds import (
     FINEST_STEP_BITS,
     FIRST_STEP_BITS,
     HALF_PRECISION_BITS,
+    MANY_IN_HALF_PRECISION,
     MAX_CACHED_SIZE,
     MAX_CALLS,
     MIN_EXACT_SQUARE_SUM,
+    NEARBY_DISTANCES,
     NOISE_STEP_BITS,
     REPEATED_AT_JUMP,
     REPEATED_BITS,
@@ -80,6 +82,7 @@ class Problem:
         eps: the distance from 1.0 to the next number, in the coarsest type of the arguments and the result.
         bits: the count of fraction bits of this coarsest type, -log2(eps).
         half_precision: whether this coarsest type is float16 or bfloat16.
+        few_comparisons: whether there are so many numbers in half precision that only few derivatives are compared.
         generators: the states of the global random number generators before the derivative is called.
         drawn: the name of a global random number generator that f uses without seeding it; "" if there is none.
         may_have_treads: whether f may be a step function near the point, such as a quantiser; False until a check sets
@@ -193,6 +196,7 @@ class Problem:
         self.smallest_normal = max(self.arguments.smallest_normal, self.outputs.smallest_normal)
         self.bits = bits = -math.log2(self.eps)
         self.half_precision = bits <= HALF_PRECISION_BITS
+        self.few_comparisons = self.half_precision and self.x.size + self.y.size > MANY_IN_HALF_PRECISION
         first = sorted({round(bits * part) for part in FIRST_STEP_BITS})
         finest = 2.0 ** -round(FINEST_STEP_BITS * bits)
         self.steps = Steps([2.0**-k for k in first], finest, EXACT_ENOUGH * self.rtol, stops_early=True)
@@ -280,6 +284,18 @@ class Problem:
     def tied_elements(self) -> NDArray[np.bool_]:
         """A mask of the elements of the problem's point that are equal to another element of it."""
         return tied(self.x)
+
+    @functools.cached_property
+    def avoidable_ties(self) -> NDArray[np.bool_]:
+        """The mask `tied_elements`, or a mask of no element if as many would be equal at points nearby.
+
+        A million numbers in half precision are hardly all different, since the type has only some thousand numbers of
+        usual size. No point nearby has fewer ties then.
+        """
+        parts = np.random.default_rng(0).uniform(0.5, 1.0, self.x.size)
+        nearby = tied(self.arguments.rounded(self.x + NEARBY_DISTANCES[0] * parts * self.scale))
+        unavoidable = 2 * np.count_nonzero(nearby) >= np.count_nonzero(self.tied_elements)
+        return np.zeros_like(self.tied_elements) if unavoidable else self.tied_elements
 
     def check_jump(self, x: Vector) -> None:
         """Call f again and again, at the problem's point and at `x`, since f seems to jump between them.

@@ -71,7 +71,7 @@ def random_direction(problem: Problem, random: np.random.Generator, g: Vector | 
 
 
 def choose_elements(
-    problem: Problem, random: np.random.Generator, g: Vector | None, among: NDArray[np.bool_]
+    problem: Problem, random: np.random.Generator, g: Vector | None, among: NDArray[np.bool_], count: int = ELEMENTS
 ) -> list[int]:
     """Return indices of elements to compare: up to two with infinite or nan gradient, the steepest, and random ones.
 
@@ -85,6 +85,7 @@ def choose_elements(
         g: the gradient; None if it is not known.
         among: a mask. The steepest element is chosen where it is True, and the random elements from arrays in which
             it is True somewhere.
+        count: how many elements are compared, if there are so many.
     """
     found: list[int] = []
     if g is not None:
@@ -95,7 +96,7 @@ def choose_elements(
         steep[~(finite & among)] = 0.0
         found.append(int(np.argmax(steep)))
     places = [place for _, place in array_places(problem) if among[place].any()]
-    while len(set(found)) < min(ELEMENTS, sum(place.stop - place.start for place in places)):
+    while len(set(found)) < min(count, sum(place.stop - place.start for place in places)):
         place = places[len(found) % len(places)]
         found.append(int(random.integers(place.start, place.stop)))
     return list(dict.fromkeys(found))

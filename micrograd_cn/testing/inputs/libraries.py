@@ -76,7 +76,10 @@ def to_doubles(x: Any) -> NDArray[float64]:
 
     whose = library_of(x)
     if whose == "torch":
-        x = (x if x.element_size() > 2 else x.double()).numpy(force=True)
+        if x.element_size() <= 2:  # numpy has no bfloat16
+            doubles: NDArray[float64] = x.double().numpy(force=True)
+            return doubles
+        x = x.numpy(force=True)
     elif isinstance(x, Value):
         x = x.data
     elif whose == "other" and not hasattr(x, "__array__"):

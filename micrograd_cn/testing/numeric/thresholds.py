@@ -53,6 +53,13 @@ DIRECTIONS = 4
 """Directions. So many random directions are compared if there are too many derivatives to compare each."""
 ELEMENTS = 8
 """Elements. So many are compared by themselves if there are too many derivatives to compare each."""
+MANY_IN_HALF_PRECISION = 2**18
+"""Elements and outputs together. In half precision, a comparison takes 34 calls of f and 17 of its derivative, so among
+more, it is made along `FEW_DIRECTIONS`, and for `FEW_ELEMENTS`."""
+FEW_DIRECTIONS = 2
+"""Directions. So many are compared then, since each takes as long as among few numbers a whole check."""
+FEW_ELEMENTS = 2
+"""Elements. So many are compared then, since they say little about a million."""
 MAX_GROUPS = 12
 """Directions. Each array gets a direction of its own; if there are more arrays than this, some share a direction."""
 MAX_EVEN_SIZE = 1000
@@ -567,6 +574,10 @@ NEIGHBOUR_DISTANCE = 2.0**-4
 STEADY_MISMATCH = 2.5
 """Standard deviations of the mismatches at points nearby. If their mean is larger, the mismatch is about the same at
 all points, as that of a mistake."""
+FEW_NEIGHBOURS = 3
+"""Points. Among so many numbers, a mismatch that is nearly the same at these needs no further points."""
+SURELY_STEADY = 10.0
+"""Standard deviations of the mismatches at these few points. If their mean is larger, they are nearly the same."""
 
 # Rules that a backward pass must keep, and likely causes of mistakes.
 
