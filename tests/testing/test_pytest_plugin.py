@@ -294,7 +294,9 @@ def test_a_module_that_skips_or_exits_is_told_too(tmp_path, monkeypatch, line):
 
 def test_a_module_that_cannot_be_imported_is_told(tmp_path, monkeypatch):
     (tmp_path / "package_with_an_extra").mkdir()
-    for name, text in {"__init__": "", "fine": "x = 1", "extra": "import not_there_at_all", "bad": "1 / 0"}.items():
+    """`__main__`, which is not imported, is the first by name, and the others are looked at after it."""
+    texts = {"__init__": "", "__main__": "0()", "fine": "x = 1", "extra": "import not_there_at_all", "bad": "1 / 0"}
+    for name, text in texts.items():
         (tmp_path / "package_with_an_extra" / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.warns(RuntimeWarning) as told:
