@@ -229,6 +229,7 @@ def record(op: Op, operands: Sequence[Number]) -> Value:
     """Apply the operation `op` to `operands`, which are `Value`s and numbers, and return the new node.
 
     Inside `no_grad()`, or if no operand requires a gradient, nothing is recorded, and the result is a constant.
+    Partials with respect to constants are not computed: they are 0.0, like the second one in the example.
 
     Raises:
         TypeError: an operand is not a number, or `op.forward` or one of `op.partials` returned something invalid.

@@ -249,7 +249,8 @@ one branch, not all of them.
 
     mean            the gradient of a mean; multiplications and sums of products have no gates for their factors, but
                     all other gates are there. If a total is not finite, the driver `finish` leaves nan in a number that
-                    `Executable.mend` reads, and in training the driver `fit`; see `instructions.gradient.differentiate`
+                    `Executable.mend` reads; in training, the driver `fit` reads it; see
+                    `instructions.gradient.differentiate`
     each row        a derivative for each row without gates, whose entries are searched for nan (in calls with arrays,
                     by `finds_nan`, as are the results of merged programs); see `Program.derivative_for_calls`
     merged          a program that computes all branches that were recorded; its first output is nan for a row of

@@ -129,8 +129,9 @@ class CompiledDerivative:
             numbers: the numbers of the rows, one row after the other.
             n: how many rows there are.
             threads: how many threads compute.
-            dense: whether to return the whole matrices, including zeros. If `whole` is None, the buffer has only the
-                entries that can be nonzero, and the method `shaped` adds the zeros.
+            dense: whether to return the whole matrices, including zeros. If the attribute `whole` is None, no program
+                computes whole matrices. Then the buffer has only the entries that can be nonzero, and the method
+                `shaped` adds the zeros.
             out: a buffer of doubles for what `shaped` returns, or None. Entries that need no zeros between them may be
                 written to it already.
         """

@@ -26,7 +26,8 @@ def catching_place(frame: FrameType | None, error: type[Exception], calls: bool 
 
     Args:
         frame: the frame of the code that runs. Frames of this package are left out until one of the user's is found.
-            The frames above it count up to the next frame of this package, which is the one that calls the user's code.
+            A handler counts in this frame and in the frames that call it, up to the next frame of this package, which
+            is the one that calls the user's code.
         error: the class of the error that the operator would raise for floats.
         calls: whether the call of a function counts as well as an operator.
 

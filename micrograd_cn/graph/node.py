@@ -369,7 +369,7 @@ class Node(NumpyMethods):
         return result
 
     def _noted_in_array(self, caller: FrameType) -> None:
-        """If this node is a leaf, keep copies of the arrays of leaves in the variables of `caller` inside `no_grad()`.
+        """If this node is a leaf, and inside `no_grad()`, keep copies of those arrays of leaves that `caller` can read.
 
         The code of `caller` may put the result of an operation into an array in the place of the leaf. The copies are
         compared when the block ends; see `array_updates`.

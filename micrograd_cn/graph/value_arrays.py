@@ -548,7 +548,8 @@ class ValueArray(ArgumentArray):
         If `key` has results of comparisons, it is a mask of bools, and the compiled program branches on each of them.
 
         Raises:
-            TypeError: the key has nodes that are not results of comparisons, whose numbers vary from sample to sample.
+            TypeError: the key has nodes that are not results of comparisons. Their numbers may vary from sample to
+                sample, so they cannot be indices.
         """
         return super().__getitem__(_index(key))
 

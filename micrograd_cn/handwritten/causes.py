@@ -183,17 +183,18 @@ def _parts(sent: Sequence[Contribution]) -> Iterator[tuple[Contribution, ...]]:
 
 
 def _early(arrived: Sequence[Contribution]) -> Iterator[Turn]:
-    """Yield a `Turn` for each gradient that a user may have if its turn comes before all contributions have arrived.
+    """Yield a `Turn` for each gradient that a node may pass on if its `_backward` runs before all others have arrived.
 
-    `arrived` has all contributions to the user.
+    `arrived` has all contributions to the gradient of this node, of which some parts have arrived by then.
     """
     return (Turn(ieee.sum(*[c.value for c in there]), there) for there in _parts(arrived))
 
 
 def _again(arrived: Sequence[Contribution]) -> Iterator[Turn]:
-    """Yield a `Turn` for each sum of gradients that a user may have sent in several turns.
+    """Yield a `Turn` for each sum of gradients that a node may have passed on if its `_backward` ran several times.
 
-    `arrived` has all contributions to the user.
+    `arrived` has all contributions to the gradient of this node. In one case the node passes on, after each arrival,
+    the sum of what has arrived by then. In the other case it passes on the sum of all contributions 2, 3, ... times.
     """
     values = [c.value for c in arrived]
     if len(values) <= MOST_PERMUTED:
@@ -216,8 +217,8 @@ def _locals(sent: Sequence[Contribution]) -> float:
 def _is_tangled(comparison: Comparison, node: Value) -> bool:
     """Return whether a user of `node` gets more than MOST_PERMUTED contributions, according to `comparison`.
 
-    If so, `_again`, which computes what the user may have sent in several turns, does not try all orders in which its
-    contributions may arrive.
+    A user of a node has the node as an operand. If it gets so many contributions, `_again` does not try all orders in
+    which they may arrive.
     """
     return any(len(comparison.received.get(c.user, [])) > MOST_PERMUTED for c in comparison.received[node])
 

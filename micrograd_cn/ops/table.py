@@ -512,7 +512,7 @@ take: _Take = define(_Take(
 
 
 def _wave(x: float, period: float) -> float:
-    """Return the triangle wave of x with slopes 1 and -1 that is 0 at the multiples of `period`; 0 if that is 0."""
+    """Return the triangle wave of x with slopes 1 and -1 that is 0 at the multiples of `period`; 0 if `period` is 0."""
     if period == 0.0 or not math.isfinite(x):
         return 0.0 if period == 0.0 else x
     rest = math.remainder(x, 2.0 * period)

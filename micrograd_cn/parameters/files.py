@@ -17,7 +17,8 @@ from .model import Model
 def written_float(text: str) -> float:
     """Return the float that `text`, a number in a JSON file, stands for.
 
-    If it is too large for a float, return an int instead, for which `load_state_dict` raises an error.
+    If its size is too large for a float, return the int 10**400 whatever its sign is: `load_state_dict` raises an error
+    for it.
 
     >>> written_float("1.5"), written_float("-1e400") == 10**400
     (1.5, True)

@@ -86,8 +86,8 @@ class Animation:
     def _scenes(self, flow: Flow) -> Iterator[Scene]:
         """Yield the scenes: one for the leaves of `flow`, one for each computed node, and one for each backward step.
 
-        The last scene shows the end of the backward pass, with all gradients. The first scene shows this, too, because
-        a viewer that plays no animations may show the first scene.
+        The last scene shows the end of the backward pass, with all gradients. A scene that shows the same is put before
+        that of the leaves, because a viewer that plays no animations may show the first scene.
         """
         assert flow.steps
         computed = list(reversed(topological_order(flow.root)))

@@ -290,7 +290,10 @@ def _names(entries: dict[str, Any], parameters: Sequence[Value]) -> list[str]:
 
 
 def _warn_of_left_out(entries: dict[str, Any], parameters: Collection[Value]) -> None:
-    """Warn of `Value`s that have names but no places in the C array: an array of all named numbers does not fit it."""
+    """Warn of `Value`s in `entries`, a dict of names, that are not in `parameters`, whose numbers the C file reads.
+
+    The C file reads the numbers of `parameters` from one array. An array of all named numbers would be longer.
+    """
     placed = {*parameters}
     missing = [path for path, p in flatten(entries, "parameters")[0] if p not in placed]
     if missing:

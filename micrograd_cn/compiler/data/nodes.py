@@ -365,8 +365,8 @@ def data_of(nodes: Sequence[Value]) -> array[float]:
 def floats_of(numbers: Sequence[Any]) -> array[float] | None:
     """Return floats as an array; None if machine code is not used, or if one of `numbers` is not a float.
 
-    Python reads a float in a fraction of the time that a node takes. So the machine code is compiled only after Python
-    code has read more floats than it would have to read nodes.
+    Python reads a float in a fraction of the time that a node takes. So it has to read `FLOATS_PER_NODE` times as many
+    floats as nodes before the machine code is compiled.
     """
     if len(numbers) < MIN_NODES or not (
         _kernels.are_compiled

@@ -399,8 +399,9 @@ def _positional_names(f: Callable[..., Any]) -> tuple[str, ...] | None:
 def _signature_of(f: Callable[..., Any], has_static: bool) -> inspect.Signature:
     """Return the signature of f. That of a derivative, such as `grad(g)`, is the signature of g.
 
-    If g has arguments that are not positional, and none is static, the signature is the derivative's own `(*args,
-    **kwargs)`. Calls with arrays can be prepared only for this signature, and for positional arguments.
+    If g has arguments that are not positional, and none is static, the result is the derivative's own signature
+    `(*args, **kwargs)` instead: calls with arrays can be prepared for it, but not for a signature with keyword-only
+    arguments.
 
     Raises:
         ValueError: Python does not tell which arguments f has.

@@ -129,9 +129,10 @@ class ArrayCalls:
     def values_and_gradients(self, variables: GradientVariables, samples: Any, each: bool) -> tuple[Any, Any] | None:
         """Return the values and the gradients for `value_and_grad`, for samples in numpy arrays or in a list.
 
-        The variables must be arguments of the function, parameters in a list, or all parameters. For parameters, `each`
-        must be set, and samples must be in arrays. Return None for other variables, or if the method `results` returns
-        None for such samples; a list may be one that it would take for `gradient`.
+        The variables must be arguments of the function, parameters in a list, or all parameters. For parameters,
+        `each`, which asks for a value and a gradient of each sample, must be set, and samples must be in arrays. Return
+        None for other variables, or if the method `results` returns None for such samples; a list may be one that it
+        would take for `gradient`.
         """
         if type(samples) is list:
             numbers, ready = self._of_list("value_and_grad", samples, variables) if variables.arguments else ((), None)

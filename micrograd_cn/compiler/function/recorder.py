@@ -66,10 +66,10 @@ class Recorder:
         """Return a recording for a row, and whether a second recording was compared with it.
 
         The function is recorded a second time if it may do something else in each call, or has changed something. If it
-        has made texts of parameters, except for a log, it is also recorded with `HIDDEN` in the place of the numbers in
-        these texts; such a recording does not count as the second one. If the function may tell a `Value` from a
-        number, or compares objects, it is also called with numbers. A warning says whether it computes something else
-        for them.
+        has made texts of parameters, other than for `print` and `logging`, it is also recorded with `HIDDEN` in the
+        place of the numbers in these texts; such a recording does not count as the second one. If the function may tell
+        a `Value` from a number, or compares objects, it is also called with numbers. A warning says whether it computes
+        something else for them.
 
         Raises:
             TypeError: the recordings differ, or the function raises an error when it is recorded again; or the function

@@ -60,7 +60,7 @@ class Recording:
         differentiated_inputs: the indices of the numbers in the arguments with respect to which the function computes a
             derivative itself, as `functional.grad(f)` does.
         refused_text: the error to raise if the recording depends on the text of a value whose number may be another
-            one in the next call; None if no such text was made, except for a log.
+            one in the next call; None if no such text was made, apart from texts for `print` and `logging`.
         outcomes: for each guard, whether its comparison held for the recorded sample, the file and line of the
             comparison, and the comparison as text.
         single: whether the function returned one number, and not numbers nested in lists and dicts.

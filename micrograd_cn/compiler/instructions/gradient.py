@@ -169,8 +169,9 @@ class _ReverseMode:
     def _may_omit_gates(self, node: Value) -> bool:
         """Return whether gates for the factors of a node may be omitted, since a nan that they prevent is noticed.
 
-        The driver `finish` looks for it in the totals, and if rows have no numbers, in the gradients. So gates may not
-        be omitted if the node does not depend on the row, but other nodes do.
+        The driver `finish` looks for nan in the totals over the rows, or, if no node depends on the row, in the
+        gradients. The gradient of a node that does not depend on the row is computed after the totals, so a nan in it
+        would not be noticed if other nodes depend on the row.
         """
         return self._gates is Gates.NONE and (node in self.per_sample or not self.per_sample)
 

@@ -75,7 +75,7 @@ class _ArrayRows(PreparedRows):
         return parts
 
     def _place(self, k: int, shape: Shape, numpy: Any) -> Any:
-        """Return item `k` of `parts`: an array for the numbers of argument `k`, or a `_Reference` if there are many."""
+        """Return item `k` of the attribute `parts`: an array of this shape, or a `_Reference` if it is large."""
         if prod(shape) >= MIN_REFERENCED:
             return _Reference(self.numbers, k)
         part = numpy.empty(shape)

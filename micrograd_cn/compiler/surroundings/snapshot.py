@@ -139,8 +139,8 @@ class _Collections:
         exact: collections whose items (for a dict, its keys) are compared by identity, since they may be equal to
             others, as 2 is to 2.0.
         lengths: the lengths of those in `exact`.
-        holders, keys: for each value in a dict that is compared by identity, although the dict is in `equal`, too: the
-            dict and the key.
+        holders, keys: for each value that is compared by identity, and stands in a dict that is in `equal`: the dict
+            and the value's key.
         users: collections whose own methods, or those of their items, would run a user's code if they were compared by
             ==. Their items are compared by identity.
         ordered: dicts whose order matters, apart from those in `users`.

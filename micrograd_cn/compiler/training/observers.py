@@ -97,7 +97,7 @@ class Observers(NamedTuple):
 
 
 def observers_of(options: TrainingOptions) -> Observers:
-    """Return which of the user's functions may read the results of training, and whether the schedule may write.
+    """Return which of the user's functions may read the results of training, and whether the schedule may change data.
 
     Raises:
         ValueError: the schedule may read gradients.

@@ -113,7 +113,8 @@ class SingleStep:
     def _have_changed(self, parameters: list[Value]) -> bool:
         """Keep `parameters`, the optimiser's list of parameters, whose items have changed, and return True.
 
-        Return False if machine code cannot change them: they are not a list, or one of them occurs twice.
+        Return False if machine code cannot train them: a user has assigned something other than a list, or one of the
+        parameters occurs twice.
         """
         if type(parameters) is not list or len({*map(id, parameters)}) < len(parameters):
             return False

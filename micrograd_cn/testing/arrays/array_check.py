@@ -738,7 +738,7 @@ class SampledCheck:
             title: the name of the derivative.
             u: the weights of the outputs, whose weighted sum is differentiated.
             v: the direction along which it is differentiated.
-            typical_slope: about how large derivatives along such directions are.
+            typical_slope: about how large derivatives along directions like this one are.
         """
         problem, title, n = self._problem, f"{title}, next to the point", v.size
         off: list[float] = []

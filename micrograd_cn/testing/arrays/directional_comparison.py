@@ -74,7 +74,7 @@ def compare_along(
         title: the name of the derivative.
         u: the cotangent, which has the weights of the outputs.
         v: the direction, which says how far each element moves.
-        typical_slope: about how large derivatives along such directions are.
+        typical_slope: about how large derivatives along directions like this one are.
         x: the point; by default that of the problem.
         gradient_norm: the norm of the whole gradient. A derivative that is negligible beside it counts as right even if
             rounding hides it.
@@ -153,7 +153,7 @@ class Question:
     Args:
         problem: the function f, its derivative and the point.
         title: the name of the derivative.
-        typical_slope: about how large derivatives along such directions are.
+        typical_slope: about how large derivatives along directions like this one are.
         gradient_norm: the norm of the whole gradient.
         phi: the function of one number that was differentiated first. `x`, `u` and `v` are taken from it.
 
@@ -184,7 +184,7 @@ class Question:
         """Compare the derivative along the direction `v`, and return an `Attempt` with the comparison.
 
         `v` moves the same elements as this question's direction, but each of them by another amount. `typical_slope` is
-        about how large derivatives along such directions are.
+        about how large derivatives along directions like this one are.
         """
         phi = DirectionalFunction(self.problem, self.u, v, self.x, per_element=True)
         return Attempt(compare_within_limit(self.title, phi, typical_slope), phi, typical_slope)
@@ -295,9 +295,9 @@ def excused(question: Question, found: Attempt) -> Attempt | None:
 
 
 def lost_beside_others(question: Question, found: Attempt) -> Attempt | None:
-    """Return an attempt that calls a wrong derivative right if it is tiny beside other derivatives; else None.
+    """Return an attempt that excuses a derivative that looks wrong, if it is tiny beside other derivatives; else None.
 
-    Rounding may lose such a derivative when it is added to the others.
+    Rounding may lose such a derivative when it is added to the others, so it may differ from the numerical one.
     """
     problem, moved, numeric = question.problem, question.moved_elements, found.comparison.numeric
     size = max(math.fabs(found.comparison.analytic), math.fabs(numeric.slope) + ESTIMATED_ERRORS * numeric.error)

@@ -342,10 +342,10 @@ class DirectionalFunction:
         return list(zip(point, point if self._moves_few else arguments.split(self.v), strict=True))
 
     def _change_of_result(self, result: Any, flats: list[NDArray[Any]]) -> float:
-        """Return u · (y - f(x)) / divisor, where y has the outputs in `result`, a result of the user's function.
+        """Return u · (y - f(x)), divided by the attribute `divisor`, where y has the outputs in `result`.
 
-        Outputs that have changed are marked in `changed_outputs`. `flats` has the arrays of `result` as flat arrays.
-        They are processed in chunks, which saves memory.
+        f has returned `result` at another point. Outputs that have changed are marked in `changed_outputs`. `flats` has
+        the arrays of `result` as flat arrays. They are processed in chunks, which saves memory.
         """
         outputs = self.problem.outputs
         few = self._moves_few

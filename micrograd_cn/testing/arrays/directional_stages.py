@@ -63,7 +63,8 @@ def compare_within_limit(title: str, phi: DirectionalFunction, typical_slope: fl
     Args:
         title: the name of the derivative.
         phi: the function φ of one number, which is the weighted sum of the outputs along a direction.
-        typical_slope: about how large derivatives along such directions are, before they are divided by `phi.divisor`.
+        typical_slope: about how large derivatives along directions like this one are, before they are divided by
+            `phi.divisor`.
     """
     try:
         return compare_in_stages(title, phi, typical_slope / math.fabs(phi.divisor))
@@ -80,7 +81,8 @@ class Attempt:
     Attributes:
         comparison: the result of comparing the derivative with a numerical one.
         phi: the function of one number that was differentiated.
-        typical_slope: about how large derivatives along such directions are, before they are divided by `phi.divisor`.
+        typical_slope: about how large derivatives along directions like this one are, before they are divided by
+            `phi.divisor`.
         confirmed: whether an attempt with shorter steps shows the same mistake.
     """
 
@@ -111,7 +113,7 @@ def compare_in_stages(title: str, phi: DirectionalFunction, typical_slope: float
     Args:
         title: the name of the derivative.
         phi: the function φ of one number, which is the weighted sum of the outputs along a direction.
-        typical_slope: about how large such derivatives are.
+        typical_slope: about how large derivatives along directions like that of φ are.
 
     Raises:
         OutOfCalls: the running comparison may not call the user's function any more.
@@ -136,7 +138,7 @@ class Case:
         title: the name of the derivative.
         phi: the function φ of one number, which is the weighted sum of the outputs along a direction. Its derivative at
             0 is compared.
-        typical_slope: about how large such derivatives are.
+        typical_slope: about how large derivatives along directions like that of φ are.
 
     Attributes:
         problem: the function of arrays from which φ is made, with its steps and tolerances.
@@ -253,9 +255,9 @@ class Case:
         step, but outputs change far away, rounding may make a staircase of it: the computed values stay the same along
         a tread, and jump at its end. The rounding error is then about as large as the jump from the tread on which the
         point lies to the next one. In half precision, or if no such tread is found, the derivative under test predicts
-        how much `phi` changes in the largest step, and the rounding error is taken to be as large as that. If `phi`
-        does not change because of a mask, such as that of relu, there is no staircase: the rounding error is then that
-        of the computed values, as it is for a `phi` that changes.
+        how much `phi` changes in the largest step, and the rounding error is taken to be as large as that. If a mask,
+        such as that of relu, keeps `phi` from changing, there is no staircase: the rounding error is then that of the
+        computed values, as it is for a `phi` that changes.
         """
         problem, phi = self.problem, self.phi
         rounding = max(phi.rounding, noise_level(phi, 0.0, problem.noise_exponents))
@@ -342,9 +344,10 @@ def rounding_hides_all(case: Case) -> Comparison | None:
 def rounding_hides_both(case: Case) -> Comparison | None:
     """Return a comparison without a verdict if rounding hides both derivatives, the analytic and the numerical one.
 
-    It hides a derivative if the change of `case.phi` in the largest step is hardly larger than rounding. Then means
-    over intervals would not tell a mistake from noise either. None is returned in other cases, or if the noise is so
-    small that a numerical derivative of 0 with this noise is exact enough for the tolerance.
+    It hides the numerical derivative if the change of `case.phi` in the largest step is hardly larger than rounding,
+    and the analytic one if this step times the derivative is hardly larger. Then means over intervals would not tell a
+    mistake from noise either. None is returned in other cases, or if the noise is so small that a numerical derivative
+    of 0 with this noise is exact enough for the tolerance.
     """
     phi, first = case.phi, case.first
     if not max(case.change, first * math.fabs(phi.analytic)) <= BURIED * phi.rounding:

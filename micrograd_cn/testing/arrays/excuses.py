@@ -591,8 +591,9 @@ def _oscillates(phi: DirectionalFunction, numeric: float) -> bool:
 
     A wrong derivative may oscillate, too, although `phi` does not. `phi` is smooth, and the derivative is wrong, if the
     values of `phi` scatter around a parabola by less than such a derivative predicts. If even the finest steps reach
-    the next pole, some points miss most of the poles, and the prediction is too large. In this case, `phi` is smooth
-    only if its values scatter by no more than rounding, and the prediction is far more.
+    the next pole, the points at which the derivative is computed are too far apart to meet most of the poles. Then the
+    period of the oscillation seems too long, and the predicted scatter is too large. In this case, `phi` is smooth only
+    if its values scatter by no more than rounding, and the prediction is far more.
     """
     random = np.random.default_rng(0)  # evenly spaced points may all lie at the same distance from a pole
     reach = OSCILLATION_REACH * phi.problem.steps.finest
@@ -760,7 +761,12 @@ def _simpson_mean(values: Vector) -> float:
 
 
 def _is_confirmed(phi: DirectionalFunction, mismatch: float, h: float) -> bool:
-    """Return whether a difference quotient with the step `h` confirms the derivative, so shorter steps mislead."""
+    """Return whether a difference quotient with the step `h` confirms the derivative, so shorter steps mislead.
+
+    `mismatch` is how far the derivative at the point is from the numerical one of shorter steps. The derivative is
+    confirmed if its mean over the step differs from the quotient by a small part of `mismatch`, and from the derivative
+    at the point by less than half of it.
+    """
     mean = _mean_of_slopes(phi, h)
     off = math.fabs(mean.value - central_quotient(phi, 0.0, h)) + mean.error
     return off < SURE_MEAN * mismatch and math.fabs(mean.value - phi.analytic) < 0.5 * mismatch

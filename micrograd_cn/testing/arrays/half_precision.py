@@ -134,12 +134,13 @@ def _is_off_nearby(problem: Problem, x: Vector, compare: CompareAt) -> bool:
 
 
 def mismatch_vanishes_over(phi: DirectionalFunction, comparison: Comparison, steps: float) -> bool:
-    """Return whether the mismatch over an interval of the half width `steps` is less than half that at the point.
+    """Return whether the mismatch over an interval of the half width `steps` is much smaller than at the point.
 
-    A mismatch is the difference of the derivative that is checked and the numerical one. Over the interval, the
-    mismatch is the difference of their means, plus the error of this difference. Two conditions must hold. The mismatch
-    over the interval is smaller than the mismatch at the point. Relative to the checked derivative, or relative to the
-    numerical one, it is less than half as large as at the point. A mismatch that vanishes like this comes from rounding
+    A mismatch is the difference between the derivative that is checked and the numerical one. Over the interval, the
+    mismatch is the difference between their means, plus the error of this difference. Two conditions must hold. First,
+    the mismatch over the interval is smaller than that at the point. Second, the mismatch over the interval divided by
+    the checked derivative's mean is less than half of the mismatch at the point divided by the derivative there, or
+    this holds for the numerical derivative. A mismatch that vanishes like this comes from rounding
     that always goes one way, such as the rounding of 1 + x * x for small x.
     """
     over = mean_over_interval(phi, steps)

@@ -121,8 +121,9 @@ def first_jumps(
     f has left the line if its distance from the line exceeds rounding, and exceeds a small part of the distance that
     the slope `off` would give in this step. A side of the point is left out if the function has left the line already
     in the finest step, or if it has not left the line in the step `reach`. Otherwise bisection finds the jump. If the
-    function is continuous there, the height is nearly 0. Jumps up to the height `lowest`, and those that are too low to
-    explain `off`, are left out. This ends most bisections of continuous functions early.
+    function is continuous there, the height is nearly 0. Jumps up to the height `lowest` are left out, and so are those
+    that are too low to explain `off`, unless `rounding` explains it. This ends most bisections of continuous functions
+    early.
 
     Args:
         phi: the function of one number, which is 0 at the point.
@@ -130,8 +131,9 @@ def first_jumps(
         slope: the slope of the line. On the treads of a staircase, the function has this slope.
         off: by how much the slope of the function over many treads differs from `slope`.
         lowest: the height that each jump must exceed.
-        rounding: a rounding error of the function that is known otherwise. If an error of this size is large enough to
-            explain `off`, a jump that is too low to explain `off` is yielded, too.
+        rounding: a rounding error of the function that is known otherwise. Jumps that are too low to explain `off` are
+            left out only if an error of this size could not explain it either. So with inf, the default, none of them
+            are left out.
     """
 
     def away(t: float) -> float:

@@ -56,6 +56,8 @@ class NudgedValue:
 def fits_domain(node: NudgedValue, domain: Interval) -> bool:
     """Return whether the value of `node` lies in an open interval, even if inputs were nudged twice as far as they are.
 
+    In the example, the input 1.0 is nudged by 0.05, and 1.0 + 2 * 0.05 is outside of the interval.
+
     >>> fits_domain(nudged_input(1.0, 0, (0.0, math.inf), False), (0.0, 1.09))
     False
     """

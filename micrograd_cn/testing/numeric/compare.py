@@ -293,9 +293,9 @@ def lies_at_kink(claim: Claim) -> Comparison | None:
 def lies_at_edge(claim: Claim) -> Comparison | None:
     """Return a comparison of the derivative with the numerical derivative of one side, as at the edge of the domain.
 
-    It is that of the left side, unless only that of the right side is exact enough. If there is a jump or a pole on the
-    other side, the comparison has no verdict. None is returned if the numerical derivative of neither side is exact
-    enough.
+    The left side is taken, unless only the numerical derivative of the right side is exact enough. If there is a jump
+    or a pole on the other side, the comparison has no verdict. None is returned if the numerical derivative of neither
+    side is exact enough.
     """
     sides = {"left": claim.left, "right": claim.right}
     known = [where for where, side in sides.items() if claim.knows(side)]
