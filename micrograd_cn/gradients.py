@@ -311,7 +311,7 @@ class GradientReach(ABC, Generic[S, N]):
             self._spreads.append((source, targets, selection))
 
     def of(self, node: Value) -> N:
-        """Return the number of `node`: 0 if no gradient reaches it, and a number above 0 if one does."""
+        """Return 0 if no gradient reaches `node`, and a number above 0 if one does."""
         if node in self.certain:
             return self._one
         for source, targets, selection in self._spreads:

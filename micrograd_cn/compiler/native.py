@@ -146,9 +146,10 @@ def functions_and_loops(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Na
 
     Args:
         plan: the stages, and the places of values in memory.
-        outputs: the instruction numbers of the outputs. The last function of phase SAMPLE stores them row by row, see
-            `NativeFunction.outputs`, if nothing follows it, it ends with straight-line code, and there are at most
-            MAX_STRAIGHT_LINE_COST outputs. In all other cases, each output is stored in its place in memory.
+        outputs: the instruction numbers of the outputs. They are stored row by row, see `NativeFunction.outputs`, if
+            three conditions hold: phase SAMPLE ends with a function of native code and not with a loop, this function
+            ends with straight-line code, and there are at most MAX_STRAIGHT_LINE_COST outputs. In all other cases, each
+            output is stored in its place in memory.
     """
     schedule = plan.schedule
     found = {phase: [*_functions_and_loops(plan, phase)] for phase in plan.stages}

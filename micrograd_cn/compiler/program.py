@@ -1382,8 +1382,9 @@ class Program:
         """Return a derivative with these gates. For `Gates.NONE`, return one with all gates if it was made already.
 
         `numbers` has the numbers of the rows for which the derivative is going to be computed. If the derivative does
-        not exist yet, and its entries are probably nan for these rows without gates, it gets all gates. Otherwise a
-        second derivative, with all gates, would probably be needed at once.
+        not exist yet, and its entries are probably nan for these rows without gates, it gets all gates. If it were made
+        without gates, the same derivative would probably have to be made again at once, with all gates. `lower` says
+        whether a Hessian has only the entries of its lower triangle.
         """
         if gates is Gates.NOT_FOR_SUMS and not self._needs_gates_for_sums:
             gates = Gates.ALL  # which are the same then

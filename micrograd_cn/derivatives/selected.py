@@ -131,8 +131,9 @@ def ungated_product(x: Any, y: Any, first: Selected | None, second: Selected | N
     """Return a number or node that is x * y where all operands were selected, and any number elsewhere.
 
     If x or y is a local derivative that is 1 wherever its operand was selected, the other factor is returned alone. If
-    x or y is chosen from other constants, the other factor is multiplied by each of them, and the result is chosen from
-    the products.
+    x or y is a local derivative that an operation chooses from constants, not all of which are 0 or 1, as `maximum`
+    chooses from 0, 0.5 and 1, the other factor is multiplied by each constant, and the result is chosen from the
+    products.
 
     Args:
         x: a derivative: a node, a number, or a `Gated`.

@@ -243,7 +243,7 @@ class Node(NumpyMethods):
 
     @property
     def _is_of_parameters(self) -> bool:
-        """Whether an operation made this node, possibly from parameters and possibly inside `no_grad()`."""
+        """Whether an operation made this node from parameters, or may have done so inside `no_grad()`."""
         return self.op is not None or self._da == 1.0
 
     @property

@@ -37,10 +37,11 @@ operations; see `value_arrays`.)
   raise an error if the code that calls them uses these names, and always inside a function that `functional`
   differentiates. The operator `==` goes by identity, and so does `np.equal`, except that nan is not equal to itself.
   `np.nansum`, `np.isclose`, `np.unique` and other functions that numpy writes in Python compare numbers.
-  `np.nan_to_num` does not recognise nan: write `np.where(x == x, x, 0.0)`. (It does in an array that is an argument of
-  a function that `functional` differentiates, or of a compiled function, which refuses it elsewhere.) `np.sinc` of 0
-  raises an error. Write a comparison, such as `a > 0`, or take the numbers first, as in `np.array([x.data for x in
-  a])`. Only in a function that `functional` differentiates, truth and `==` of its arguments go by the numbers.
+  `np.nan_to_num` does not recognise nan: write `np.where(x == x, x, 0.0)`. (It does recognise nan in an array that is
+  an argument of a function that `functional` differentiates, or of a compiled function. If a compiled function calls it
+  with other `Value`s, an error is raised.) `np.sinc` of 0 raises an error. Write a comparison, such as `a > 0`, or take
+  the numbers first, as in `np.array([x.data for x in a])`. Only in a function that `functional` differentiates, truth
+  and `==` of its arguments go by the numbers.
 - `np.sort`, `np.argmax` and the like compare the elements, and order nan as in an array of floats. A median or a
   quantile of nan is refused, and so is `np.unique` of an array in which nan occurs twice. `nan_order` says how. Two
   plain numbers are compared by Python, which finds no order of nan. So an array of at most 1000 elements is refused if

@@ -90,14 +90,17 @@ def was_left_out(optimizer: Any) -> bool:
 
 
 def _is_open(asked: Question, optimizer: Any) -> bool:
-    """Return whether `asked` is what `optimizer` asked about its present parameters, and nothing has reached them."""
+    """Return whether `asked` is what `optimizer` asked about its present parameters, and has no answer yet.
+
+    It is answered if a compiled function has added gradients to some of them.
+    """
     # Users may have replaced items of the list of parameters
     is_its_own = asked.optimizer() is optimizer and asked.parameters == set(vars(optimizer)["parameters"])
     return is_its_own and not asked.reached
 
 
 def note_cleared(parameters: Iterable[Any]) -> None:
-    """Record that `zero_grad` clears the gradients of `parameters`, so an earlier `backward` is not an answer.
+    """Record that `zero_grad` clears the gradients of `parameters`, so an earlier `backward` does not count any more.
 
     To be fast, call this only if one of this module's variables `expected` and `answered` is not None.
     """

@@ -121,11 +121,11 @@ def _causes(comparison: Comparison, node: Value) -> Iterator[Cause]:
 
 
 class Turn(NamedTuple):
-    """A wrong number that a user of a node may have used in place of its gradient in the backward pass.
+    """A wrong number that a user of a node may have used in the backward pass in place of the user's own gradient.
 
-    In the backward pass, each node has one turn: it multiplies its gradient by its local derivatives, and sends the
-    products to its operands. In a faulty backward pass, the turn of a user may come before all contributions to its own
-    gradient have arrived, or it may have several turns.
+    A user of a node is a node that has it as an operand. In the backward pass, each node has one turn: it multiplies
+    its gradient by its local derivatives, and sends the products to its operands. In a faulty backward pass, the turn
+    of a user may come before all contributions to its own gradient have arrived, or it may have several turns.
 
     Attributes:
         total: the gradient that the user has at its turn; if it has several turns, the sum of its gradients at these.

@@ -92,7 +92,8 @@ def logsumexp(y: float, *xs: float) -> tuple[float, ...]:
 def lgamma(y: float, x: float) -> tuple[float, float]:
     """Return the rounding errors, in units of 1e-15, of y = lgamma(x) and of its derivative.
 
-    If x is negative, each is the difference of two terms, which nearly cancel at a root.
+    If x is negative, lgamma(x) and its derivative are each computed as a difference of two terms, which nearly cancel
+    near a root.
     """
     if not x < 0.0:
         return 0.0, 0.0

@@ -66,7 +66,7 @@ def _choose(condition: Any, a: Any, b: Any) -> Any:
 
 
 def _contribution_to_larger(g: Any, a: Any, b: Any) -> Any:
-    """Return how much of the upstream gradient g max(a, b) passes to a: 0 if a < b, half if a == b, else all of g."""
+    """Return what max(a, b) passes to a of its upstream gradient g: nothing if a < b, half if a == b, else all of g."""
     return _choose(less(a, b), 0.0, _choose(equal(a, b), 0.5 * g, g))
 
 

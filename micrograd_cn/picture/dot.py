@@ -96,8 +96,9 @@ def draw_dot(
             something that is neither a node nor a module, `format` or `fontname` is not a str, `legend` is not a bool,
             or `step` is not an integer.
         ValueError: an option has an unknown value, there are more boxes than `max_nodes`, the graph of your class has a
-            cycle (a node depends on itself), or `step` is not a step of the backward pass, has no steps because `root`
-            is a constant, or would need a local derivative that is not known.
+            cycle (a node depends on itself), or `step` is not a step of the backward pass. If `step` is given, it is
+            also an error if there is no backward pass because `root` is a constant, or if a local derivative is not
+            known.
 
     >>> a = Value(2, "a")
     >>> draw_dot(a + a).source.count("->")

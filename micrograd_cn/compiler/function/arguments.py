@@ -205,9 +205,10 @@ class Arguments:
         return found
 
     def _named_columns(self, columns: Sequence[Any]) -> dict[str, Any]:
-        """Return a dict from the names of arguments to their values; {} if some of these arguments are static.
+        """Return a dict from the names of arguments to their values.
 
-        `columns` has the values of each argument in all samples.
+        If some of these arguments are static, return {}: the caller then reads the samples one by one. `columns` has
+        the values of each argument in all samples.
 
         Raises:
             TypeError: the function does not take that many arguments, or it takes any number of them; or some of them

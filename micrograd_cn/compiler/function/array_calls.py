@@ -404,7 +404,12 @@ def _matrix_call(
 
 
 def _has_many_results(shapes: Sequence[Shape], of_result: Sequence[int]) -> bool:
-    """Return whether there are so many numbers in the results that no call is prepared, since they would be copied."""
+    """Return whether there are so many numbers in the results that no call is prepared, since they would be copied.
+
+    Args:
+        shapes: the shapes of the arrays of samples. Their first axis runs over the samples.
+        of_result: the shape of the result for one sample.
+    """
     return shapes[0][0] * prod(of_result) > MAX_RESULTS
 
 

@@ -151,7 +151,8 @@ def mean_matrix(found: Sequence[tuple[int, Any]], dense: bool, out: Any) -> Any:
     the Hessians are whole matrices, and `out` is the buffer for the result that the user has passed, or None.
 
     Raises:
-        ValueError: the Hessians are not dense or have different shapes, or there is an `out`.
+        ValueError: `dense` is False or there is an `out`, since neither is possible with several programs; or the
+            Hessians have different shapes.
     """
     if not dense or out is not None:
         raise ValueError(

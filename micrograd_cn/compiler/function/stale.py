@@ -403,8 +403,9 @@ class FitCheck:
         optimizer: the optimiser that trains, whose parameters the function must not make itself.
 
     Attributes:
-        uncompared: the programs that were made for the same treedefs as the samples have, but for branches that no
-            sample takes now. They have to be compared before a sample uses them; see `compare_reached`.
+        uncompared: the programs that were made for samples with the treedefs of these samples, but whose branch none of
+            these samples takes now, so they have not been compared. They have to be compared before a sample uses them;
+            see `compare_reached`.
     """
 
     def __init__(self, stale: StaleCheck, buckets: Sequence[Bucket], optimizer: Optimizer) -> None:

@@ -331,7 +331,7 @@ class Vector(Operand):
         return self.named(self.f.op(f"insertelement {self.type} {self.name}, double {x}, i32 {lane}"))
 
     def shuffle(self, lanes: Sequence[int], other: Vector | None = None) -> Vector:
-        """Return a vector with these lanes of this vector. The lanes of `other` have the numbers after its own."""
+        """Return a vector with some lanes of this vector of n lanes; lane k of `other` has the number n + k."""
         chosen = ", ".join([f"i32 {lane}" for lane in lanes])
         pair = f"{self.type} {self.name}, {self.type} {other or 'poison'}"
         text = f"shufflevector {pair}, <{len(lanes)} x i32> <{chosen}>"
@@ -355,7 +355,10 @@ def transpose(xs: Sequence[Vector]) -> list[Vector]:
     rows, size, count = list(xs), 1, len(xs)
 
     def exchanged(a: Vector, b: Vector, start: int) -> Vector:
-        """Return groups of `size` lanes of `a` and of `b` in turns: every other group of each, from `start` on."""
+        """Return groups of lanes of `a` and of `b` in turns: every other group of each, from lane `start` on.
+
+        A group has as many neighbouring lanes as the variable `size` says.
+        """
         return a.shuffle([start + k - k % (2 * size) + k % size + count * bool(k & size) for k in range(count)], b)
 
     while size < count:

@@ -556,9 +556,9 @@ class Tiers:
         return found
 
     def _upgrade_kernels(self, executable: Executable, seconds: float) -> None:
-        """Switch an executable to optimised kernels if it runs for so many `seconds` that they are worth compiling.
+        """Switch an executable to optimised kernels if these are worth compiling, and compile them in the background.
 
-        They are compiled in the background.
+        They are if `seconds`, the time that the executable has run or is going to run, is long enough.
         """
         tables = self.tables
         if tables.fast:

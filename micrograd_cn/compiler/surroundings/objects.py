@@ -349,7 +349,7 @@ def contents_of(x: Any) -> list[Any]:
 
 
 def holds_objects(kind: type) -> bool:
-    """Return whether `held_by` finds what objects of the class `kind` hold.
+    """Return whether `held_by` finds what objects of the class `kind` hold. It is not used for lists and dicts.
 
     >>> holds_objects(frozenset), holds_objects(ValueError), holds_objects(list), holds_objects(Value)
     (True, True, False, False)

@@ -1,4 +1,4 @@
-"""`Reach`: what a function can reach besides its arguments, its code and what this code can read."""
+"""`Reach`: the code that a function may run, and the variables and objects that this code can read."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ class TrainingOptions:
 
     @property
     def calls_users_code(self) -> bool:
-        """Whether a function runs between the steps that may be the user's, so it may change the arrays of samples."""
+        """Whether a function that may be the user's runs between the steps, so it may change the arrays of samples."""
         return bool(self.callback or self.schedule or self.called_between_steps)
 
     @cached_property

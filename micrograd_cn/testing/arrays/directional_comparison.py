@@ -200,7 +200,7 @@ class Question:
 
 
 def within_features(question: Question, found: Attempt) -> Attempt | None:
-    """Compare again in steps of less than 1 if f has features that are narrower than the steps.
+    """Compare again in steps that move each element by less than 1, if f has features narrower than the usual steps.
 
     Such features are, for example, the teeth of a sawtooth. Return the new attempt if it can tell whether the
     derivative is right. Otherwise, return the attempt `found` without a verdict, since the features hide whether the

@@ -131,8 +131,9 @@ def compare_in_stages(title: str, phi: DirectionalFunction, typical_slope: float
 class Case:
     """A derivative that is compared in stages, and what the stages have found out about it so far.
 
-    The function φ is first computed in the largest steps to both sides. In half precision, it is also computed in far
-    larger and in the smallest steps.
+    The function φ is first computed in the largest of the steps with which numerical derivatives begin,
+    `Steps.first_steps`, to both sides. In half precision, it is also computed in the smallest of these steps, and in
+    steps that are far larger than all of them.
 
     Args:
         title: the name of the derivative.

@@ -324,7 +324,8 @@ def treads_of_a_factor(doubt: Doubt) -> str:
     The mismatch is the difference of the checked derivative from the numerical one. Five conditions must hold. First,
     as far as the next jump, f keeps its value or has the slope of the numerical derivative, except for that rounding.
     Second, the rounding is too high for rounding of f's outputs alone. But rounding of a part of f may explain the
-    jump: it is at most as high as such errors, or so near to the point that f has as many treads as rounding makes.
+    jump: the jump is at most as high as the estimated rounding of parts, or so near to the point that f has as many
+    treads as rounding makes.
     Third, the mismatch times the distance of the jump is at most `MAX_TREADS` times the rounding, so treads of this
     size may cause the mismatch. Fourth, relative to the derivative, the mismatch vanishes in the mean over some wider
     interval. Fifth, a comparison that takes the rounding as that of f does not call the derivative wrong.

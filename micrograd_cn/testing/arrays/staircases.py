@@ -289,10 +289,11 @@ def _too_large(phi: DirectionalFunction) -> float:
 
 
 def _heights_nearer_to_0(line: _Line, farther: list[_Line]) -> Vector | None:
-    """Return how far each output jumps if f is a step function at a point that is nearer to 0 than `line`; else None.
+    """Return how far each output jumps at a point nearer to 0 than that of `line`, if f is a step function there.
 
-    At all points that are farther from 0, the outputs must not change, or must jump by about the same heights. These
-    are the points of the lines in `farther` and those that have been tried before.
+    Several points are tried, from the farthest to the nearest. At all points that are farther from 0 than the one at
+    which f jumps, the outputs must not change, or must jump by about the same heights. These are the points of the
+    lines in `farther`, and those that were tried before it. None is returned if there is no such point.
     """
     if _changes_at_once(line.nearer(MUCH_SMALLER**NEARER_POINTS)):
         return None
@@ -309,9 +310,11 @@ def may_be_rounding_steps(phi: DirectionalFunction, heights: Vector) -> bool:
     """Return whether steps of these heights may be those of rounding in a coarser type, beside a part that is constant.
 
     An example is 1 + tanh(x) in float32, as a function of doubles: the height of its steps comes from rounding the sum,
-    which is about as large as 1, so the steps are as high at points nearer to 0, where x itself is rounded less. The
-    constant 1 shows in the outputs at 0. A quantiser has high steps, relative to its outputs, at some point that is
-    nearer to 0, and it jumps by the same heights there.
+    which is about as large as 1, so the steps are as high at points nearer to 0, where x itself is rounded less.
+    Because of the constant 1, which is left at 0, the steps are low relative to the outputs there. The steps of a
+    quantiser are high at the point, or at some point that is nearer to 0, relative to the outputs at that point and at
+    0. The result is False for steps that are high at the point itself, or high at a point nearer to 0 at which f jumps
+    at least half as high.
     """
     line = _Line(phi.problem, phi.u, phi.v, phi.x, phi.outputs)
     seen = (heights > 0.0) & line.weighted

@@ -41,7 +41,9 @@ class ArrayTolerance:
     flat_slope: float = 0.0
 
     def is_exact_enough(self, e: Estimate, mismatch: float = 0.0) -> bool:
-        """Return whether a comparison with the numerical derivative `e` would show an error of 1 %, or of `atol`.
+        """Return whether a comparison with `e`, a numerical derivative, would show an error of 1 % of it, or of `atol`.
+
+        The larger of these two errors must show.
 
         Args:
             e: the numerical derivative.

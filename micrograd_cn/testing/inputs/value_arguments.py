@@ -510,7 +510,7 @@ def _is_whole(x: Any) -> bool:
 
 
 def _is_one_float(x: Any) -> bool:
-    """Return whether an item of the arguments that holds no whole numbers is a single number, and not a `Value`."""
+    """Return whether `x`, an item of the arguments, is neither a `Value` nor an array. It has no whole numbers."""
     return not (isinstance(x, Value) or is_array(x))
 
 

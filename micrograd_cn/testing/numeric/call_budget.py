@@ -49,11 +49,11 @@ class CallBudget:
             raise OutOfCalls
 
     def run(self, share: float, compare: Callable[[], T], firm: bool = False) -> T:
-        """Return the result of `compare()`, which runs a comparison, and may call the function at most `share` times.
+        """Return the result of `compare()`, which runs a comparison and may call the function `share` times at most.
 
-        The calls of the comparison are subtracted from `left`. If something looks wrong, the comparison lifts the limit
-        by `lift_limit`; then its calls are not subtracted, so the other comparisons keep their shares. A `firm` limit
-        is lifted only if a mistake is certain.
+        `share` is a count of calls, which may have a fractional part. The calls of the comparison are subtracted from
+        `left`. If something looks wrong, the comparison lifts the limit by `lift_limit`; then its calls are not
+        subtracted, so the other comparisons keep their shares. A `firm` limit is lifted only if a mistake is certain.
         """
         before, self.limit, self._is_firm = self.calls, self.calls + share, firm
         found = compare()

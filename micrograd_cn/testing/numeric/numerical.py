@@ -271,8 +271,8 @@ def noise_level(
             that are too close may all give the same value, as when a part of `g` computes in float32, and between
             points that are too far apart, `g` may oscillate. Such an oscillation is not rounding. It is left out if
             closer points have shown that `g` is steep and smooth.
-        least: the smallest noise that matters to the caller. With a spacing in which three of the points show hardly
-            any noise beside it, no further values are computed.
+        least: the smallest noise that matters to the caller. If the values of `g` at three points of a spacing differ
+            by far less than `least`, the other points of this spacing are left out.
 
     >>> 1e-17 < noise_level(lambda x: math.log(math.cosh(x)), 1e-6) < 1e-15
     True

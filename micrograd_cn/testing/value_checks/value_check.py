@@ -166,8 +166,9 @@ def _compare_binding(
         """Return a list that begins with a derivative of output `k`, at the checked point with input `i` set to `t`.
 
         The output is differentiated once for each index in `slots`, with respect to the input that has this index; if
-        `slots` is empty, the list begins with the output itself. If `order` is more than 1, the rest of the list is the
-        gradient of the first number: its derivatives with respect to all inputs.
+        `slots` is empty, the list begins with the output itself. If derivatives of more than first order are checked,
+        the rest of the list is the gradient of the first number: its derivatives with respect to all inputs. Otherwise
+        the list ends there.
         """
         try:
             y, inputs = at([*point[:i], t, *point[i + 1 :]], k, slots, valued)
