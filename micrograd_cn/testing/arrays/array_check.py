@@ -404,7 +404,8 @@ class SampledCheck:
         self._problem, self._first_cotangent, self._exhaustive = problem, u, exhaustive
         self._random = np.random.default_rng(random)
         self._arrays = array_places(problem)
-        self._kinks_hide = True  # whether noise may be that of a kink: no comparison next to the point was as noisy
+        # Whether noise may be that of a kink. Among very many numbers, it is not if there is as much next to the point.
+        self._kinks_hide = True
         few = problem.few_comparisons
         self._directions, self._elements = (FEW_DIRECTIONS, FEW_ELEMENTS) if few else (DIRECTIONS, ELEMENTS)
         self._cancelling_tells = False  # whether a direction tells along which changes uphill and downhill cancel
@@ -704,7 +705,7 @@ class SampledCheck:
                 comparison, phi = found
         elif self._kinks_hide and phi.analytic != 0.0 and _may_hide_kink(comparison, phi):  # 0 may be a missing one
             found = self._compare_nearby((comparison, phi), title, u, v, typical_slope)
-            self._kinks_hide = found[0].agrees is not None
+            self._kinks_hide = found[0].agrees is not None or not problem.few_comparisons
             comparison, phi = found if found[0].agrees and found[0].numeric.slope != 0.0 else (comparison, phi)
         if phi.x is not problem.x:
             g = problem.derivative.gradient(phi.x, u)
@@ -743,7 +744,7 @@ class SampledCheck:
         problem, title, n = self._problem, f"{title}, next to the point", v.size
         off: list[float] = []
         wrong: ComparedAlong | None = None
-        in_noise = found[0].noisy and _may_hide_kink(*found)
+        in_noise = problem.few_comparisons and found[0].noisy and _may_hide_kink(*found)
         for away in NEARBY_DISTANCES:
             # The distances are random, so no two elements become equal.
             steps = self._random.uniform(0.5, 1.0, n) * self._random.choice([-away, away], n)
