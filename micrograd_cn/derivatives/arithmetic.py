@@ -63,6 +63,9 @@ class SumFactor(tuple[Any, ...]):
 class DerivativeArithmetic:
     """Multiply and add derivatives. A sum that is zero whatever numbers the leaves have is None.
 
+    A derivative is a tuple of three items: a coefficient, the node that it multiplies, or None for a constant, and the
+    value of the derivative in a finite field.
+
     Args:
         variables: nodes to treat as leaves, even if they were computed.
         graph: the nodes of the graph that is differentiated. A constant factor in one of these nodes stays there. All

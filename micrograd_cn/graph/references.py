@@ -61,7 +61,10 @@ def held_elsewhere(known: dict[Any, int]) -> list[Any]:
 
 
 def _other_references(known: dict[Any, int]) -> tuple[list[int], int]:
-    """Return how many references there are to each value that are not counted in `known`, and the least such number."""
+    """Return how many references there are to each key of `known`, less its value there, and the least such number.
+
+    The list has a number for each key. The least number is that of a new leaf to which nothing else refers.
+    """
     known[Node(0.0)] = 0  # nothing else refers to this leaf
     *counts, fewest = map(sub, map(sys.getrefcount, known), known.values())
     known.popitem()

@@ -17,7 +17,7 @@ class Opaque(Op):
     """An operation that stands for an unknown operation: the one by which somebody's own `Value` class made a node.
 
     Args:
-        symbol: the name that this class gives the operation, or "" if it gives none.
+        symbol: the name that somebody's class gives the operation, or "" if it gives none.
         data: the node's data, which this operation always returns.
         count: the number of operands.
         claimed: the local derivatives that the node keeps. If it is None, the partials are nan.

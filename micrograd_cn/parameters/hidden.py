@@ -61,7 +61,7 @@ def refuse_hidden(model: Model, attributes: Iterable[tuple[Any, Any]]) -> None:
 
 
 def hidden_leaves(x: Any, owner: object) -> list[tuple[str, Value]]:
-    """Return the leaves to train to which `x` refers where no parameters are looked for, as in the keys of a dict.
+    """Return the leaves to train that `x` has where `parameters()` does not look for them, as in the keys of a dict.
 
     Each item of the list is a pair. Its first item is the code behind `x`, such as ".args", that leads to the leaf or
     to a collection that has it. Its second item is the leaf. `owner` is the model or the class that has `x`.

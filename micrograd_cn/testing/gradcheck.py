@@ -117,11 +117,11 @@ def gradcheck(
 
     Rules that any derivative must keep are checked, too. The derivative must change no argument. A backward pass takes
     the upstream gradient, the derivative of some final result with respect to each output of `f`. The backward pass
-    must be linear in the upstream gradient up to rtol, even if that is large, must not change the upstream gradient,
-    and must give the same gradient again after other calls. It must accept an upstream gradient that is not contiguous
-    in memory. In PyTorch, it must also accept one that `expand` has made, and one that is None for some outputs, and
-    must give the same gradient if it runs twice through one graph, and if `f` is called elsewhere before it runs. The
-    same holds for a `backward` that you give, and its cache.
+    must be linear in the upstream gradient up to rtol, even if the upstream gradient is large, must not change the
+    upstream gradient, and must give the same gradient again after other calls. It must accept an upstream gradient that
+    is not contiguous in memory. In PyTorch, it must also accept one that `expand` has made, and one that is None for
+    some outputs, and must give the same gradient if it runs twice through one graph, and if `f` is called elsewhere
+    before it runs. The same holds for a `backward` that you give, and its cache.
 
     A function that uses a global random number generator without seeding it is called 32 times more. If the results
     differ, the check raises `NotDeterministic`. If all of them are equal, a warning says that the function may still

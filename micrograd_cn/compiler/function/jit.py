@@ -170,8 +170,8 @@ def compile(  # noqa: A001 -- the field's name
       the time with this: a call that is made at once after a change, in the middle of many fast ones, may still give
       what was recorded before, and one of the next calls raises the error. Of a collection of more than 10000 items,
       they look only at the length if the items are many for what the function computes; `fit` says what else they do
-      not look at, and records the function again instead. A number that the functions of a user-defined operation read,
-      and one that an object's `__float__` returns, are such numbers, too.
+      not look at, and records the function again instead. A change of a number that the functions of a user-defined
+      operation read, or that an object's `__float__` returns, raises the error, too.
     - A function that changes an argument, as by `u[0] = y` or `v.append(y)`, is refused, since a program does not
       change what its caller has: copy the argument first, and return what the caller needs. Ints and bools in a nested
       result that are not `Value`s stay as they are.
@@ -191,17 +191,18 @@ def compile(  # noqa: A001 -- the field's name
       error if both take items from an iterator or a file; if these are numbers from `itertools.count`, a warning names
       it. A warning names the numbers that the function reads and changes in each call, but not those that it only
       counts with, as in `n += 1`. A function that gives the text of a parameter to an object of the user's class, such
-      as a log, is recorded again, too, with texts that have `?nan?-inf?` in the place of numbers: write print(...), or
-      use `logging`, for a single text. It is an error if the two recordings differ, or if both draw from a generator of
-      random numbers, such as those of the modules `random`, `numpy.random` and `torch`. That a function does something
-      else in each call is not noticed if this happens in the code of other packages, in objects that the function
-      reaches only in a way that its code does not show (such as `getattr` with a computed name, or `eval`), in the code
-      of objects beyond the first 8 items of a collection or the first 50 objects of a class, in a collection of more
-      than 10000 items, in an array of more than 100000 numbers, beyond the first 20000 objects, in an array of another
-      library than numpy, in a file that it opens, in a `ContextVar`, in memory that a ctypes pointer points to, or in
-      an attribute of a class that the function makes. Nor is it noticed if another thread reads a parameter, or if code
-      reads attributes that begin with an underscore. The label of a recorded argument is its name, and the text of a
-      recorded value has no number.
+      as a log, is recorded again, too, with texts that have `?nan?-inf?` in the place of numbers, so the object gets a
+      text twice. Write print(...) or use `logging` instead: a text that only goes there does not cause a second
+      recording. It is an error if the two recordings differ, or if both draw from a generator of random numbers, such
+      as those of the modules `random`, `numpy.random` and `torch`. That a function does something else in each call is
+      not noticed if this happens in the code of other packages, in objects that the function reaches only in a way that
+      its code does not show (such as `getattr` with a computed name, or `eval`), in the code of objects beyond the
+      first 8 items of a collection or the first 50 objects of a class, in a collection of more than 10000 items, in an
+      array of more than 100000 numbers, beyond the first 20000 objects, in an array of another library than numpy, in a
+      file that it opens, in a `ContextVar`, in memory that a ctypes pointer points to, or in an attribute of a class
+      that the function makes. Nor is it noticed if another thread reads a parameter, or if code reads attributes that
+      begin with an underscore. The label of a recorded argument is its name, and the text of a recorded value has no
+      number.
 
     Results are those of the eager engine, except for rounding:
 
@@ -546,10 +547,11 @@ class CompiledFunction:
             wrt: the variables to differentiate with respect to: "inputs", the default, which are the numbers of the
                 arguments; the name of an argument, or a list of names, for the numbers in these; "parameters", in the
                 order of `.parameters`; or a list of some of `.parameters`. The order of `.parameters` is that in which
-                the program reads them. The program computes the operands of an operation from the last to the first, so
-                the order is c, b, w for w * x + b * x + c * x. For an order that you choose, write a list such as
-                `wrt=[w, b, c]` or `wrt=model.parameters()`. For an argument that is called inputs or parameters, write
-                a list, such as `wrt=["inputs"]`.
+                the program reads them. The operands of an operation that are results of operations are computed from
+                the last to the first, so the order is c, b, w for w * x + b * x + c * x. After that, the operation
+                reads its own operands that are parameters, from the first to the last, so it is w, b for w * x - b. For
+                an order that you choose, write a list such as `wrt=[w, b, c]` or `wrt=model.parameters()`. For an
+                argument that is called inputs or parameters, write a list, such as `wrt=["inputs"]`.
             threads: how many threads compute.
             out: a buffer of doubles for the numbers of all gradients, one sample after the other; it is returned.
 

@@ -27,11 +27,12 @@ class Chain(NamedTuple):
 
 
 def chains_of_products(code: Code, computed: Sequence[int], kept: Container[int]) -> dict[int, Chain]:
-    """Return a dict from the number of each long chain's last addition to the chain.
+    """Return the long chains of additions, in a dict whose keys are the numbers of their last additions.
 
-    In all products of a chain, equally many of the two factors depend on the row: both, one or none. Only the chain's
-    own additions read its products and sums, but other instructions may read the last sum. A chain is long if a loop
-    may compute it.
+    A chain is a sum of products, computed by additions one after the other: each adds a product to the sum so far. In
+    all products of a chain, equally many of the two factors depend on the row: both, one or none. Only the chain's own
+    additions read its products and sums, but other instructions may read the last sum. A chain is long if a loop may
+    compute it.
 
     Args:
         code: the instructions.

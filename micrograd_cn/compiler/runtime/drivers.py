@@ -529,7 +529,8 @@ class Drivers:
         lane has an equal share of the seed.
 
         If the header's field `spoiled_at` is not 0, the driver stores a double at this offset among the scalars. It is
-        nan if a total is not finite or, where rows have no numbers, if a gradient is not finite. Otherwise it is 0.
+        nan if a total is not finite, and otherwise 0. If the program has no inputs, so rows have no numbers, it tells
+        instead whether a gradient is not finite.
         """
         f = Function(self.name["finish"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY_PARAMETERS}")
         rows, scalars = Integer(f, "%n"), Doubles(f, "%s")
@@ -781,12 +782,13 @@ class Drivers:
         the rate does not change. `%update`, `%us` and `%uw` are the addresses of the header, the scalars and the `%all`
         blocks of the compiled update. The program's parameters are in the first `%own` of these blocks.
 
-        `%clip` is the address of the driver `clip` if gradients are clipped before each step, and otherwise null. Its
-        other operands are `%places`, which has the indices of the `%n` gradients to clip, and `%norms`, which is an
-        address in any case. If a norm is not finite, no further step is taken, but the losses of the remaining batches
-        are still computed.
+        `%clip` is the address of the driver `clip` if gradients are clipped before each step, and otherwise null. The
+        driver `clip` also gets `%places`, which has the indices of the `%n` gradients to clip, and `%norms`, which is
+        an address even if nothing is clipped. If a norm is not finite, no further step is taken, but the losses of the
+        remaining batches are still computed.
 
-        The driver returns how many steps it has taken: `%steps`, or less if a gradient has to be computed anew.
+        The driver returns `%steps`, even if a norm was not finite. But if the gradient for a batch has to be computed
+        anew, it ends before this batch, and returns how many batches came before it.
         """
         f = Function(self.name["fit"], FIT_PARAMETERS, "i64")
         losses, rates, norms = Doubles(f, "%losses"), Doubles(f, "%rates"), Doubles(f, "%norms")

@@ -525,7 +525,9 @@ def progress_of(x: Any) -> str:
 
 
 def results_of(x: Any) -> list[Any]:
-    """Return what a function with an `lru_cache` has stored: the results, and those of its arguments that it shows.
+    """Return the results that a function with an `lru_cache` has stored, and what else its cache shows to `gc`.
+
+    A cache with a `maxsize` also shows its keys, which are made of the arguments. One with `maxsize=None` does not.
 
     >>> @lru_cache
     ... def weights(count):

@@ -258,8 +258,9 @@ def check_additivity(problem: Problem, u: Vector, g: Vector, known_to: Vector) -
         problem: the function and its derivative.
         u: the cotangent.
         g: the gradient for this cotangent.
-        known_to: for each element, how well the derivatives of single outputs are known. If the sum is off by less,
-            terms may cancel in the gradients, so that rounding is all that is left.
+        known_to: for each element, a bound of the absolute error of the derivative of any single output with respect to
+            it. A difference of the sum from `g` is no error if it is at most this bound times the sum of the absolute
+            weights: terms may cancel in the gradients, so that only rounding is left.
 
     Raises:
         GradientMismatch: the sum of the gradients is not `g`.

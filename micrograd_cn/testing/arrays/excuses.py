@@ -730,9 +730,10 @@ def _vanishes_beyond_rounding(doubt: Doubt, intervals: list[float], rounding: fl
 
     The mismatch is the difference of the checked derivative from the numerical one. In the entropy of a saturated
     softmax, the largest probability absorbs changes of tiny ones, so a part of the change of f is missing. The values
-    of f do not scatter then. The shortest of `intervals` is taken over which a mismatch that is relatively as large as
-    at the point changes f by more than rounding does. If the means of the two derivatives over this interval are,
-    relatively, at most half as far apart as the derivatives at the point, rounding has made the mismatch there.
+    of f do not scatter then. The shortest of `intervals` is used over which f changes so far that half of the relative
+    mismatch at the point, times this change, is more than `rounding`. If the means of the two derivatives over this
+    interval are, relatively, at most half as far apart as the derivatives at the point, rounding has made the mismatch
+    there.
     """
     phi, numeric = doubt.phi, doubt.comparison.numeric.slope
     at_point = doubt.mismatch / max(math.fabs(phi.analytic), math.fabs(numeric))

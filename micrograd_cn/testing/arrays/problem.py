@@ -498,7 +498,7 @@ def element_scales(x: Vector) -> Vector:
     """Return how far each number of an array may be moved in a check of derivatives, as powers of 2.
 
     It is the absolute value of the number, or the root mean square of the array if that is larger, rounded down to a
-    power of 2.
+    power of 2. A number that is infinite or nan counts as 0, in the mean, too.
 
     >>> element_scales(np.array([8.0, 0.0])), element_scales(np.array([8.0, np.nan]))
     (array([8., 4.]), array([8., 4.]))

@@ -50,8 +50,9 @@ class Comparison:
         argument: the name of the array that the derivative is with respect to; "" if it has no name.
         cause: what is likely wrong, if the comparison shows it.
         hidden: about how large a mistake in one element of the gradient may be without showing along any direction,
-            relative to the norm of the gradient. If there are several arrays, the gradient of each is multiplied by
-            the size of the array's elements. It is nan where it is not known, as for a single derivative.
+            relative to the norm of the gradient. If there are several arrays, the gradient of each is first multiplied
+            by one number, the least of the scales by which the array's elements are moved. It is nan where it is not
+            known, as for a single derivative.
     """
 
     title: str

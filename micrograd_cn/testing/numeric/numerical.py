@@ -224,8 +224,8 @@ def is_off_in_first_order(
 def _predicts_neighbours(e: Estimate, g: Callable[[float], float], x: float, rounding: float) -> bool:
     """Return whether the slope of `e` predicts the values of `g` at the two nearest floats on each side of `x`.
 
-    If the slope does not predict these values, `g` oscillates between floats that are far apart, and the estimate is
-    worthless.
+    The caller asks this if x is so large that neighbouring floats are far apart. If the slope does not predict the
+    values of `g` there, `g` oscillates between neighbouring floats, and the estimate is worthless.
     """
     here = g(x)
     for k in (-2, -1, 1, 2):

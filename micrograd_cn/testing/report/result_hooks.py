@@ -32,7 +32,8 @@ class Compared:
     def __repr__(self) -> str:
         """Return a text that says how many derivatives agree, and how many could not be compared.
 
-        The text also says up to which size noise may hide mistakes in large arrays, and names the `constants`.
+        The text also says up to which size noise may hide mistakes in large arrays, and names the whole numbers in
+        `constants`, by which the function was not differentiated.
         """
         agree = sum(comparison.agrees is True for comparison in self.comparisons)
         others = len(self.comparisons) - agree
