@@ -1,8 +1,8 @@
 """Compile a function, or a recorded graph, to machine code. This needs llvmlite.
 
-A function is recorded for one sample, and the machine code of the recorded graph then computes all samples. A first
-call reaches these folders and modules in this order, apart from a few helpers, and ends in `runtime`, which runs the
-code:
+A function is recorded for one sample, and the machine code of the recorded graph then computes all samples. These
+folders and modules are in the order in which a first call reaches them, apart from a few helpers. After the last one,
+the call returns to `runtime`, which runs the code:
 
     function       records the function as a graph of `Value`s, and records it again for arguments that are nested
                    in another way, for other static arguments, and for another branch; its docstring lists its modules

@@ -9,10 +9,10 @@ To be fast, `backward` looks for such nodes only once after some of an optimiser
 first reaches a parameter of the optimiser. A node that an earlier `backward` went through has a gradient, and all
 others are left out.
 
-Before its next such step, the optimiser asks whether `backward` has reached one of its parameters, and warns if it has
-not. If `zero_grad` was
-called since the last such step, only a `backward` after it counts. For speed, a `zero_grad` that follows a `backward`
-is taken into account between the first two steps alone.
+Before its next such step, the optimiser warns if the gradients of all its parameters are 0, and `backward` was called
+since the last such step, but has reached none of them. If `zero_grad` was called since then, only a `backward` after it
+counts, and an optimiser of this package also warns if there was none. For speed, a `zero_grad` that follows a
+`backward` is taken into account between the first two steps alone.
 """
 
 from __future__ import annotations

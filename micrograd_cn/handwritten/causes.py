@@ -183,9 +183,9 @@ def _parts(sent: Sequence[Contribution]) -> Iterator[tuple[Contribution, ...]]:
 
 
 def _early(arrived: Sequence[Contribution]) -> Iterator[Turn]:
-    """Yield a `Turn` for each gradient that a node may pass on if its `_backward` runs before all others have arrived.
+    """Yield a `Turn` for each gradient that a node may pass on if its `_backward` runs too early.
 
-    `arrived` has all contributions to the gradient of this node, of which some parts have arrived by then.
+    `arrived` has all contributions to the gradient of this node. Only some of them have arrived when `_backward` runs.
     """
     return (Turn(ieee.sum(*[c.value for c in there]), there) for there in _parts(arrived))
 

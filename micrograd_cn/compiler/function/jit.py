@@ -930,11 +930,13 @@ class CompiledFunction:
         100000 numbers, or a collection or an array of objects of more than 10000 items. But if the items are numbers,
         texts or `Value`s, and to compare them takes less time than to record the function, they are compared. The same
         is done after each call of `callback` or of a `shuffle` of your own, and after `schedule` and `progress`, except
-        that what cannot be compared is not noticed then. So if one of these functions is to change something, make that
-        an argument. What the function reads in another way is not noticed: a file, a queue or an `io.BytesIO`, more
-        than 1000 objects behind a weak reference, the elements of an XML tree beyond the first 1000, `sys.modules`, the
-        `grad` of a `Value`, the context of `decimal`, what a module of Python or of an installed package holds, such as
-        `math.pi`, and the globals of another module, if the name of the variable is computed or passed to that module.
+        that what cannot be compared is not noticed then. If a number that the compiled function reads is to change
+        during training, let it read a `Value`, and change the `data` of this `Value` in `callback`; `fit` reads it
+        again afterwards. What the function reads in another way is not noticed: a file, a queue or an `io.BytesIO`,
+        more than 1000 objects behind a weak reference, the elements of an XML tree beyond the first 1000,
+        `sys.modules`, the `grad` of a `Value`, the context of `decimal`, what a module of Python or of an installed
+        package holds, such as `math.pi`, and the globals of another module, if the name of the variable is computed or
+        passed to that module.
 
         Args:
             samples: the samples; `compile` has a table of the forms that they may have. Samples that are nested in

@@ -41,8 +41,8 @@ class FrequentCalls(dict[K, T]):
 
     Args:
         most: how many kinds may be prepared or counted. If a further kind is called, half of those that are counted are
-            forgotten, namely those with the fewest calls. If at most one is counted, nearly all kinds are
-            prepared; then all of these are forgotten, too.
+            forgotten, namely those with the fewest calls. If at most one is counted, nearly all kinds are prepared;
+            then all of these are forgotten, too.
     """
 
     def __init__(self, most: int) -> None:

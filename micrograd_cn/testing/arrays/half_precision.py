@@ -140,8 +140,8 @@ def mismatch_vanishes_over(phi: DirectionalFunction, comparison: Comparison, ste
     mismatch is the difference between their means, plus the error of this difference. Two conditions must hold. First,
     the mismatch over the interval is smaller than that at the point. Second, the mismatch over the interval divided by
     the checked derivative's mean is less than half of the mismatch at the point divided by the derivative there, or
-    this holds for the numerical derivative. A mismatch that vanishes like this comes from rounding
-    that always goes one way, such as the rounding of 1 + x * x for small x.
+    this holds for the numerical derivative. A mismatch that vanishes like this comes from rounding that always goes one
+    way, such as the rounding of 1 + x * x for small x.
     """
     over = mean_over_interval(phi, steps)
     if over is None:
