@@ -149,7 +149,7 @@ def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], c
             relevant.add(node)
     terms: dict[Value, list[Any]] = {x: [] for x in relevant}
     terms.setdefault(output, []).append(1.0)
-    reach = GraphReach([output])
+    reach = GraphReach([output]) if selects else None
     for node in order:
         if node in relevant and terms[node]:
             upstream = _sum_of_terms(terms, node)
@@ -160,7 +160,7 @@ def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], c
                     if x in relevant:
                         terms[x].append(term)
                 continue
-            if not selects:
+            if reach is None:
                 is_node = type(upstream) is not float
                 for x, (_, partial, _) in symbolic_edges(node, relevant):
                     quick = is_node and type(partial) is not float  # skips a call, for speed
