@@ -1057,7 +1057,7 @@ BY_DTYPE = {
 def test_a_function_that_asks_for_the_dtype_of_integers_gives_a_warning(name):
     """For an array of `Value`s it takes another branch than for the array."""
     with pytest.warns(
-        UserWarning, match=rf"^{name}\(\): the function gives .* for the arrays as they are, but .* for V"
+        UserWarning, match=rf"^{name}\(\): the function gives .* for the numbers as they are, but .* for V"
     ):
         BY_DTYPE[name](PICTURE)
     BY_DTYPE[name](PICTURE.astype(float))  # warnings are errors in tests
@@ -1067,6 +1067,38 @@ def test_the_dtype_of_integers_alone_gives_no_warning():
     assert grad(lambda x: (x * np.ones((2, 2), dtype=x.dtype)).sum())(PICTURE).tolist() == [[1.0, 1.0], [1.0, 1.0]]
     assert np.allclose(grad(lambda x: np.linalg.norm(x))(np.array([3, 4])), [0.6, 0.8])
     assert grad(lambda w, x: w * normalised(x).sum())(2.0, PICTURE) == 1.6
+
+
+def with_fallback(convert, fallback):
+    def f(x):
+        try:
+            return convert(x)
+        except TypeError:
+            return fallback(x)
+
+    return f
+
+
+BY_CONVERSION = {
+    "grad": grad,
+    "value_and_grad": value_and_grad,
+    "jacobian": jacobian,
+    "jvp": lambda f: lambda x: jvp(f, x, 1.0),
+    "vjp": lambda f: lambda x: vjp(f, x),
+}
+
+
+@pytest.mark.parametrize("name", BY_CONVERSION)
+@pytest.mark.parametrize("convert", [math.sqrt, float, int, round, np.float64])
+def test_a_caught_error_of_a_conversion_gives_a_warning_if_the_handler_computes_something_else(name, convert):
+    of = BY_CONVERSION[name]
+    with pytest.warns(UserWarning, match=rf"^{name}\(\): .* but 400\.0 for Values, .* It has caught the error"):
+        of(with_fallback(convert, lambda x: x * 100.0))(4)
+    of(with_fallback(convert, lambda x: convert(4) * (x / 4.0)))(4)  # the same number; warnings are errors in tests
+
+
+def test_a_caught_error_of_a_conversion_gives_no_warning_where_the_function_cannot_take_numbers():
+    assert grad(with_fallback(lambda x: float(x) * x.data, lambda x: x * x))(3.0) == 6.0
 
 
 @pytest.mark.parametrize("f", [lambda x: x * 2, lambda x: 2 * x, lambda x: x + x, lambda x: x * x])

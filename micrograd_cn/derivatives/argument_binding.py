@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from ..engine import Value, constant, traverse
 from ..gradients import gradients_in_order
+from ..graph import context
 from ..graph.callers import warn_at_user
 from ..graph.context import here, recording
 from ..graph.nan_to_num import names_nan_to_num, refuse_nan_to_num_of_nan
@@ -174,6 +175,7 @@ class BoundCall:
             found = [x for x in values if x.op is None and x.requires_grad]
             known.given = [x for x in found if not hooks.has_made(x)] if hooks else found
             known.passed = self._passed
+        refusals = context.refusals
         try:
             if has_integers and any(is_of_numpy(x) for i in argnums for _, x in flatten(args[i], arrays=False)[0]):
                 self.output = _call_and_compare(name, f, bound, args, kwargs)
@@ -197,6 +199,8 @@ class BoundCall:
                             f"{name}: {path} ({type(x).__name__}) is a list in f; write np.asarray(x) for an array"
                         )
             raise
+        if context.refusals != refusals:
+            _warn_if_numbers_differ(name, f, self.output, args, kwargs, CAUGHT)
         self._order: list[Value] | None = None  # the topological order of the one output, if it is known
         if not (self.returns_values or self.no_grad):
             self.returns_values = self._uses_parameters()
@@ -417,22 +421,44 @@ def _call_and_compare(
         output = refuse_nan_to_num_of_nan(call) if names_nan_to_num(f) else call()
     finally:
         asked_for_dtype.reset(token)
-    if not asked or here().is_recorded:
-        return output
+    if asked:
+        _warn_if_numbers_differ(name, f, output, args, kwargs, ASKED_FOR_DTYPE)
+    return output
+
+
+# Why a function may give another number for `Value`s than for numbers, and what to write instead
+ASKED_FOR_DTYPE = (
+    "It asks for the dtype of an array, which is object for Values: convert the array before the call, as in "
+    "x.astype(float), and leave the question out"
+)
+CAUGHT = (
+    "It has caught the error of code that needs a plain number, such as math.sqrt(x) or float(x): write the function "
+    "of micrograd_cn, such as sqrt(x), or let the handler compute the same"
+)
+
+
+def _warn_if_numbers_differ(
+    name: str, f: Callable[..., Any], output: Any, args: Sequence[Any], kwargs: Mapping[str, Any], why: str
+) -> None:
+    """Warn if `f(*args, **kwargs)`, a call with numbers, gives another result than `output`, the one for `Value`s.
+
+    `name` is the name of the function that was called, such as "grad". `why` is a text that says why the two may
+    differ, and what to write instead. While f is recorded for the compiler, nothing is compared.
+    """
+    if here().is_recorded:
+        return
     try:
         plain = f(*deepcopy(args), **kwargs)
         ours, theirs = [[getattr(x, "_data", x) for _, x in flatten(y)[0]] for y in (output, plain)]
         agree = len(ours) == len(theirs) and all(map(_are_close, ours, theirs))
     except Exception:  # code that was written for `Value`s alone may raise anything for numbers
-        return output
+        return
     if not agree:
         shown = [xs[0] if len(xs) == 1 else xs for xs in (ours, theirs)]
         warn_at_user(
-            f"{name}(): the function gives {shown[1]} for the arrays as they are, but {shown[0]} for Values, for which "
-            "it is differentiated. It asks for the dtype of an array, which is object for Values: convert the array "
-            "before the call, as in x.astype(float), and leave the question out"
+            f"{name}(): the function gives {shown[1]} for the numbers as they are, but {shown[0]} for Values, for "
+            f"which it is differentiated. {why}"
         )
-    return output
 
 
 def _refuse_own_collections(name: str, path: str, x: Any) -> None:

@@ -170,6 +170,7 @@ _context: ContextVar[Context] = ContextVar("micrograd_cn_context", default=_outs
 _lock = RLock()
 _entered = 0  # how many blocks all threads and tasks are in together
 active = False  # whether `_entered` is more than 0
+refusals = 0  # how often `refused` was called
 data_changed = True  # set by every assignment to a node's data; code that copies data resets it
 # Sets `data_changed`. It is written in C, as `interrupts.at_once` needs it.
 note_change: Callable[[], None] = partial(setattr, sys.modules[__name__], "data_changed", True)
@@ -182,10 +183,13 @@ if hasattr(os, "register_at_fork"):  # a child would wait forever for a lock tha
 
 
 def refused(error: TypeError) -> TypeError:
-    """Call the hook `refused` with `error`, if hooks are installed, and return `error`.
+    """Count `error`, call the hook `refused` with it, if hooks are installed, and return `error`.
 
-    The error says that code needs a plain number, but has a `Value`.
+    The error says that code needs a plain number, but has a `Value`. The count tells that there was such an error, even
+    if the user's code has caught it.
     """
+    global refusals
+    refusals += 1
     if active and (hooks := here().hooks):
         hooks.refused(error)
     return error
