@@ -70,7 +70,7 @@ def test_a_list_of_the_class_is_looked_at_beside_other_attributes(place, other):
 
 def test_a_class_attribute_is_looked_at_after_one_of_a_module_that_is_a_base():
     class Base(Module):
-        instances = []  # noqa: RUF012
+        instances = []  # noqa: RUF012 -- it is meant to be shared
 
         def __init__(self):
             self.instances.append(self)
@@ -85,7 +85,7 @@ def test_a_class_attribute_is_looked_at_after_one_of_a_module_that_is_a_base():
 class Root(Module):
     """A model that names its parameters itself, with the help of `Module`."""
 
-    made = []  # noqa: RUF012
+    made = []  # noqa: RUF012 -- it is meant to be shared
 
     def __init__(self, *held):
         self.held = held
@@ -98,7 +98,7 @@ def test_modules_are_looked_at_inside_one_that_names_its_parameters():
     """Also the list of a class, which was filled after the class had been made."""
 
     class Filled(Module):
-        layers = []  # noqa: RUF012
+        layers = []  # noqa: RUF012 -- the mistake
 
         def __init__(self):
             self.w = Value(1.0)
@@ -144,9 +144,8 @@ def test_each_array_that_a_block_fills_is_noticed_beside_arrays_that_it_leaves_a
     model = Keeper([np.array([Value(1.0)]) for _ in range(3)])
     of_model = iter([model])
     del model
-    with pytest.raises(TypeError, match=rf"model\.held\[{place}\]"):  # noqa: SIM117
-        with no_grad():
-            next(of_model).held[place][:] = [Value(2.0) * 3.0]
+    with pytest.raises(TypeError, match=rf"model\.held\[{place}\]"), no_grad():
+        next(of_model).held[place][:] = [Value(2.0) * 3.0]
 
 
 @pytest.mark.parametrize("name", ["__call__", "forward", "call"])
