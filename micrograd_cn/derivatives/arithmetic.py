@@ -378,8 +378,8 @@ def _times(c: Coefficient, d: Coefficient) -> Coefficient:
 def _sum(summands: Sequence[Coefficient]) -> Coefficient:
     """Return the sum of `summands`, computed exactly and then rounded once to a float.
 
-    It is an exact fraction if it is too large or too small for a float with all its digits. If some of `summands` are
-    infinite or nan, the sum of these is returned.
+    It is an exact fraction if it is too large for a float, or if one of `summands` is a fraction and the sum is too
+    small for a float with all its digits. If some of `summands` are infinite or nan, the sum of these is returned.
 
     >>> _sum([1e100, 1.0, -1e100]), _sum([math.inf, 1.0]), _sum([1e308, 1e308, -1e308])
     (1.0, inf, 1e+308)

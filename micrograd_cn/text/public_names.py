@@ -161,7 +161,7 @@ STATEMENTS = {
     **dict.fromkeys(("GradientTape", "tape"), "y.backward() and x.grad, or gradients(y, [x])"),
     **dict.fromkeys(("stop_gradient", "stop_grad", "detach"), "x.detach() for a Value x"),
     "item": "x.data for the number of a Value x",
-    **dict.fromkeys(("elementwise_grad",), "[grad(f)(x) for x in xs] with grad of micrograd_cn.functional"),
+    "elementwise_grad": "[grad(f)(x) for x in xs] with grad of micrograd_cn.functional",
     "linearize": "jvp(f, x, v) with jvp of micrograd_cn.functional",
     "vector_jacobian_product": "vjp(f, x) with vjp of micrograd_cn.functional",
     **dict.fromkeys(("custom_vjp", "custom_jvp", "custom_gradient"), "Op(name, forward, partials) for an operation"),
