@@ -132,8 +132,8 @@ class CompiledDerivative:
             dense: whether to return the whole matrices, including zeros. If the attribute `whole` is None, no program
                 computes whole matrices. Then the buffer has only the entries that can be nonzero, and the method
                 `shaped` adds the zeros.
-            out: a buffer of doubles for what `shaped` returns, or None. Entries that need no zeros between them may be
-                written to it already.
+            out: the user's buffer of doubles for the result, or None. Entries are written to it at once if `shaped`
+                need not add zeros.
         """
         if not self.program or not n:
             return self._constants * n
@@ -185,7 +185,7 @@ class CompiledDerivative:
 
     @cached_property
     def mean_program(self) -> tuple[Program, Callable[[Any], array[float]]]:
-        """A pair: a program whose gradient begins with the means of the entries, and a function.
+        """A pair: a program whose gradient begins with the means of the derivative's entries over rows, and a function.
 
         The function takes this gradient, a buffer, and returns the mean of each entry. The output of the program is a
         sum of the entries times weights, which are the program's first parameters. The derivative of the output with
@@ -1365,7 +1365,10 @@ class Program:
         return self._derivative(kind, wrt, lower, Gates.NONE)
 
     def derivative_with_gates(self, kind: Kind, wrt: Variables = "inputs", lower: bool = False) -> CompiledDerivative:
-        """Return a derivative with all gates; see `derivative_for_calls`."""
+        """Return a derivative that is 0, and never nan, for an operand that an operation such as `relu` did not select.
+
+        `derivative_for_calls` is faster, but does not guarantee this; it explains why, and what gates are.
+        """
         return self._derivative(kind, wrt, lower, Gates.ALL)
 
     @cached_property

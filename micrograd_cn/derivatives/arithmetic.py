@@ -152,8 +152,9 @@ class DerivativeArithmetic:
     def _product(self, x: Any, y: Any, in_sum: bool = False, y_in_sum: bool = False) -> Value | Gated:
         """Return x * y, or 0 if x or y is 0 because an operand was unselected, even if the other factor is infinite.
 
-        x is a derivative with respect to a node, and y a derivative of this node. `in_sum` says whether x is a
-        `SumFactor`, and `y_in_sum` whether y is.
+        x is a derivative with respect to a node, and y a derivative of this node. `in_sum` and `y_in_sum` say whether x
+        and y are `SumFactor`s, which are factors of a sum of products such as `dot`. Their product with a 0 of the
+        sum's own derivative may be nan.
         """
         first, second = self._selected.get(x), self._selected.get(y)
         if first is None:

@@ -136,8 +136,8 @@ class _Elimination:
     """A graph whose nodes are being eliminated.
 
     Attributes:
-        users: for each node, the numbers of the nodes that have it as an operand and that a result depends on. A result
-            is an output or a second derivative.
+        users: for each node, the numbers of those nodes that have it as an operand, and that an output or a second
+            derivative depends on. Other nodes need not be eliminated.
     """
 
     def __init__(self, arithmetic: Arithmetic, incoming: list[Edges], nonlinear: list[Edges], interior: range) -> None:

@@ -21,8 +21,8 @@ __all__ = ["Gated", "Gates", "Selected", "ungated_product"]
 class Gates(IntEnum):
     """Which derivatives are 0, and not nan, where an operation such as `relu` did not select an operand.
 
-    Without gates, they are nan if the derivative of the output with respect to the operation's result is infinite or
-    nan. To choose 0 for a factor of a sum of products,
+    A gate chooses 0 instead of a product of derivatives. Without gates, these derivatives are nan if the derivative of
+    the output with respect to the operation's result is infinite or nan. To choose 0 for a factor of a sum of products,
     such as `dot`, takes as long as the product. So with `NOT_FOR_SUMS`, derivatives with respect to operands of sums
     may be nan, as in matrix products of PyTorch and jax.
     """
@@ -34,6 +34,9 @@ class Gates(IntEnum):
 
 class Selected:
     """Whether operations selected an operand: `node()` returns a node that is 0 only if they did not.
+
+    An operation such as `relu`, `maximum` or `where` selects one operand or several, and sends no gradient to the
+    others.
 
     Pass exactly one of `partial`, `both` and `alternatives`.
 

@@ -262,7 +262,9 @@ def calls_builtin(frame: FrameType, names: Collection[str]) -> bool:
 def asked_by(frame: FrameType) -> Question:
     """Return which function compares two objects. `frame` runs the code that calls that function, or uses an operator.
 
-    The attribute `is_known` of the result is False if a method is named that need not be one of numpy's arrays.
+    The result has the function's name, or "" for an operator or if no name is found. Its attribute `is_known` is False
+    if it is not certain which function compares. For example, the object whose method `argmax` is called may not be
+    found: then the method may be numpy's, or that of another class.
 
     >>> import sys
     >>> class Number:

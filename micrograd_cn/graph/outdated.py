@@ -5,14 +5,14 @@ the gradient of the former parameters in every step. The same holds for a weight
 parameter, and for an array of parameters whose items were replaced by what is computed from them. PyTorch raises an
 error there, because its `backward` frees the graph.
 
-To be fast, `backward` looks for such nodes only once after some of an optimiser's steps, such as the first one, when it
-first reaches a parameter of the optimiser. A node that an earlier `backward` went through has a gradient, and all
-others are left out.
+To be fast, an optimiser asks for this warning only in some of its steps, such as the first one. After such a step, the
+first `backward` that reaches a parameter of the optimiser looks at the nodes that it goes through. It leaves out nodes
+without a gradient, since no earlier `backward` went through them.
 
-Before its next such step, the optimiser warns if the gradients of all its parameters are 0, and `backward` was called
-since the last such step, but has reached none of them. If `zero_grad` was called since then, only a `backward` after it
-counts, and an optimiser of this package also warns if there was none. For speed, a `zero_grad` that follows a
-`backward` is taken into account between the first two steps alone.
+When the optimiser comes to the next step in which it asks, it warns if the gradients of all its parameters are 0 and
+`backward` was called meanwhile, but has reached none of them. A call of `zero_grad` makes earlier calls of `backward`
+count no more. If no `backward` follows it, optimisers of this package warn, too. For speed, `zero_grad` after a
+`backward` that has reached a parameter is noticed only between the first two steps.
 """
 
 from __future__ import annotations

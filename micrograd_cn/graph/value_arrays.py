@@ -423,10 +423,10 @@ def _as_method(function: Callable[..., Any], class_name: str, name: str, doc: st
 
 
 def _in_index_order(name: str) -> Callable[..., Any]:
-    """Return a method that calls numpy's array method `name`, such as "ravel", if no order of the memory is asked for.
+    """Return a method that calls numpy's array method `name`, such as "ravel", but refuses order="K" and order="A".
 
-    The array of numbers in whose place an `ArgumentArray` stands may be in another order in memory, as a transposed
-    array is.
+    These orders are those of the memory. The user's array of numbers, which an `ArgumentArray` stands for, may be in
+    another order in memory than the `ArgumentArray`, as a transposed array is.
     """
     method = getattr(np.ndarray, name)
 
@@ -667,8 +667,8 @@ def _as_truths(found: Any) -> Any:
 def _as_numbers(found: Any) -> Any:
     """Return `found`, the results of sums or products, with each bool or result of a comparison times 1.0.
 
-    For a sum of a single element, numpy returns the element itself. Without the factor it would still count as a bool,
-    although a sum of bools is a number.
+    A sum or product of bools is a number. But for a single element, numpy returns the element itself, which is still a
+    bool; the factor makes it a number.
     """
     if not any(map(_is_truth, found.flat if isinstance(found, np.ndarray) else [found])):
         return found

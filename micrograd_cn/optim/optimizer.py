@@ -526,7 +526,10 @@ maximize=False>
         return self._ascend if self.maximize else self.update
 
     def _ascend(self, p: Value, state: dict[str, float]) -> None:
-        """Call `update` with the opposite gradient, and with `maximize` False, so an update need not look at it."""
+        """Call `update` with the opposite gradient.
+
+        `maximize` is False during the call, so an update that takes account of `maximize` itself still ascends.
+        """
         gradient, maximize = p.grad, self.maximize
         opposite = -gradient
         try:

@@ -70,13 +70,15 @@ def note_added(model: Model, name: str, x: Any) -> None:
 
 
 def note_kept(model: Model, name: str, old: Any, x: Any) -> None:
-    """Mark the states and inputs in `x`, which replaces `old`, the attribute `name` of `model`, after `__init__`.
+    """Mark the leaves in `x` that are not parameters. `x` replaces `old` as the attribute `name` of `model`.
 
-    A state is a constant that an operation or `detach` gave. It is not a parameter, unless one of two things holds:
-    `old` has parameters, trained or not, or `old` was computed and had itself replaced a parameter that is not trained.
+    The attribute is replaced after `__init__`. Two kinds of leaves are marked:
 
-    An input is a leaf to train that a running call makes anew, as an earlier call has made the leaves in `old`. The
-    user looks at the gradient of an input, so `warn_of_replaced` must not take it for a lost parameter.
+    - A state: a constant that an operation or `detach` gave. It is a parameter, however, and not marked, if it takes
+      the place of one: if `old` has parameters, trained or not, or if `old` was itself computed and has replaced a
+      parameter that is not trained.
+    - An input: a leaf that requires a gradient, and that each call of the model makes anew. The user looks at the
+      gradient of an input, so `warn_of_replaced` must not take it for a lost parameter.
     """
     if not (leaves := _leaves_in(x)):
         return

@@ -238,10 +238,10 @@ def picture_of(
 
 
 def _steady(rows: Callable[[Flow], Sequence[Row]], flow: Flow, changes: Iterable[int]) -> list[Row]:
-    """Return the rows of a box or edge at the moment of `flow`, in cells that have room for the rows of all moments.
+    """Return the rows of a box or edge as `flow` shows them, with room for its rows in the whole animation.
 
-    `rows` is a function that returns the rows for a `Flow`. `changes` has the indices of the steps that change the
-    rows, in order.
+    `rows` is a function that returns the rows for a `Flow`, which is the picture of one moment. `changes` has the
+    indices of the steps of the backward pass that change the rows, in order.
     """
     counts = [0, *(i + 1 for i in changes)]
     ever = [rows(flow.at(moment)) for moment in (Moment(None), *map(Moment, counts))]

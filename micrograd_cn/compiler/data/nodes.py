@@ -469,7 +469,10 @@ def first_unfrozen(nodes: Sequence[Value]) -> Value | None:
 
 
 def finds_leaves(nodes: Sequence[Value]) -> bool:
-    """Return whether machine code finds that all nodes are leaves of the class `Value` itself."""
+    """Return True if machine code finds that all nodes are leaves of the class `Value` itself.
+
+    Return False if some are not, if there are few nodes, or if there is no machine code for this.
+    """
     return len(nodes) >= MIN_NODES and _machine_code_finds("all_leaves", nodes)
 
 

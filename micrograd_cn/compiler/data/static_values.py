@@ -198,7 +198,11 @@ def _part_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
 
 
 def _object_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
-    """Return a key for an object `x` that has attributes, as `_part_identity` does; `x` is the last one of `around`."""
+    """Return a key for an object `x` that has attributes. Objects with equal keys are taken to be the same.
+
+    `around` has the objects that contain `x`, and `x` itself at the end. The functions and objects that are found are
+    added to `visited`.
+    """
     kind = type(x)
     same: Any = x if isinstance(x, Hashable) else id(x)
     if isinstance(x, (MethodType, partial)):
@@ -216,7 +220,11 @@ def _object_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
 
 
 def _named_identity(parts: Iterable[tuple[str, Any]], around: tuple[Any, ...], visited: _Visited) -> tuple[Any, ...]:
-    """Return a key for some attributes, which are pairs of a name and a value."""
+    """Return a key for `parts`, pairs of an attribute's name and its value: the names, and a key for each value.
+
+    `around` has the objects that contain the attributes. The functions and objects that are found are added to
+    `visited`.
+    """
     return tuple([(name, _part_identity(part, around, visited)) for name, part in parts])
 
 

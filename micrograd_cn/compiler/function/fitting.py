@@ -38,11 +38,11 @@ class FunctionFit(Dispatcher):
         options: how to train.
         buckets: the samples. Each bucket has samples with the same treedefs, as rows of numbers.
         validation: the samples for the validation after each epoch; None if there is no validation.
-        is_ready: a function that is asked after some of the callback's calls whether to leave the remaining epochs to
-            other code, if there are many.
+        is_ready: a function that returns whether `ShortFits` can now take the remaining epochs. It is called after some
+            epochs, while many remain.
 
     Attributes:
-        left: whether epochs were left to other code.
+        left: whether epochs were left to `ShortFits`.
     """
 
     def __init__(
@@ -222,9 +222,9 @@ class FunctionFit(Dispatcher):
     def _mean_loss(self, parameters: Callable[[], int] = lambda: 0) -> float | None:
         """Return the mean result for the samples of the validation, with the parameters' current data.
 
-        `parameters` returns the address of these data, or 0 if the `Value`s have them. If the address is not 0, but
-        only the `Value`s' data could be used, because the function would have to be recorded or the engine would have
-        to compute, None is returned.
+        `parameters()` returns the address of these data, or 0 if the `Value`s have them. Return None if the data are at
+        an address, but have to be in the `Value`s: the function must be recorded or compared, or the engine must
+        compute.
         """
         losses, threads = array("d"), self._options.threads
         for bucket in self._validation or ():

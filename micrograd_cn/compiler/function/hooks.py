@@ -88,8 +88,9 @@ class RecordingHooks(RefusingHooks):
         makes_cycles: whether the function may make leaves, and reference cycles that hold them.
         guards: the comparisons that may have another outcome for other samples. The list is filled when the recording
             ends.
-        caught: a text with the first error that the function has caught where it needs a plain number, and its place;
-            "" if there is none. Called with numbers, the function gets no such error, so it may compute something else.
+        caught: a text with an error and the place in the code where it was caught; "" if there is none. It is the first
+            error that this package has raised because the function needs a plain number and got a `Value`. Called with
+            numbers, the function gets no such error, so it may compute something else.
         raised: a text that names an operator that raises an arithmetic error if the function is called with numbers,
             where the function catches this error; "" if there is none.
         asked: the code by which the function may have found out that an argument is a `Value` and not a plain number,
@@ -432,7 +433,7 @@ class OtherThreads(RefusingHooks):
         return text
 
     def read(self, x: Any, how: str) -> None:
-        """Raise TypeError if `x`, whose number this thread reads, is recorded. `how` is not used."""
+        """Raise TypeError if another thread is recording `x`, whose number this thread reads. `how` is not used."""
         self._refuse_traced((x,))
 
     def before_write(self, x: Any, name: str) -> None:

@@ -795,11 +795,14 @@ class CompiledFunction:
         has_aux: bool = False,
         refuses_captured: bool = False,
     ) -> tuple[Any, Any]:
-        """Return what `value_and_grad` returns, unless the mean and its gradient by parameters was asked for.
+        """Return values and derivatives for `value_and_grad`, in all cases but one, which has faster code.
 
-        A merged program may compute the derivatives for each sample. If it cannot, each row is computed by the program
-        of its branch. This is necessary for auxiliary results, and if captured values, which were computed before the
-        call, are refused. `variables` are those to differentiate with respect to.
+        That case is the mean and its gradient with respect to parameters, without auxiliary results (`has_aux`), and
+        where captured values, which were computed before the call, need not be refused.
+
+        A merged program, which computes all branches, may compute the derivatives of all samples. Otherwise, each row
+        is computed by the program of its own branch. This is always so for auxiliary results, and if captured values
+        are refused. `variables` are those to differentiate with respect to.
         """
         buckets, sub_batches = self._current_buckets("value_and_grad", samples, variables.values), None
         if not (has_aux or refuses_captured):

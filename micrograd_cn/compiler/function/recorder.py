@@ -1,4 +1,4 @@
-"""Record a function for rows of numbers, and find out whether a program can do what it does."""
+"""Record a function for rows of numbers, and find out whether a program can do what the function does."""
 
 from __future__ import annotations
 
@@ -147,7 +147,10 @@ class _Before:
             self._contents, self.leaves = around.contents(), {*around.leaves}
 
     def has_changed(self) -> bool:
-        """Return whether the function has changed something. Its code may not show it, as in `y = outside; y += 1`."""
+        """Return whether the function has changed an object or variable outside of it.
+
+        Its code may not show this: `y = outside; y += 1` changes `outside` if it is an array.
+        """
         if not (seen := self._seen):
             return self._contents.has_changed()
         if seen.has_changed():

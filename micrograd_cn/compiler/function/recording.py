@@ -163,7 +163,7 @@ class Recording:
 
     @property
     def has_indices(self) -> bool:
-        """Whether an operation, such as `take`, selects by an index. If this is out of range, a mean may be nan."""
+        """Whether an operation, such as `take`, selects by an index. If an index is out of range, the result is nan."""
         return bool(self.indices.counts or self.indices.computed)
 
     @property

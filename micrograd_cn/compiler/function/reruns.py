@@ -122,7 +122,8 @@ class Reruns:
         """Record the function again. Return a text that says how the two recordings differ, and an error.
 
         The text is "" if they do not differ. The error is the one that the function has raised when it was recorded
-        again; None if it has raised none. If `hides_numbers` is set, texts of parameters have no numbers.
+        again; None if it has raised none. If `hides_numbers` is set, text that the function makes of a parameter, as by
+        `str(p)`, does not have its number this time.
         """
         made, around = self._made, Surroundings(self._roots)
         known = {*around.leaves} if self._known is None else self._known
@@ -235,13 +236,16 @@ class Reruns:
         return partial(bucket.given, bucket.samples[self._row]) if bucket.given else None
 
     def _numbers_to_try(self, asked: str) -> list[_Numbers]:
-        """Return the numbers for which to call the function. `asked` is the text that `_asked` returns.
+        """Return the numbers for which to call the function.
 
-        These are the sample's numbers as floats. If some are integers, and the function needs integers or may ask for
-        them, they are also passed as integers. If some of them are 0 or 1, and it may ask for bools or compare objects,
-        True and False are passed in their places. If some of the arguments are of another class or dtype, such as
-        arrays of uint8, copies of them are passed. All this is done for the recorded sample. The numbers of a few
-        further samples are passed as floats and integers.
+        These are the recorded sample's numbers as floats. Its integers are also passed as integers if the function
+        needs integers or may ask for them. If some numbers are 0 or 1, and the function may ask for bools or compare
+        objects, True and False are passed in their places. If some of the arguments are of another class or dtype, such
+        as arrays of uint8, copies of them are passed. The numbers of a few further samples are passed as floats and
+        integers.
+
+        `asked` says by which code the function may tell a `Value` from a number, such as `isinstance`; it is "" if by
+        none.
         """
         made, code, bucket = self._made, self._code, self._bucket
         numbers = bucket.row(self._row)

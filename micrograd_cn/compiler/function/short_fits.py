@@ -33,11 +33,12 @@ MAX_NUMBERS = 20_000
 
 
 class ShortFits:
-    """Take the steps of calls of `fit` with one step in each epoch, for all samples, and with few epochs or a callback.
+    """Take the steps of a call of `fit` that is short, or that calls a Python function after each step.
 
-    In such calls, Python code runs after every few steps, so it takes most of the time. The steps are those of a loop
-    of `backward` and `optimizer.step()`, and are taken by the machine code for these two. They are taken here only if
-    `FunctionFit` would have nothing to check, to compare or to warn of.
+    Each epoch of such a call must have a single step, for all samples. The call is short if it has at most `MAX_EPOCHS`
+    epochs. The time of such calls is mostly that of Python code around the steps, so a step here is that of a loop of
+    `backward` and `optimizer.step()`, and is taken by the machine code for these two. `FunctionFit` takes all steps for
+    which something has to be checked, compared or warned of.
 
     Args:
         store: the recordings of the function.
@@ -123,9 +124,10 @@ class ShortFits:
         return losses
 
     def _step(self, optimizer: Optimizer, found: ArrayCall) -> SingleStep | None:
-        """Return code that takes a step of an optimiser; None if there is none, or `FunctionFit` has to take the step.
+        """Return machine code that takes a step of `optimizer`, or None if `FunctionFit` has to take it.
 
-        `found` is code for the gradient.
+        `FunctionFit` also takes it if there is no machine code for the optimiser yet. `found` is the code for the
+        gradient.
         """
         machine_code, parameters = optimizers.machine_code, self._store.parameters
         optimizer.match_state()

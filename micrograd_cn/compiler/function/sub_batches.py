@@ -130,7 +130,10 @@ class _Calls:
         return whole, whole.loss, 1.0, mean, gradient
 
     def _prepare(self, recording: Recording, rows: int) -> GradientCall | None:
-        """Return the operands of a recording's code for this many rows; None if it has to be called by itself."""
+        """Return a new prepared call of a recording's code for this many rows, or None if it cannot be prepared.
+
+        It cannot be if the recording has guards or captured values, or if the function returned more than one number.
+        """
         compiled = recording.loss.compiled
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()

@@ -207,8 +207,8 @@ class GradientVariables:
     def _positions_in(self, program: Program, parameters: Sequence[Value]) -> array[int]:
         """Return the index of each variable in `parameters`; -1 for a variable that is not among them (see `of_mean`).
 
-        The indices are kept for the next call if all variables are parameters of `program`. The next call then need not
-        check the variables again: only a frozen one could be wrong, and `is_for` finds these.
+        The indices are kept for the next call if all variables are parameters of `program`. The next call then does not
+        check the variables again. If one was frozen meanwhile, `is_for` has found it.
         """
         if self._positions and self._positions[:2] == (program, len(parameters)):
             return self._positions[2]

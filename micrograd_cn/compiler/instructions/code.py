@@ -347,9 +347,9 @@ class Code:
         return more, terms
 
     def _constant_sum(self, pairs: list[Pair], terms: list[int]) -> int | None:
-        """Append a sum as a constant, and return the constant's number, if all factors and terms are constants.
+        """Append the sum of the products of `pairs` and of `terms` as a constant, and return the constant's number.
 
-        Otherwise return None.
+        Return None if any of the factors and terms is not a constant.
         """
         if pairs and self.constant_value(pairs[0][0]) is None:
             return None

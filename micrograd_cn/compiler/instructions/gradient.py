@@ -48,7 +48,7 @@ class _Contributions(NamedTuple):
     Attributes:
         pairs: for each node through which gradients flow to parameters, and for each parameter, the summands that are
             products, each as the instruction numbers of two factors.
-        terms: for each of these nodes that has other summands, their instruction numbers.
+        terms: for each of these nodes that has summands other than products, the instruction numbers of those summands.
     """
 
     pairs: dict[Value, list[Pair]]
@@ -146,10 +146,11 @@ class _ReverseMode:
         return known
 
     def _gated_if_needed(self, node: Value, partial: int, is_factor: bool) -> int:
-        """Return the instruction number of a partial derivative of a node, or of a gate for it, which is appended.
+        """Return the instruction number of a partial derivative, or of a gate that is appended for it if it needs one.
 
-        There is no gate if a gradient reaches the node in any case, or if the partial derivative is a finite constant.
-        Gates of factors that are not constants may be omitted, see `_may_omit_gates`.
+        A gate selects 0 instead of the partial derivative if no gradient reaches the node, see `_gate`. There is none
+        if a gradient reaches the node for all inputs, or if the partial derivative is a finite constant. Gates of
+        factors that are not constants may be omitted, see `_may_omit_gates`.
 
         Args:
             node: the node whose gradient is multiplied by the partial derivative.
@@ -176,7 +177,7 @@ class _ReverseMode:
         return self._gates is Gates.NONE and (node in self.per_sample or not self.per_sample)
 
     def _gate(self, node: Value, partial: int) -> int:
-        """Append a gate, and return its instruction number: it is `partial`, or 0 if no gradient reaches the node.
+        """Append an instruction that selects `partial`, or 0 if no gradient reaches the node. Return its number.
 
         `partial` is the instruction number of a partial derivative of the node. If no gradient reaches the node, the
         node's gradient is 0, and the product of this 0 and an infinite partial derivative would be nan.
@@ -195,7 +196,8 @@ class _ReverseMode:
 
         Returns:
             whether the gradient is scattered. It is not if the operation is a user's own, if it selects one of at most
-            MAX_SELECTED_GRADIENTS operands, if the index does not depend on the row, or if another operand does.
+            MAX_SELECTED_GRADIENTS operands, if the index does not depend on the row, or if one of the other operands
+            depends on it.
         """
         index, *xs = node.parents
         if not is_of_the_table(op):

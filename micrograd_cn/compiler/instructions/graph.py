@@ -117,10 +117,10 @@ class Graph:
         return formulas
 
     def _trace_users_operations(self, formulas: Formulas) -> dict[Any, FormulaSteps]:
-        """Trace the partials of users' operations. Return all formulas of these operations that `formulas` has.
+        """Trace the partials of users' operations, and return the formulas of all users' operations, from `formulas`.
 
-        The partials are left out if no output requires a gradient. If the partials of an operation cannot be traced,
-        the error is raised only when they are needed, which may be never.
+        No partials are traced if no output requires a gradient. If the partials of an operation cannot be traced, the
+        error is raised only when they are needed, which may be never.
         """
         for op, count in self._kinds if any(y.requires_grad for y in self.outputs) else ():
             if not is_known(op):

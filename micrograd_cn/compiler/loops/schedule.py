@@ -71,7 +71,8 @@ class Schedule:
         computed: the numbers of the other live instructions.
         long_sums: the numbers of the sums that loops compute: they have many products.
         gathers: the numbers of the live gathers.
-        ranks: a dict from each phase to the ranks of the phase, in the order of their computation.
+        ranks: a dict from each phase (BATCH, SAMPLE and AFTER in code.py) to lists of its instructions, in the order of
+            their computation. The instructions of one list, which is called a rank, do not depend on each other.
         totals: the totals, grouped into scatters, outer products and single totals.
         cost: the cost of all straight-line code, see `Code.cost_of_all`.
         stays_threaded: whether the program runs as threaded code (tables that kernels read) for long, since it is so

@@ -82,7 +82,7 @@ EMPTY_HEADER = Header(*[0] * len(Header._fields))
 
 
 class PreparedWords(NamedTuple):
-    """The words of a prepared call: operands of a driver, most of which are addresses, and `releases_gil`."""
+    """The integers of a prepared call: the operands of a driver, most of which are addresses, and one flag."""
 
     header: int
     rows: int
@@ -565,7 +565,8 @@ class Drivers:
 
         `scale` is 1 / (count of rows), so the products are means.
 
-        Return a double that is nan if a mean is not finite, and 0 otherwise. It is stored, too; see `finish`.
+        Return a double that is nan if a mean is not finite, and 0 otherwise. The code also stores this double; see
+        `finish`.
         """
         lanes = Lanes(f, self.machine.simd)
         scalars, totals = Doubles(f, "%s"), Doubles(f, "%a")

@@ -217,7 +217,7 @@ class Executable:
         return self.tables.kernel_names(self._lists.values())
 
     def compile_fast_kernels(self) -> None:
-        """Compile the optimised versions of the kernels and drivers that this code needs, also in prepared calls."""
+        """Compile the optimised versions of the kernels that this code needs, and of the driver for prepared calls."""
         self.tables.machine.compile_kernels(self.tables.kernels, True, self.plan.code.op_names)
         if self.kind != "update":
             driver_address(f"prepared_{driver_of(self.kind)}", self.lanes, fast=True)
@@ -763,12 +763,14 @@ class CompiledGraph:
         return None if few else self.base.lowering
 
     def tiers(self, kind: str, rows_in_lanes: bool) -> Tiers:
-        """Return the code that computes the outputs, or the gradient, in both tiers. It is made when first needed.
+        """Return the `Tiers` of one kind of code: threaded code, and native code once it is worth the time.
+
+        The object is made when it is first needed.
 
         Args:
             kind: "forward" for the outputs of every row, or "gradient" for the mean output and its gradient. "gated" is
-                like "gradient", but the code has all gates. It is used where the gradient is nan without them; see
-                `instructions.gradient.differentiate`.
+                like "gradient", but takes longer. It is used where "gradient" gives nan, because it multiplies a
+                derivative of 0 by an infinite one; see `instructions.gradient.differentiate`.
             rows_in_lanes: whether the code computes several rows at once, one in each lane of a vector. If not, it
                 computes rows one at a time.
         """

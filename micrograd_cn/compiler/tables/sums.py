@@ -1,14 +1,14 @@
-"""Write the kernels of long sums, totals and copies, and define what all kernels of stages have in common.
+"""Write the kernels of long sums, totals and copies, and define what all kernels have in common.
 
 A long sum is a sum of many products. A kernel is a function that all programs share; it reads in a table where its
 operands are. The most important kernel multiplies a matrix of scalars by row values. A row value is a value that
 depends on the row, a vector in which each lane holds the value for one row of the batch. A row has the numbers of the
 arguments of one call. The kernel works in tiles: a few sums for one block of rows stay in registers, so each value that
 is loaded is used several times. Totals, which are sums over the rows of the batch, such as the gradient of a matrix,
-are computed in tiles, too. Such totals stay in registers for all rows of a panel, and then their lanes are added up.
-Values are scalars if they are computed once for a batch, before its rows or after them (in phase BATCH or AFTER), or if
-rows are computed one at a time. The lanes of a vector then hold several sums, or several products of one sum.
-All kernels of stages have the same arguments:
+are computed in tiles, too. Such totals stay in registers for all blocks of a panel, and then their lanes are added up.
+Values are scalars if they are computed once for a batch, before its rows or after them, or if rows are computed one at
+a time. The lanes of a vector then hold several sums, or several products of one sum. All kernels have the same
+arguments:
 
     %t       the address of the table
     %s       the address of the scalars

@@ -141,7 +141,11 @@ class Tables:
         return _list_products([*map(self.offset, group.numbers)], starts, group.pairs(), self.offset)
 
     def _start(self, i: int) -> tuple[int, bool]:
-        """Return the two words for a value from which a sum starts: its offset, and whether it is a row value."""
+        """Return two words of a table for a value that a sum starts from: its offset, and whether it is in lanes.
+
+        `i` is the value's instruction number. A value is in lanes if it is a vector with one row of the batch in each
+        lane.
+        """
         return self.offset(i), self.schedule.in_lanes(i)
 
     def _matrix(self, group: Sums) -> Call:

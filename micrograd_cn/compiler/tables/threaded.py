@@ -106,7 +106,7 @@ class Threaded:
         return name
 
     def _operands(self, i: int) -> Sequence[int]:
-        """Return the instruction numbers of the operands of instruction `i`, as its entry lists them.
+        """Return the instruction numbers of the operands of instruction `i`, in the order of its table entry.
 
         Those of a sum are the factors of its products, pair by pair.
         """

@@ -3,7 +3,8 @@
 The compiled loop of `fit` takes many steps before it returns to Python, and calls a schedule ahead of these steps. The
 learning rates are right only if the schedule computes them from the index of the step. If a schedule, a `shuffle` or a
 function for `progress` can reach the optimiser or one of its parameters, `fit` copies the results of the steps back
-before it calls this function; see `TrainingRun`. A schedule may also learn the losses from the function for `progress`.
+before it calls this function; see `TrainingRun`. The same is done for a schedule that can read what the function for
+`progress` stores, such as the losses.
 
 Each of these functions may also change what the compiled function reads. `fit` looks for such changes before it takes
 steps, and after each call of a schedule whose code may change something.

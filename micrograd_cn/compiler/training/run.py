@@ -52,7 +52,8 @@ class Dispatcher(ABC):
     defined here suffice if each row's program exists before the first step, and never changes.
 
     Attributes:
-        layouts: a list that the programs keep for the layout of their parameters; see `state.parameter_layout`.
+        layouts: a list of at most one `ParameterLayout`, which says where each parameter is in the arrays that the
+            compiled loop works on. It is kept so the next call of `fit` can use it again.
     """
 
     layouts: list[ParameterLayout]
@@ -75,10 +76,11 @@ class Dispatcher(ABC):
         return (), array("q")
 
     def record(self, bucket: Bucket, rows: array[int]) -> Dispatched:
-        """Return the programs for rows that `known` has left over, each with its rows.
+        """Return the programs for `rows` of a bucket, each with its rows, after recording or comparing the function.
 
-        The programs are made, or compared with the function. The caller must copy the current values back to the
-        parameters before.
+        `rows` are those that the method `known` has found no program for, or a program that must be compared with the
+        function first. The function is called, so the caller must first copy the parameters' current values back to the
+        `Value`s.
         """
         return ()
 
@@ -99,11 +101,11 @@ class Dispatcher(ABC):
         return True
 
     def check(self, whole: bool) -> bool:
-        """Return whether the programs have to be chosen anew, after functions of the user's have run between two steps.
+        """Return whether the programs must be chosen anew, after functions of the user's have run between two steps.
 
-        The programs may stay although such a function has changed something, if this makes no difference for the rows
-        of this call of `fit`. If `whole` is set, the programs are also compared with the function if it can read
-        something that cannot be compared with what it was.
+        Such a function may have changed something that makes no difference for the rows of this call of `fit`. The
+        programs then stay. Some objects that the compiled function can read cannot be checked for changes. If there are
+        any, and `whole` is set, the programs are also compared with the function.
 
         Raises:
             ValueError: something has changed, so the programs would be others now.

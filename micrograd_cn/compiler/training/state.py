@@ -374,7 +374,7 @@ class Copied:
         return found
 
     def check(self) -> None:
-        """Raise ValueError if something has changed since it was copied."""
+        """Raise ValueError if the data, an option or the state of the optimiser has changed since it was copied."""
         if changed := self._changed():
             names = " or ".join(self._options.called_between_steps)
             raise ValueError(
@@ -628,11 +628,12 @@ class TrainingState:
             self._clip_operands = address(self._clipped), len(self._clipped), self._norms.address
 
     def _fill_columns(self, skipped: Sequence[int], some_fixed: bool) -> PackedState | None:
-        """Copy the optimiser's state, and what else the update reads beside data and gradients, to the blocks.
+        """Copy what the compiled update reads, other than data and gradients, to its blocks of memory.
+
+        That is the optimiser's state, and what the arguments say.
 
         Args:
-            skipped: for each parameter of the layout, how many steps have skipped it; empty if the update does not use
-                this.
+            skipped: for each parameter, how many steps have skipped it; empty if the update does not use this.
             some_fixed: whether some of the parameters must not change.
 
         Returns:
@@ -929,7 +930,10 @@ class TrainingState:
         at_once(map(any, [*written, *changes]))
 
     def _of_trained(self, of_all: Sequence[T]) -> Sequence[T]:
-        """Return the items for the parameters that are not frozen; `of_all` has one for each in the layout."""
+        """Return the items of `of_all` for parameters that are not frozen.
+
+        `of_all` has an item for each of the optimiser's parameters.
+        """
         return of_all if self._trains_every else [*compress(of_all, self._trainable)]
 
     def _state_changes(self, copied: array[float]) -> list[Iterable[object]]:

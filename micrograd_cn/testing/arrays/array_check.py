@@ -571,11 +571,12 @@ class SampledCheck:
         return "a transposed matrix" if is_there and at != i else ""
 
     def _compare_informative_direction(self, k: int) -> ComparedAlong:
-        """Compare along up to three random directions, until a comparison is exact enough to show an error of 1 %.
+        """Compare along a random direction, and along up to two more if that cannot show an error of 1 %.
 
-        If none is exact enough, the last one is returned or, in half precision, one in which both derivatives are equal
-        up to the last bit. Along some directions, the function may change too little to show an error of 1 %, or it may
-        have a kink. The title of the comparison has the number `k` + 1.
+        Along some directions, the function changes too little to show an error of 1 %, or it has a kink. Return the
+        first comparison that is exact enough. If there is none, return the last comparison. In half precision, return
+        instead one whose two derivatives differ by no more than the last bit, if there is one. The title of the
+        comparison has the number `k` + 1.
         """
         problem = self._problem
         even = problem.x.size <= MAX_EVEN_SIZE  # among many elements, the changes uphill and downhill may cancel
@@ -779,10 +780,11 @@ class SampledCheck:
 
 
 def _may_hide_kink(comparison: Comparison, phi: DirectionalFunction) -> bool:
-    """Return whether a kink, which noise of half precision hides, may be why a comparison has no verdict.
+    """Return whether a comparison in half precision may have no verdict because noise hides a kink.
 
-    A kink is likely where an element is 0, as for relu, or equal to another one, as for sorting. Elements that are
-    equal only since the type has so few numbers do not count: there are as many of them next to the point.
+    A kink is likely where an element is 0, as for relu, or equal to another one, as for sorting. Equal elements do not
+    count if about as many would be equal at a point nearby: a half-precision type has so few numbers that some of many
+    elements are always equal.
     """
     problem, moved = phi.problem, phi.moved_elements
     if comparison.agrees is not None or not problem.half_precision:

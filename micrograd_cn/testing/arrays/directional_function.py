@@ -247,8 +247,8 @@ class DirectionalFunction:
         subtracted; the attribute `rounding` includes the effect of the offset instead.
 
         If rounding keeps some elements from moving, the result tells nothing about their derivatives. Then it is nan if
-        no output changes, or if most of the change may be missing. In half precision, the result is never nan for this
-        reason, since the noise of f is measured in steps that are so short, too.
+        no output changes, or if most of the change may be missing. In half precision, it is never nan for this reason,
+        since steps as short as that are needed to measure the noise of f.
         """
         if t not in self._memo:
             gradient = self._gradient_in_own_types

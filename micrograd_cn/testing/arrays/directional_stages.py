@@ -210,12 +210,12 @@ class Case:
 
     @property
     def by_known_rounding(self) -> Comparison:
-        """The comparison at the point of the check that allows for the rounding of the last bits of outputs alone."""
+        """The comparison of derivatives at the point. It allows only for rounding of the last bits of the outputs."""
         return self.compare_at_point(self.phi.rounding, self.tolerance)
 
     @property
     def by_measured_rounding(self) -> Comparison:
-        """The comparison at the point of the check that allows for the measured rounding error of `phi`."""
+        """The comparison of derivatives at the point. It allows for the measured rounding error of `phi`."""
         return self.at_point[0]
 
     def compare_at_point(self, rounding: float, tolerance: ArrayTolerance) -> Comparison:

@@ -243,8 +243,8 @@ def features_as_narrow_as_finest_steps(doubt: Doubt) -> str:
       so for a staircase.
     - In the mean over some interval that is not much longer than the finest steps, the two derivatives agree.
 
-    A smaller change suffices if that mean is so exact that it contradicts the numerical derivative, and confirms the
-    analytic one.
+    The second condition is weaker if the third one holds very exactly: the change of the analytic derivative then need
+    only be at least `LEAST_CHANGE` times the mismatch.
     """
     phi, finest, mismatch = doubt.phi, doubt.problem.steps.finest, doubt.mismatch
     if doubt.confirmed or doubt.is_kink:
@@ -775,11 +775,11 @@ def _is_confirmed(phi: DirectionalFunction, mismatch: float, h: float) -> bool:
 
 
 def _scatter_over(phi: DirectionalFunction, h: float, mismatch: float) -> float:
-    """Return how far values of `phi` over [-h, h] scatter around a polynomial; 0.0 if that is little.
+    """Return how far values of `phi` over [-h, h] scatter around a polynomial; 0.0 if the scatter is small.
 
-    It is little if it is far less than the change of `phi` over the length h that an error of the derivative by
-    `mismatch` would cause, divided by the count of the elements that move. The degree of the polynomial is so high that
-    a smooth function hardly differs from it, even where it decays exponentially.
+    The degree of the polynomial is so high that a smooth function hardly differs from it, even where it decays
+    exponentially. The scatter is small if it is less than `NOISY_SHARE` · mismatch · h / n, where n is the count of the
+    entries of the point that change along the direction of `phi`.
     """
     points = UNEVEN_POINTS * (h / np.max(np.abs(UNEVEN_POINTS)))
     values = np.array([phi(t) for t in points.tolist()])
@@ -808,7 +808,7 @@ def _size_of_terms(phi: DirectionalFunction, x: Vector) -> float:
 
 
 def _is_hidden_by(rounding: float, doubt: Doubt) -> bool:
-    """Return whether a comparison no longer calls the derivative wrong if it takes `rounding` as that of f's values."""
+    """Return whether the derivative no longer counts as wrong if the rounding error of f's values is `rounding`."""
     phi = doubt.phi
     with phi.raised_rounding(rounding):
         again = compare_in_stages(doubt.comparison.title, phi, doubt.typical_slope / math.fabs(phi.divisor))

@@ -238,10 +238,14 @@ def keeps_slope(
     The result is False for a step function, which keeps its value in such steps. The result is True, too, if rounding
     hides the change in these steps, and in steps that are a little longer, or if f is not finite there. The slope of f
     may differ from `slope` by a small part of the derivative that is checked, but by at most half of `slope`. Without
-    this second bound, a flat function would pass for any moderate `slope` beside a derivative of 1e8. The step
-    is taken along the direction of `phi`; with `both_sides`, also against it, and the mean of both slopes is compared.
-    `beside` is the size of parts of f whose last bits are rounded, if
-    it is known.
+    this second bound, a flat function would pass for any moderate `slope` beside a derivative of 1e8.
+
+    Args:
+        phi: f along a direction.
+        slope: the slope.
+        both_sides: whether to take steps along the direction and against it, and to compare the mean of both slopes. By
+            default, the step is taken along the direction.
+        beside: the size of intermediate results of f, if it is known. Rounding of their last bits may hide the change.
     """
     problem, slope = phi.problem, phi.analytic if slope is None else slope
     off = min(TREAD_SHARE * math.fabs(phi.analytic), 0.5 * math.fabs(slope))
@@ -406,9 +410,10 @@ def climbs_by_rounding(phi: DirectionalFunction) -> bool:
 
 
 def has_high_steps(phi: DirectionalFunction, heights: Vector) -> bool:
-    """Return whether jumps by `heights` are too high for rounding of parts of f.
+    """Return whether f jumps by `heights` because it is a step function, and not because parts of f are rounded.
 
-    The jumps must be as high at points that are nearer to 0, where rounding in a coarser type is finer.
+    For each output, `heights` has the height of its jumps. The jumps of a step function are larger than rounding of
+    parts of f explains, and are about as high at points nearer to 0. Jumps by rounding are smaller there.
     """
     line = _Line(phi.problem, phi.u, phi.v, phi.x, phi.outputs)
     seen = (heights > 0.0) & line.weighted

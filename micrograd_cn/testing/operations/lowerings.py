@@ -32,12 +32,12 @@ CODE = "from micrograd_cn.testing.operations.lowerings import lowerings\nprint(l
 
 
 class Lowering(NamedTuple):
-    """A lowering: a form in which an operation is computed, such as JavaScript, other than its row, the `Op` itself.
+    """A lowering: another form in which an operation is computed than the functions of its `Op`, such as JavaScript.
 
     Attributes:
         name: the name of the lowering in messages.
-        field: a text for messages, with the name of the field of the row from which the lowering is made, and its
-            content; "" if there is none.
+        field: a text for messages, with the name of the field of the `Op` from which the lowering is made, and the
+            field's content; "" if there is none.
         evaluate: computes the operation at many points by this lowering.
     """
 
