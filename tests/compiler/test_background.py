@@ -17,6 +17,8 @@ from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.data import nodes
 from micrograd_cn.compiler.llvm.machine import Machine
+from micrograd_cn.compiler.native import NativeCode
+from micrograd_cn.compiler.runtime import executable
 from micrograd_cn.compiler.runtime.executable import Tiers
 from micrograd_cn.compiler.threads import background
 
@@ -92,6 +94,36 @@ def test_calls_go_on_while_native_code_is_made(monkeypatch):
         may_go_on.set()
         until(lambda: program.forward(rows) == expected and is_native(program))
     assert program.forward(rows) == expected
+
+
+def test_no_call_waits_for_the_lock_that_is_held_while_native_code_is_made(monkeypatch):
+    """A call changes to optimised kernels under the same lock. It does not if native code is being made."""
+    program, rows = small()
+    expected = program.forward(rows)
+    tiers = program.compiled.tiers("forward", True)
+    tiers.get(native=False).compile_fast_kernels()
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def slow(*arguments):
+        begun.set()
+        assert may_go_on.wait(60)
+        return NativeCode(*arguments)
+
+    monkeypatch.setattr(executable, "NativeCode", slow)
+    with settings(AT_ONCE), monkeypatch.context() as patch:
+        patch.setattr(Tiers, "_upgrade_kernels", lambda *_: None)
+        assert program.forward(rows) == expected  # begins the native code
+    assert begun.wait(60)
+    found = []
+    with settings(AT_ONCE | {"runtime.executable.SECONDS_BEFORE_FAST_KERNELS": 0.0}):
+        call = threading.Thread(target=lambda: found.append(program.forward(rows)))
+        call.start()
+        call.join(10)
+        returned = [*found]
+        may_go_on.set()
+        call.join(60)
+        until(lambda: program.forward(rows) == expected and is_native(program))
+    assert returned == [expected]
 
 
 def test_a_call_that_takes_up_native_code_compiles_no_driver(monkeypatch):

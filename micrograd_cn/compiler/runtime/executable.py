@@ -569,7 +569,9 @@ class Tiers:
         if slow:
             self.background.do("kernels", executable.compile_fast_kernels)
             slow = tables.machine.count_slow(tables.kernels)
-        if not slow:
+        # A background thread that makes native code holds the lock meanwhile. This call would wait for code that takes
+        # the place of the tables.
+        if not slow and (tables.schedule.stays_threaded or "native" not in self.background.begun):
             with self._lock():
                 tables.link(fast=True)
 
