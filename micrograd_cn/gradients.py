@@ -332,9 +332,10 @@ class GradientReach(ABC, Generic[S, N]):
 
     @abstractmethod
     def _through(self, source: Value, selection: S | None, target: Value) -> N:
-        """Return the number of `source` if its operation has selected `target`, and else 0.
+        """Return how much `source` adds to the second number of its operand `target`.
 
-        `selection` is what `spread` was called with.
+        It is the second number of `source` if its operation has selected `target`, and otherwise 0. The class explains
+        these numbers. `selection` says whether the operation has selected `target`; see `spread`.
         """
 
     @abstractmethod

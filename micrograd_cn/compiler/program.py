@@ -1676,7 +1676,8 @@ def _wrong_variable(kind: str, i: int, x: Any) -> Exception:
 def _derive(program: Program, kind: Kind, variables: list[Value], lower: bool, gates: Gates) -> CompiledDerivative:
     """Return a derivative of a program. The derivative reads the parameters at each call, like the program.
 
-    Without all gates, an entry may be nan where it should be a number; see `Program.derivative_for_calls`.
+    A gate keeps an entry from being 0 times infinity, which is nan, for an operand that an operation such as `relu` did
+    not select. `gates` says for which derivatives there are gates; see `Program.derivative_for_calls`.
 
     A parameter that the user has frozen since the program was recorded must not become a constant of the derivative.
     While the graph is differentiated, a new leaf that requires a gradient therefore takes the place of each frozen

@@ -243,7 +243,7 @@ class BoundCall:
                     x._db = FINISHED
 
     def keep_in_use(self) -> None:
-        """Let later calls compute with the variables of this call, as the second result of `vjp` does."""
+        """Mark the variables as still in use, since the function that `vjp` returns computes with them later."""
         for x in self.variables:
             if x.op is None:
                 x._db = IN_USE

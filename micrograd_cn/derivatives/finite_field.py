@@ -122,10 +122,10 @@ class FieldEvaluator:
         return known[x]  # type: ignore[index]
 
     def evaluate(self, node: Value, xs: Sequence[Any]) -> None:
-        """Find the field element of `node`, whose `folded_operands` are `xs`, unless it is known.
+        """Compute the element of the finite field for `node`, whose `folded_operands` are `xs`, unless it is known.
 
-        `of` then needs no search below this node. To evaluate all nodes of a graph, operands first, takes less time
-        than such a search.
+        To call this for all nodes of a graph, operands first, takes less time than to let `of` search the graph below
+        each node.
         """
         if node not in self._known:
             self._known[node] = self._apply(node, xs)

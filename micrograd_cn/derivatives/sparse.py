@@ -162,10 +162,11 @@ def _summed(arithmetic: DerivativeArithmetic, edges: Edges) -> Edges:
 
 
 def _gradient(arithmetic: DerivativeArithmetic, partial: Value, gradients: dict[Value, Edges]) -> Edges:
-    """Return the gradient of the node `partial` with respect to the numbered nodes, as a dict from numbers to terms.
+    """Return the gradient of the node `partial` with respect to the nodes that have numbers in a `LinearisedGraph`.
 
-    `gradients` already has the gradients of some nodes, at which the chain rule ends. The gradient of `partial`, and
-    those of the nodes in between, are added to it. `arithmetic` multiplies and adds the derivatives.
+    The gradient is a dict from the number of a node to the terms of the derivative with respect to it. `gradients`
+    already has the gradients of some nodes, at which the chain rule ends. The gradient of `partial`, and those of the
+    nodes in between, are added to it. `arithmetic` multiplies and adds the derivatives.
     """
     stack = [partial]
     while stack:

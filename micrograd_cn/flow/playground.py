@@ -172,12 +172,17 @@ def _errors() -> dict[str, dict[str, str]]:
 
 
 def _loss(loss: Loss, rows: Rows) -> dict[str, Any]:
-    """Return a dict with the two `targets`, whether outputs are `logits`, and for each target the `steps` of the loss.
+    """Return a dict that describes a loss for the page: its two target values, and the steps that compute it.
 
-    The steps compute the loss of a network's output. A step is a list of the name of an operation and the list of its
-    operands. An operand 0 stands for the network's output, and an operand n for the result of the step n, counted from
-    1. A constant operand is a list that contains the number. The operations are added to `rows`, which prints them as
-    JavaScript functions.
+    The dict has these keys:
+
+    - `targets`: the two numbers that a target may be, one for each class of points.
+    - `logits`: whether the network's output is a logit, whose sigmoid is the probability of class 1.
+    - `steps`: for each target, the steps that compute the loss of an output of the network.
+
+    A step is a list of the name of an operation and the list of its operands. An operand 0 stands for the network's
+    output, and an operand n for the result of the step n, counted from 1. A constant operand is a list that contains
+    the number. The operations are added to `rows`, which prints them as JavaScript functions.
     """
     written = []
     for target in loss.targets:

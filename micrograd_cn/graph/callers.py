@@ -201,8 +201,8 @@ def local_variables(frame: FrameType) -> Mapping[str, Any]:
 
     Before CPython 3.13, `frame.f_locals` of a function is a dict that the frame keeps until the function returns, so
     the objects would live on after their variables are deleted. The dict is emptied, unless somebody has it, as the
-    result of `locals()`, or it may have variables that `exec` has added. A dict that is empty when a trace function
-    returns would empty the variables, so nothing is emptied while there is such a function, as in a debugger.
+    result of `locals()`, or it may have variables that `exec` has added. Nothing is emptied while there is a trace
+    function, as in a debugger: when this function returns, Python copies the dict back to the variables.
 
     >>> import sys
     >>> def f(x):

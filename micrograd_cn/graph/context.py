@@ -73,11 +73,11 @@ class Hooks:
         """
 
     def asked_for_nan(self, a: Any, b: Any) -> None:
-        """Called after a comparison of `a` with `b` that does not hold, but might hold if one of them were nan.
+        """Called after a comparison of `a` with `b` that is False, but might be True if one of them were nan.
 
-        Functions such as `np.sort` and `np.maximum` compare in this way; see `nan_order`. The comparison was a > b or a
-        >= b. For x < y, a is y and b is x: if the class of x is a subclass of the class of y, Python calls a method of
-        x for y > x, too, so the order of the operands in the code is not known.
+        This is so in functions such as `np.sort`, which sorts nan to the end, and `np.maximum`; see `nan_order`. The
+        comparison was a > b or a >= b. For x < y, a is y and b is x: if the class of x is a subclass of the class of y,
+        Python calls a method of x for y > x, too, so the order of the operands in the code is not known.
         """
 
     def read(self, x: Any, how: str) -> None:
@@ -272,8 +272,8 @@ def _without(context: Context, owner: object) -> Context:
 def hook_other_threads(hooks: Hooks | None) -> None:
     """Install `hooks` for all threads and tasks that are in no `with` block such as `no_grad()`; None removes them.
 
-    If such a thread or task enters a block later, the hooks stay installed in the block. Fast code checks for hooks
-    only while `active` is true, so the hooks are called only while at least one thread or task is in a block.
+    If such a thread or task enters a block later, the hooks stay installed in the block. For speed, the hooks are only
+    called while at least one other thread or task is in such a block, as the one that records a function is.
     """
     _outside.hooks = hooks
 

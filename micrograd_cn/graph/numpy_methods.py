@@ -161,7 +161,7 @@ COMPARISONS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_e
 
 
 class _Ufunc(NamedTuple):
-    """The facts about one of numpy's functions that `__array_ufunc__` needs."""
+    """What `__array_ufunc__` needs to know of one of numpy's functions."""
 
     function: Any  # the function in FUNCTIONS that computes the same, or None
     forward: str  # the names of the operator's two methods, `forward` and `reflected`, as in METHODS, or ""

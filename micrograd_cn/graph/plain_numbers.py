@@ -92,9 +92,11 @@ def is_users_code(caller: FrameType) -> bool:
 
 
 def stands_for_number(x: Any, caller: FrameType) -> bool:
-    """Return whether the node x stands for a plain number in the code that the frame `caller` runs.
+    """Return whether the code that the frame `caller` runs must treat the node x as the plain number that it holds.
 
-    In code of this package, no node stands for a plain number.
+    It must if it is a user's code, and x is computed from the arguments of a function that `functional` differentiates,
+    and from constants alone: the function was written for numbers. In code of this package, no node stands for a plain
+    number.
     """
     around = variables.get()
     return around is not None and is_users_code(caller) and around.include(x)

@@ -609,9 +609,9 @@ stand_for_tensors: ContextVar[bool] = ContextVar("micrograd_cn_stand_for_tensors
 
 
 def _unlike_tensors(name: str, instead: str) -> Callable[..., Any]:
-    """Return a method that calls the array method `name`, which PyTorch's tensors have, but compute in another way.
+    """Return a method that calls numpy's array method `name`, but refuses it if arrays stand for PyTorch's tensors.
 
-    The user's code must not call it while arrays stand for tensors. `instead` says what else to write.
+    A tensor has a method of the same name, which computes something else. `instead` says what the user should write.
     """
     method = getattr(ValueArray, name)
 

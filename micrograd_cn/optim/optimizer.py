@@ -181,7 +181,10 @@ def _below_1(name: str, x: float) -> float:
 
 
 def _in_range(name: str, x: float, end: float, meant: str) -> float:
-    """Return `x`, a number from 0 to less than `end`, as a float. Errors begin with `name` and say what is `meant`."""
+    """Return `x`, a number from 0 to less than `end`, as a float.
+
+    Error messages say that `name` must be `meant`, such as "at least 0 and less than 1".
+    """
     try:
         if not isinstance(x, (str, bool)) and 0.0 <= x < end:
             return float(x)
@@ -954,9 +957,10 @@ def warn_of_replaced(
 def warn_of_added(optimizer: Optimizer, listed: ParametersOfModels) -> None:
     """Warn if a model has got a parameter since `optimizer` was made, and this parameter is in no optimiser.
 
-    There is only a warning if the parameter was there at the last look, its gradient has changed since then, and its
-    number has not: then nothing trains it. An input does not count if each call of the model keeps it as a new leaf,
-    and neither does a parameter that the user's own code trains. `listed` is that of `warn_of_replaced`.
+    This is called in some of the optimiser's steps. There is only a warning if the parameter was there in such a step
+    before, its gradient has changed since then, and its number has not: then nothing trains it. An input does not count
+    if each call of the model keeps it as a new leaf, and neither does a parameter that the user's own code trains.
+    `listed` has the parameters of models that were listed for other warnings.
     """
     if not (models := _models.get(optimizer)):
         return

@@ -111,7 +111,10 @@ class ArrayCalls:
         return self._computed(method, found, arrays, out, type(samples) is list) if found else None
 
     def _computed(self, method: str, found: ArrayCall, arrays: Any, out: Any, is_listed: bool) -> Any:
-        """Return what `results` returns, if there is code for it."""
+        """Compute samples by the prepared call `found`, and return the results of the method.
+
+        Return None if a result is nan that other code may compute otherwise; see `results`.
+        """
         rows = found.runner.computed(arrays)
         results = None
         if not rows.finds_nan():
@@ -155,7 +158,8 @@ class ArrayCalls:
     def mean_hessian(self, samples: Any, wrt: list[Any], dense: bool, out: Any) -> Any:
         """Return the Hessian of the mean result for samples in numpy arrays; `wrt` is a list of `Value`s.
 
-        Return None if the method `results` would return None, or if some of `wrt` are frozen or are not parameters.
+        Return None if the samples are in a list, if there is no code for arrays of these shapes (see `runner`), if an
+        entry is nan that other code may compute otherwise, or if some of `wrt` are frozen or are not parameters.
         """
         if type(samples) is list or not (found := self.runner("mean_hessian", as_tuple(samples), wrt=wrt)):
             return None

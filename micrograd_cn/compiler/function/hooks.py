@@ -1,7 +1,8 @@
 """Define the hooks of a recording, which notice where Python code could do something else for another sample.
 
 `RecordingHooks` are called in the thread that records a function. They keep its comparisons, which become guards, and
-refuse what no program could repeat for another sample. `OtherThreads` refuses every use of its values elsewhere.
+refuse what no program could repeat for another sample. `OtherThreads` refuses every use of the recording's values in
+other threads.
 """
 
 from __future__ import annotations
@@ -207,7 +208,8 @@ class RecordingHooks(RefusingHooks):
     def _leaves_only_in(self, references: dict[Value, int]) -> list[Value]:
         """Return the leaves that require a gradient, and to which only recorded nodes and comparisons refer.
 
-        `references` is the dict that `_operands_used` returns.
+        `references` says how many references from recorded nodes and comparisons there are to each value that was not
+        itself recorded; see `_operands_used`.
         """
         if self.makes_cycles:
             held = {*map(id, references)}.difference(map(id, unheld(references)))
@@ -268,7 +270,10 @@ class RecordingHooks(RefusingHooks):
         )
 
     def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
-        """Remember an error, so it is raised at the end of the recording even if the function catches it."""
+        """Store an error, so it is raised at the end of the recording even if the function catches it.
+
+        `values` is not used: it matters only to `OtherThreads`.
+        """
         self._refusal = self._refusal or error
 
     def differentiated(self, xs: Sequence[Any]) -> None:

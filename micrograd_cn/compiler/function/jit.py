@@ -862,9 +862,9 @@ class CompiledFunction:
     ) -> list[SubBatch]:
         """Return the recordings for all samples, each with its rows, for the method `name`, which differentiates.
 
-        If `has_aux` is set, the function returns a pair of a number and something else, and otherwise one number.
-        `wrt` has the variables to differentiate with respect to. It may be left out if the derivatives do not depend on
-        the order of a dict's keys.
+        If `has_aux` is set, the function returns a pair of a number and something else, and otherwise one number. `wrt`
+        has the variables to differentiate with respect to. If these are dicts in the arguments, and samples have their
+        keys in different orders, an error is raised.
         """
         found = []
         if len(buckets) > 1:

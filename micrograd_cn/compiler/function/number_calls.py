@@ -60,10 +60,9 @@ def difference(
 ) -> Difference | None:
     """Compare the results of a function for numbers with those for `Value`s. Return None if they agree.
 
-    If the results agree, their derivatives with respect to `parameters` are compared, too. They may differ
-    even if the results agree: a comparison by `is` may come out differently for numbers, and decide what is detached.
-    If there are several results, the derivatives are
-    those of their weighted sum, with fixed weights.
+    If the results agree, their derivatives with respect to `parameters` are compared, too. They may differ even if the
+    results agree: a comparison by `is` may come out differently for numbers, and decide what is detached. If there are
+    several results, the derivatives are those of their weighted sum, with fixed weights.
 
     Args:
         ours, theirs: the results for numbers, and those for `Value`s. Each of them is a `Value` or a number.

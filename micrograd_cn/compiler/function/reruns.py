@@ -1,4 +1,4 @@
-"""Call a function again that was just recorded, for the same sample: a program may not be able to do what it does.
+"""Call a function again that was just recorded, for the same sample, to find out whether a program can replace it.
 
 A function that draws random numbers, for example, is recorded again, and refused since the two recordings differ. A
 function that asks for the type of an argument is called with plain numbers, and a warning says if it computes something
@@ -67,7 +67,8 @@ class Reruns:
         made: the recording.
         code: the code that the function may run.
         bucket, row: the sample: a bucket, and the index of one of its rows.
-        roots: the function, and the objects that its arguments bring; through them it finds what it can read.
+        roots: the function, and the objects in its arguments. Everything that the function can read is found from
+            these.
         known: the leaves that the function could read before it was recorded; None if these are the leaves that it can
             read now, since it changes nothing.
         record: `record(bucket, row, plain, hides_numbers)` records the function; see `Recorder.record`.
@@ -355,10 +356,13 @@ class Reruns:
         return [_Numbers(arguments, of, lambda: self._made.outputs, as_given=True)] if others else []
 
     def _warn_of_difference(self, numbers: _Numbers, other: Difference, asked: str) -> None:
-        """Warn that the function computes something else for some numbers; `asked` is the text that `_asked` returns.
+        """Warn that the function computes something else for `numbers` than for `Value`s with these numbers.
+
+        `other` has both results. `asked` says by which code the function may tell a `Value` from a number.
 
         Raises:
-            TypeError: the function has caught an arithmetic error.
+            TypeError: the results differ because the function catches an arithmetic error, such as ZeroDivisionError,
+                that operators raise for numbers, but not for `Value`s.
         """
         made = self._made
         if made.raised:

@@ -156,16 +156,18 @@ class StaleCheck:
     def may_have_changed(self, whole: bool) -> bool:
         """Return whether something that the function can read has changed since its recordings were made or compared.
 
-        If there are places that cannot be compared, they count as changed if `whole` is set.
+        Some objects that it can read cannot be checked for changes. If there are any, the result is True if `whole` is
+        set, and otherwise they are left out.
         """
         known = self._known
         return known is None or (known.snapshot.may_have_changed() if whole else known.snapshot.has_changed())
 
     def agrees(self, program: Program, optimizer: Optimizer) -> bool:
-        """Return whether `fit` need not compare the recording of a program, and no recording makes leaves anew.
+        """Return whether `fit` may train with a program without comparing the program with the function first.
 
-        `FitCheck` would compare it if something that the function can read has changed, or if the function may make
-        parameters of the optimiser itself and the recording has not been compared yet.
+        It may not if something that the function can read has changed, or if a recording makes leaves anew in each
+        call. Nor may it if the function may make parameters of the optimiser itself and the recording has not been
+        compared yet.
         """
         known = self._known
         if known is None or self.made_inside or known.snapshot.may_have_changed():
@@ -187,8 +189,8 @@ class StaleCheck:
     def _wait_after(self, seconds: float) -> None:
         """Set the time of the next check: `TIMES_AS_LONG` times `seconds` from now.
 
-        `seconds` is how long a check takes. The caller passes the shorter one of the times of the last two looks for
-        changes, or of the last two comparisons, since another thread or program may have interrupted one.
+        `seconds` is how long a check takes. Callers measure the last two checks of the same kind, and pass the shorter
+        time, since another thread or program may have interrupted one of them.
         """
         self._checks += 1
         if self._checks >= FIRST_CHECKS and not self._changed:
@@ -271,7 +273,8 @@ class StaleCheck:
             buckets: the samples. Recordings for other samples are not compared, unless a sample has no recording.
             finds_made: whether to compare a recording even if nothing has changed since it was made. This finds the
                 leaves that the function makes anew in each call.
-            trusts_partial: whether nothing counts as changed if a snapshot that is not complete shows no change.
+            trusts_partial: whether to trust a snapshot of what the function can read even if it is not complete: if it
+                shows no change, nothing counts as changed.
 
         Raises:
             ValueError: the function is not what it was when its program was made.

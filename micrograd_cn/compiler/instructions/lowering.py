@@ -341,9 +341,9 @@ class CodeBuilder(Code):
 
         It shall be expanded if at most one of its instructions depends on the row, or if it has a long sum or a gather.
 
-        Opcodes are never freed, and a user may define an operation again and again, each time with other numbers. So if
-        there are several opcodes already that differ in nothing but constants, more constants are operands than
-        `formula.inline_constants` says; see `may_inline`.
+        Each formula gets an opcode, with its constants built in. Opcodes are never freed, and a user may define an
+        operation again and again, each time with other constants. So if several opcodes already differ in nothing but
+        constants, the constants become operands instead; see `may_inline`.
 
         Args:
             formula: the formula.

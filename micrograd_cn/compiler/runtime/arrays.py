@@ -404,8 +404,8 @@ def treedef_of_shapes(
     runs over the samples. If one argument collects all others in a tuple, as `*args` does, its name is `collecting`.
     If the samples are in a list instead, `inside` has the treedef of each argument.
 
-    Return None if there shall be no prepared call: because an argument is missing or is a number, or because the arrays
-    have different counts of samples, no samples, or more than MAX_PREPARED numbers in all.
+    Return None, so no prepared call is made, if an argument is missing or is a number, or if the arrays have different
+    counts of samples, no samples, or more than MAX_PREPARED numbers in all.
     """
     if not all(shapes) or len({shape[0] for shape in shapes}) != 1:
         return None

@@ -403,7 +403,8 @@ class Drivers:
     def prepared_gradient(self) -> Function:
         """Write the code of a built-in function of Python, which calls the driver `gradient`; see `llvm.builtin`.
 
-        `%self` is as for the driver `prepared_forward`.
+        `%self` is a tuple. Its first item is a `bytes` with `PreparedWords`, and its second item is the object that the
+        function returns.
         """
 
         def gradient(f: Function, operands: Mapping[str, Operand]) -> None:

@@ -52,7 +52,8 @@ class FrequentCalls(dict[K, T]):
     def is_due(self, kind: K, has_driver: Callable[[], bool]) -> bool:
         """Return whether to prepare calls of this kind now, which are not prepared yet. If not, count this call.
 
-        `has_driver` is that of `may_prepare`.
+        `has_driver` returns whether the driver that prepared calls need is compiled; if not, it may have it compiled in
+        the background.
         """
         calls = self._counts.get(kind, 0)
         if may_prepare(calls, has_driver):

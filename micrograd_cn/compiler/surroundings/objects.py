@@ -97,11 +97,11 @@ def referent_of(x: Any) -> Any:
 
 
 def text_behind(x: Any, attributes: frozenset[str] | None) -> str:
-    """Return a text that changes if something behind the weak reference `x` is replaced, or the object there dies.
+    """Return a text that changes if the object behind the weak reference `x` dies, or a part of it is replaced.
 
-    The text is made from all that the object holds, but it has only the ids of other objects than numbers and texts, so
-    it keeps no object alive. At most `MAX_BEHIND` objects are looked at. `attributes` has the names of the attributes
-    of users' objects to look at; None for all attributes.
+    The text is made from the numbers and texts in the object, and from the ids of all other objects in it, so it keeps
+    no object alive. At most `MAX_BEHIND` objects are looked at. `attributes` has the names of the attributes of users'
+    objects to look at; None for all attributes.
     """
     found: list[str] = []
     waiting, seen = deque([referent_of(x)]), set[int]()
@@ -349,7 +349,9 @@ def contents_of(x: Any) -> list[Any]:
 
 
 def holds_objects(kind: type) -> bool:
-    """Return whether `held_by` finds what objects of the class `kind` hold. It is not used for lists and dicts.
+    """Return whether `held_by` finds what objects of the class `kind` hold.
+
+    It does for frozenset, for example, but not for lists and dicts.
 
     >>> holds_objects(frozenset), holds_objects(ValueError), holds_objects(list), holds_objects(Value)
     (True, True, False, False)
@@ -361,10 +363,11 @@ def holds_objects(kind: type) -> bool:
 
 
 def held_by(x: Any) -> Iterable[Any]:
-    """Return what `x` holds neither in attributes or slots nor as a list, tuple, dict, set or deque does.
+    """Return the objects that `x` holds in another way than in attributes or slots, for example those in a frozenset.
 
-    The class of `x` is one for which `holds_objects` holds, such as frozenset, an exception or a weak reference. Of a
-    numpy array the items are returned if they are objects, and not numbers.
+    The class of `x` is one for which `holds_objects` returns True, such as frozenset, an exception or a weak reference.
+    The items of lists, tuples, dicts, sets and deques are not returned. Those of a numpy array are returned if they are
+    objects, and not numbers.
     """
     kind = type(x)
     if issubclass(kind, REFERENCES):

@@ -22,14 +22,14 @@ class Readable:
         arrays: arrays of numbers.
         object_arrays: numpy arrays of objects, such as `Value`s.
         generators: generators of random numbers.
-        code: what decides which code runs: pairs of a function and the name of an attribute, such as "__code__"; of a
-            class and the name of a method; of a module and the name of a function; and of another object and
-            "__class__" or "__dict__".
+        code: pairs of an object and the name of its attribute that decides which code runs: a function and, for
+            example, "__code__"; a class and the name of a method; a module and the name of a function; any other object
+            and "__class__" or "__dict__".
         growing: dicts to which an attribute may be added.
         readers: functions without arguments, each of which returns what another place holds, such as a `ContextVar`.
         opaque: objects whose contents `contents_of` finds, and collections in them.
-        own: the ids of the `__dict__`s of objects of this package. The package's code does not ask for the types of
-            numbers and texts there.
+        own: the ids of the `__dict__`s of objects of this package. In these, True may be replaced by 1, for example,
+            without a change of what the package's code does.
         leaves: the leaf `Value`s in these places.
     """
 

@@ -98,10 +98,11 @@ class Observers(NamedTuple):
 
 
 def observers_of(options: TrainingOptions) -> Observers:
-    """Return which of the user's functions may read the results of training, and whether the schedule may change data.
+    """Return what the user's functions that run between steps may read and change, as an `Observers`.
 
     Raises:
-        ValueError: the schedule may read gradients.
+        ValueError: the schedule may read gradients. It is called before the gradients of its step are computed, so it
+            would read others.
     """
     names = options.called_between_steps
     if not names:

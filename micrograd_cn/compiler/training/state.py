@@ -73,9 +73,9 @@ class AskedRates:
         rates: the learning rates of the next steps.
         failure: the error that the schedule raised for the step that follows these steps, or None.
         check_each: the function `check_all` if it is called after each call of the schedule, too, and otherwise None.
-        check_all: a function that is called after the calls of the schedule. It raises an error if they have changed
-            what the compiled function reads, so its programs compute something else than the function. It returns
-            whether the programs have to be chosen anew.
+        check_all: a function that is called after the calls of the schedule. It raises an error if these calls have
+            changed something that the compiled function reads, so the programs no longer compute what the function
+            does. Otherwise, it returns whether the programs have to be chosen anew.
     """
 
     rates: array[float] = field(default_factory=lambda: array("d"))

@@ -372,10 +372,10 @@ def _not_finite_outputs(problem: Problem) -> list[Comparison]:
 
 
 def _random_numbers(problem: Problem) -> list[Comparison]:
-    """Return a comparison without a verdict if f draws random numbers, although its results did not depend on them.
+    """Return a list with a comparison without a verdict if f draws random numbers; otherwise an empty list.
 
-    Other calls may still give other results: the dropout of a single number, for example, often gives the same result
-    several times. If f draws no random numbers, the list is empty.
+    This is for an f that gave the same results in all calls so far. Other calls may still give other results: the
+    dropout of a single number, for example, often gives the same result several times.
     """
     if not problem.drawn:
         return []

@@ -455,9 +455,9 @@ def _first_difference(
         usual: numbers about as large as the terms of the sum that gives `expected`; by default `expected` itself. If
             these terms cancel, rounding is larger than `expected` tells.
         bits: how many last bits of the largest entry the gradients may differ by.
-        factor: how many times as large `expected` is as the gradient that it was computed from. Libraries such as XLA
-            round numbers below the smallest normal one to 0, also inside of a backward pass, which may then multiply
-            them. What is lost in that gradient is this many times as large in `expected`.
+        factor: if `expected` is the product of a factor and another gradient, this factor. Libraries such as XLA round
+            numbers below the smallest normal one to 0 inside of a backward pass. If this has changed the other
+            gradient, the change is multiplied by the factor in `expected`, so the tolerance is larger.
     """
     lost = problem.smallest_normal * (1.0 if problem.half_precision else UNDERFLOW_FACTOR * factor)
     usual = expected if usual is None else usual

@@ -105,7 +105,7 @@ class Doubt(Attempt):
 
     @property
     def hardly_changes(self) -> bool:
-        """Whether f is so flat along the direction that nearly the whole derivative that is checked is a mismatch."""
+        """Whether the numerical derivative is at most `HARDLY_CHANGES` times the mismatch: f is nearly flat there."""
         return math.fabs(self.comparison.numeric.slope) <= HARDLY_CHANGES * self.mismatch
 
 
@@ -122,8 +122,8 @@ def excuse(doubt: Doubt) -> str:
 def rounding_in_half_precision(doubt: Doubt) -> str:
     """Return a note if rounding in half precision explains why the derivative differs from the numerical one; else "".
 
-    Rounding explains the difference if points nearby do not show it, or if it vanishes over larger steps (see
-    `rounding_excuse`).
+    Rounding explains the difference of the two derivatives if they do not differ so at points nearby, or if they agree
+    over larger steps (see `rounding_excuse`).
     """
     phi = doubt.phi
 

@@ -60,12 +60,12 @@ def has_settled(comparison: Comparison, problem: Problem) -> bool:
 
 
 def is_hopeless(comparison: Comparison, phi: DirectionalFunction) -> bool:
-    """Return whether no numerical derivative at the point itself can be exact enough to compare another one with it.
+    """Return whether it is no use to compare the derivative with a numerical one at the point itself.
 
-    `comparison` is that of means over intervals. A comparison at the point takes shorter steps, in which noise is
-    larger. So it is hopeless if the means are uncertain more because of noise than because of curvature. It is also
-    hopeless if rounding of the outputs alone would hide an error of 1 % in such steps, unless the two derivatives
-    differ by far more than that rounding.
+    `comparison` has compared means over intervals. A numerical derivative at the point takes shorter steps, in which
+    noise is larger. It cannot be exact enough if the means are uncertain more because of noise than because of
+    curvature. Nor can it be if rounding of the outputs alone would hide an error of 1 % in such steps, unless the two
+    derivatives differ by far more than that rounding.
     """
     analytic, e = comparison.analytic, comparison.numeric
     hidden = phi.rounding / SHORT_STEP

@@ -295,9 +295,9 @@ def _too_large(phi: DirectionalFunction) -> float:
 def _heights_nearer_to_0(line: _Line, farther: list[_Line]) -> Vector | None:
     """Return how far each output jumps at a point nearer to 0 than that of `line`, if f is a step function there.
 
-    Several points are tried, from the farthest to the nearest. At all points that are farther from 0 than the one at
-    which f jumps, the outputs must not change, or must jump by about the same heights. These are the points of the
-    lines in `farther`, and those that were tried before it. None is returned if there is no such point.
+    Several points are tried, from the farthest to the nearest, until f is a step function at one. At all points that
+    were tried before it, and at the points of the lines in `farther`, the outputs must not change, or must jump by
+    about the same heights. If they do not, or if no such point is found, None is returned.
     """
     if _changes_at_once(line.nearer(MUCH_SMALLER**NEARER_POINTS)):
         return None
@@ -381,10 +381,10 @@ def size_of_parts(phi: DirectionalFunction, far: bool = False) -> float:
 
 
 def is_low(phi: DirectionalFunction, height: float) -> bool:
-    """Return whether a jump of `phi` by `height` is at most a few last bits of a part of f.
+    """Return whether a jump of `phi` by `height` may be due to rounding of intermediate results of f.
 
-    `COARSE_BITS` says how many. Parts are taken to be at least as large as 1, like those of erf(x) - tanh(x), which
-    cancel at all points that are far from 0.
+    It may be if it is at most `COARSE_BITS` last bits of the largest intermediate result (see `size_of_parts`), which
+    is taken to be at least 1. In erf(x) - tanh(x), for example, such results cancel at all points that are far from 0.
     """
     last_bits = COARSE_BITS * phi.problem.eps * max(1.0, size_of_parts(phi))
     return height <= last_bits * norm(phi.u) / math.fabs(phi.divisor)

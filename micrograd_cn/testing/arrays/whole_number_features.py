@@ -126,7 +126,7 @@ class _Changes:
         self.last_bits: Vector = 0.5 * phi.problem.eps * np.abs(self._here)
 
     def __call__(self, times: float) -> Vector:
-        """Return the changes of the outputs if the point is moved by `times` times the move."""
+        """Return the changes of the outputs if the vector `times` · `move` is added to the point."""
         point = self._problem.arguments.rounded(self._x + times * self._move)
         changes: Vector = self._problem.value(point) - self._here
         return changes

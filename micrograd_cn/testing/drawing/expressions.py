@@ -231,10 +231,12 @@ def step_strategy(op: Op, interval: Interval) -> SearchStrategy[StepRecipe]:
 
 
 def with_small_numbers(op: Op, choices: tuple[tuple[int, float | None], ...], low: float, high: float) -> StepRecipe:
-    """Return a recipe (`StepRecipe`) with small numbers in place of the drawn numbers in `choices`.
+    """Return a recipe for a step of an expression, with small numbers in place of the drawn numbers in `choices`.
 
-    The small numbers lie between `low` and `high`. The caller needs them if no step of an expression is possible with
-    the drawn numbers. The operation, the integers in `choices`, and the index of a gather stay the same.
+    The step applies `op`. `choices` has a pair for each operand: an integer that says whether the operand is an earlier
+    result, a new input or a constant, and the number of this input or constant. The small numbers lie between `low` and
+    `high`. The caller needs them if no step of the expression is possible with the drawn numbers. The integers and the
+    index of a gather stay the same.
     """
     gentle = []
     for i, (choice, x) in enumerate(choices):
