@@ -1382,7 +1382,10 @@ class Program:
     def _derivative(
         self, kind: Kind, wrt: Variables, lower: bool, gates: Gates, numbers: Numbers | None = None
     ) -> CompiledDerivative:
-        """Return a derivative with these gates. For `Gates.NONE`, return one with all gates if it was made already.
+        """Return a derivative of the program, which is compiled at the first call and then kept.
+
+        `gates` says which entries are 0 and not nan where an operation such as `relu` did not select an operand (see
+        `Gates`). For `Gates.NONE`, return the derivative with all gates if it was made already.
 
         `numbers` has the numbers of the rows for which the derivative is going to be computed. If the derivative does
         not exist yet, and its entries are probably nan for these rows without gates, it gets all gates. If it were made

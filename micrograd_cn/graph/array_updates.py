@@ -76,8 +76,9 @@ def may_change_an_array(caller: FrameType) -> bool:
 def _learn(frame: FrameType) -> tuple[CodeType, int]:
     """Find out what the instruction at which `frame` stands may do with a result, and store it in `_kinds`.
 
-    Return a pair: the code of `frame`, and one of the constants `_REPLACES`, `_FILLS` and `_BELONGS_TO_METHOD`, or 0 if
-    the instruction does not put its result into an array.
+    Return a pair: the code of `frame`, and what the instruction does. This is `_REPLACES` if it puts the result in the
+    place of an array's elements, as `W -= G` does, `_FILLS` if it may do so later or by a call, `_BELONGS_TO_METHOD` in
+    a method with operators of this package, and otherwise 0.
     """
     if len(_kinds) >= MAX_PLACES:
         _kinds.clear()

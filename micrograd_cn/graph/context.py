@@ -86,8 +86,8 @@ class Hooks:
     def text(self, x: Any, text: str, how: str) -> str:
         """Called for `repr(x)` and `format(x, spec)`, which would give `text`. Return the text to use in its place.
 
-        `how` is "a text" or `FORMATTED`. By default, the method calls `read`, since the text shows the number of x, and
-        returns `text`.
+        `how` is `FORMATTED` for `format`, and "a text" for `repr`. By default, the method calls `read`, since the text
+        shows the number of x, and returns `text`.
         """
         self.read(x, how)
         return text

@@ -42,8 +42,8 @@ class Selection:
             operands, it returns a tuple with an item for each operand, in which None stands for an operand that never
             gets anything.
         weight: a function `(*operands)` of floats. It returns the factor by which g is multiplied, or None if the
-            operand was not selected. For an n-ary operation it returns a tuple with such a factor or None
-            for each operand.
+            operand was not selected. For an n-ary operation, it returns a tuple with such a factor or None for each
+            operand.
 
     >>> from micrograd_cn import relu
     >>> [passing] = relu.partials

@@ -180,7 +180,7 @@ def _closure_of(x: object) -> FunctionType:
 def _global_names(code: CodeType, variables: dict[str, Any]) -> list[str]:
     """Return the names of those global `variables` that code reads, and that are functions, leaves or models.
 
-    The names of functions may also be names of attributes in the code.
+    A name of a function may be in the result although the code reads only an attribute of this name.
     """
     parts = [code]
     for part in parts:  # functions that are defined inside others come last

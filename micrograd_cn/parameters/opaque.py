@@ -32,9 +32,10 @@ _BUILT_IN = {dict, list, tuple, set}
 
 
 def behind(x: Any) -> Iterator[Any]:
-    """Yield the leaves, models and functions to which `x` refers, also through others, but not the members of `x`.
+    """Yield the leaves, models and functions to which `x` refers, also through other objects, but not its members.
 
-    The search does not go into models, functions, classes and modules, nor into objects of this package.
+    The members of `x` are its attributes and items, in which parameters are looked for anyway. The search does not go
+    into models, functions, classes and modules, nor into objects of this package.
 
     >>> from queue import Queue
     >>> queue = Queue()
@@ -100,8 +101,8 @@ def _beside_members(x: Any) -> list[Any]:
 def _referents(x: Any) -> list[Any]:
     """Return the objects to which `x` refers directly.
 
-    The garbage collector does not look into numpy's arrays and their iterators, and the content of a context variable
-    belongs to the context.
+    These are the objects that the garbage collector finds, and also what it does not find: the items of numpy's arrays,
+    the array of an iterator, and the content of a context variable.
     """
     found = gc.get_referents(x)
     if isinstance(x, ContextVar):

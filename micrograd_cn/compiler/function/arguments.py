@@ -272,9 +272,10 @@ class Arguments:
             )
 
     def _refuse_other_order(self, fields: tuple[str, ...], where: str) -> None:
-        """Raise TypeError if a namedtuple with these fields has an argument of the function in another's place.
+        """Raise TypeError if a namedtuple has a field that is named like an argument, but at another position.
 
-        `where` says which namedtuple it is.
+        Samples are read by position. `fields` has the names of the namedtuple's fields, and `where` says which
+        namedtuple it is, for the message.
         """
         names = list(self.signature.parameters)
         if moved := [field for k, field in enumerate(fields) if field in names and names.index(field) != k]:

@@ -1,8 +1,9 @@
 """Define `ArrayCalls`, which computes the methods of a function for samples in arrays in one call of machine code.
 
 The first axis of an array runs over the samples. If a method was called a few times with arrays of the same shapes,
-code is prepared that reads the numbers from the arrays. Python then makes no `Bucket` of them. The same is done in
-`forward`, `gradient`, `backward` and the gradient of the mean for short lists of samples, whose numbers are read.
+code is prepared that reads the numbers from the arrays. Python then makes no `Bucket` of them. The same is done for
+short lists of samples in `forward`, `gradient`, `backward` and the gradient of the mean; the numbers of such a list are
+copied to an array first.
 """
 
 from __future__ import annotations
@@ -258,7 +259,10 @@ class ArrayCalls:
         return (arrays := as_tuple(samples)), self.runner("backward", arrays)
 
     def copied(self, samples: Any) -> ListedSamples | None:
-        """Return a copy of the numbers of samples, for `prepared_for_mean`; None if there can be no code for them."""
+        """Return a copy of the numbers of samples, for `prepared_for_mean`.
+
+        Return None if the samples are in a form that no code is prepared for.
+        """
         if type(samples) is list:
             found = listed_samples(samples)
         else:

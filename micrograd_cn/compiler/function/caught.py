@@ -20,13 +20,13 @@ from .hooks import RecordingHooks
 
 
 class CatchingHooks(RecordingHooks):
-    """Hooks that are called while a function is recorded that may catch an arithmetic error of an operator.
+    """Hooks for recording a function that may catch an operator's arithmetic error, such as ZeroDivisionError.
 
     Args:
         kind, hides_numbers: as for `RecordingHooks`.
-        in_arrays: for each number of the arguments, whether it is an element of a numpy array. Such numbers raise
-            another error, FloatingPointError.
-        uses_errstate: whether the function may switch this error on, by `np.errstate` or `np.seterr`.
+        in_arrays: for each number of the arguments, whether it is an element of a numpy array. Operators on such
+            numbers raise another error, FloatingPointError, if `np.errstate` or `np.seterr` says so.
+        uses_errstate: whether the function may call `np.errstate` or `np.seterr`.
     """
 
     def __init__(self, kind: type[Value], hides_numbers: bool, in_arrays: Sequence[bool], uses_errstate: bool) -> None:
@@ -36,7 +36,10 @@ class CatchingHooks(RecordingHooks):
         self._has_ended = False  # whether the function has returned
 
     def new_node(self, kind: Any, a: Any, b: Any) -> Value:
-        """Return an object that becomes the new node, and note whether the code that makes it would catch an error."""
+        """Return an object that becomes the new node, and note whether the code would catch an arithmetic error there.
+
+        This is the error that the operator would raise for numbers, such as ZeroDivisionError.
+        """
         node = super().new_node(kind, a, b)
         if self._has_ended:
             return node

@@ -91,9 +91,10 @@ class FunctionFit(Dispatcher):
         return history
 
     def _leaves_after(self, number: int) -> bool:
-        """Return whether to leave the epochs after the one with this number to other code, and note it in `left`.
+        """Return whether to leave the epochs after the one with this number to `ShortFits`, and note it in `left`.
 
-        The other code is asked for after 1, 2, 4, 8, ... epochs, since it may be made in the background.
+        `ShortFits` is asked after 1, 2, 4, 8, ... epochs whether it is ready, since its code may be made in the
+        background.
         """
         if (number + 1).bit_count() == 1 and self._options.epochs - number > MANY_EPOCHS and self._is_ready():
             self.left = True

@@ -302,11 +302,12 @@ class StaleCheck:
     ) -> list[tuple[Bucket, Recording, int]]:
         """Return the recordings that compute the rows of `buckets`, each with a bucket and a row to record again.
 
-        The row is given by its index in the bucket. Recordings whose programs are in `agreeing` are left out. If a row
-        breaks the guards of all recordings for its bucket, all of these are returned, each with the sample for which it
-        was recorded: the function may compare with another number by now, and the guards with the former one. But if
-        this sample breaks the guards, too, the recording is left out. Then parameters have changed, and the sample
-        takes another branch.
+        The row is given by its index in the bucket. Recordings whose programs are in `agreeing` are left out.
+
+        A row may break the guards of all recordings for its bucket. The reason may be that the function now compares
+        with another number than the guards do. So all of these recordings are returned, each with the sample for which
+        it was recorded. A recording is left out if this sample breaks the guards, too: then parameters have changed,
+        and the sample takes another branch.
         """
         found: list[tuple[Bucket, Recording, int]] = []
         for bucket in buckets:

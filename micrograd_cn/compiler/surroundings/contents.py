@@ -54,11 +54,11 @@ class Contents:
         return not all(map(are_same, lists, before))
 
     def numbers_read_and_changed(self, others: Iterable[Any] = ()) -> list[str]:
-        """Return the names of what holds another number or text now than before, and is read by the functions.
+        """Return the names of variables, attributes and keys that functions read and whose number or text has changed.
 
-        These are variables, attributes and keys. A list or an array has the name of what holds it. What the functions
-        only change, such as a count of their calls, is left out, and so is what only a bound method holds. `others` are
-        other objects that have changed.
+        For a change in a list or an array, it is the name of the variable, attribute or key that holds the list or
+        array. What the functions only change, such as a count of their calls, is left out, and so is what only a bound
+        method holds. `others` are other objects that have changed.
         """
         arrays = zip(self._readable.arrays, self._arrays, strict=True)
         changed = [*others, *[x for x, held in arrays if bytes_of(x) != held]]

@@ -140,8 +140,8 @@ def _content_of_tensor(x: Any) -> object:
 def _content_of_frame(x: Any, axes: list[Any]) -> str:
     """Return a text that differs if the numbers of `x`, a Series or DataFrame, or its labels have changed.
 
-    `axes` has the labels that `x` had when the function that reads it was made. They are kept alive, so no other object
-    has their addresses.
+    The labels are compared by their `id`s. `axes` has the labels that `x` had at first, which the caller keeps alive,
+    so new labels cannot have the same `id`.
     """
     found = [*map(id, axes), *map(id, x._mgr.axes)]
     for block in x._mgr.blocks:

@@ -31,7 +31,7 @@ class Snapshot:
     Args:
         readable: the variables, collections and other places.
         complete: whether these are all places that can be read; see `Surroundings`.
-        leaves_out: whether the items of large collections are left out, which could be compared.
+        leaves_out: whether the items of large collections and arrays are left out of the comparison.
     """
 
     def __init__(self, readable: Readable, complete: bool, leaves_out: bool = False) -> None:

@@ -458,8 +458,8 @@ class ParameterBlocks:
     ) -> Callable[[], dict[str, array[float]]]:
         """Return a function that returns arrays of the optimiser's state, for the parameters in `layout.trained`.
 
-        The function does not refer to the memory. `copied` is a copy of the memory, and `columns` is a dict from state
-        names to the indices of their columns.
+        `copied` is a copy of the memory of the blocks, from which the function reads the state. `columns` is a dict
+        from state names to the indices of their columns. The function does not keep the memory itself alive.
         """
         places = self._update.lanes, self._update.block, self.count
 

@@ -600,7 +600,11 @@ class SampledCheck:
         return comparison, phi
 
     def _is_telling(self, comparison: Comparison) -> bool:
-        """Return whether a comparison would show an error of 1 %, or is so exact that others would not tell more."""
+        """Return whether a comparison would show an error of 1 %, so no comparison along another direction is needed.
+
+        The result is also True if the two derivatives agree closely and the numerical one is well known
+        (`has_settled`).
+        """
         problem = self._problem
         return can_tell_one_percent(problem, comparison) or (
             comparison.agrees is True and has_settled(comparison, problem)

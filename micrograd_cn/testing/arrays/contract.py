@@ -495,7 +495,7 @@ def _distance(problem: Problem) -> float:
 
 
 def _stored_result(name: str) -> str:
-    """Return what a message says if the gradient for an element of this name depends on earlier calls of f."""
+    """Return a message: the gradient for the argument `name` depends on earlier calls of f."""
     return f"the gradient for {name} changes after calls of f elsewhere: does f store a result?"
 
 

@@ -676,10 +676,11 @@ def _usual_step(phi: DirectionalFunction) -> float:
 
 
 def _vanishes_between_ends(phi: DirectionalFunction, doubt: Doubt, h: float) -> bool:
-    """Return whether the mismatch, relative to the derivative, is less than half as large in the mean over [-h, h].
+    """Return whether the mean of the checked derivative over [-h, h] is far less wrong than that at the point.
 
-    The mismatch is the difference of the checked derivative from the numerical one. Two values of `phi` and Simpson's
-    rule give the means of both derivatives, so this is cheap, but not exact.
+    The mismatch is the difference of the checked derivative from the numerical one. Divided by the derivative, it must
+    be less than half as large for the means over [-h, h] as it is at the point. Two values of `phi` and Simpson's rule
+    give the two means, so this is cheap, but not exact.
     """
     mean = (phi.analytic_at(-h) + 4 * phi.analytic + phi.analytic_at(h)) / 6
     off = math.fabs(mean - central_quotient(phi, 0.0, h))
