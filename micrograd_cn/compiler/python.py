@@ -241,7 +241,7 @@ class PythonWriter:
         """Write the steps of an operation's formula, and return the name of the result.
 
         Args:
-            op: the operation of the graph, or of a formula.
+            op: the operation, from the graph or from the formula of another operation.
             printed: the operation whose formula is written: `op` itself, or a variant of it with correct derivatives in
                 other libraries (see `_differentiable`).
             names: the operands, as names, constants or comparisons.
@@ -252,10 +252,10 @@ class PythonWriter:
         return result
 
     def _define_by_formula(self, op: Op, count: int) -> None:
-        """Define a function in `helpers` that some libraries lack.
+        """Add the definition of a function that some libraries lack to `helpers`.
 
-        It is the library's own function if the library has one, and otherwise computes the formula of `op`. `count` is
-        the count of the operation's operands.
+        The defined function is the library's own one if the library has it, and otherwise computes the formula of `op`.
+        `count` is the count of the operation's operands.
         """
         name, operands = op.lowerings.array, [f"x{i}" for i in range(count)]
         if name in self.helpers:

@@ -102,7 +102,10 @@ class FieldEvaluator:
         self._drawn: dict[tuple[Op | FieldElement, ...], int] = {}  # by an operation and the elements of its operands
 
     def of(self, x: Value | float) -> FieldElement:
-        """Return the field element of x, a node or a number; None if inf, nan or a division by 0 makes it unknown."""
+        """Return the value of x, a node or a number, in the finite field.
+
+        Return None if inf, nan or a division by 0 makes it unknown.
+        """
         if type(x) is float:
             return field_element(x)
         known = self._known

@@ -78,7 +78,7 @@ def _learn(frame: FrameType) -> tuple[CodeType, int]:
 
     Return a pair: the code of `frame`, and what the instruction does. This is `_REPLACES` if it puts the result in the
     place of an array's elements, as `W -= G` does, `_FILLS` if it may do so later or by a call, `_BELONGS_TO_METHOD` in
-    a method with operators of this package, and otherwise 0.
+    a method of this package that is written with operators, and otherwise 0.
     """
     if len(_kinds) >= MAX_PLACES:
         _kinds.clear()

@@ -264,7 +264,7 @@ def asked_by(frame: FrameType) -> Question:
 
     The result has the function's name, or "" for an operator or if no name is found. Its attribute `is_known` is False
     if it is not certain which function compares. For example, the object whose method `argmax` is called may not be
-    found: then the method may be numpy's, or that of another class.
+    found, as in `xs[:].argmax()`, where it is no variable: then the method may be numpy's, or that of another class.
 
     >>> import sys
     >>> class Number:
@@ -353,8 +353,8 @@ def only_logs(frame: FrameType, only_shows: Callable[[Any], bool]) -> bool:
     """Return whether the object that `frame` makes at its present instruction is only passed to a logging call.
 
     Such a call, as `print(x)` or `log.info(f"x is {x}")`, shows a text, and the code must drop what the call returns.
-    The code may also first make another object of the first one, and pass that. A call with the argument `file` does
-    not count, since the program may read the file.
+    The code may also first make another object of this one, such as a longer text, and pass that instead. A call with
+    the argument `file` does not count, since the program may read the file.
 
     Args:
         frame: the frame of the code that makes the object.

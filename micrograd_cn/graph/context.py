@@ -418,7 +418,7 @@ class no_grad(Mode, metaclass=_WithBrackets):  # noqa: N801 -- PyTorch's name
     Code that only selects a node, without computing anything, returns the node itself, with its graph. Python's
     `max(q)`, `sorted(q)`, `q[i]` and `a if a > b else b` do this, and so do numpy's functions that select elements of
     an array, such as `q.max()`, `np.clip(q, 0, 1)`, `np.where(q > 0, q, 0.0)` and the sum of one element. If no
-    gradient may flow through such a result, write `.detach()` after it.
+    gradient should flow through such a result, write `.detach()` after it.
 
     As in PyTorch, `p -= 0.1 * p.grad` changes a leaf p in place, and so do `+=`, `*=`, `/=` and `**=` with a number. So
     every name and list that has this leaf has the new number. For example, `h = w` and then `h += 1.0` changes the

@@ -35,8 +35,8 @@ class Question:
         parameters: the parameters of the optimiser, as a set.
         cleared: whether `zero_grad` was called since the step.
         is_first: whether the step was the optimiser's first one.
-        missed: whether a call of `backward` has reached none of them.
-        reached: whether a compiled function has added gradients to some of them.
+        missed: whether a call of `backward` has reached none of the parameters.
+        reached: whether a compiled function has added gradients to some of the parameters.
     """
 
     __slots__ = ("cleared", "is_first", "missed", "optimizer", "parameters", "reached")

@@ -151,8 +151,8 @@ def _sent_wrongly(
     Args:
         comparison: the comparison of the graph's gradients with the correct ones.
         sent: the correct contributions to the node.
-        kind: the kind of mistake: "early" if the turn of a user comes before all contributions to its gradient have
-            arrived, "again" if it has several turns.
+        kind: the kind of mistake: "early" if a user sends contributions before all those to its own gradient have
+            arrived, "again" if it sends contributions several times.
         turns: `_early` or `_again`. It takes the contributions to a user that makes this mistake, and yields a `Turn`
             for each number that the user may have used in place of its gradient.
         gives: a function that returns whether the sum of its arguments is the gradient that the node has.

@@ -265,7 +265,7 @@ def _check_repeatable(operands: Sequence[Term | float], *found: Any) -> None:
 
 
 def _check_numbers(function: Callable[..., Any], operands: Sequence[Term | float], found: Any) -> None:
-    """Raise FormulaError if a formula does not give the results of the function that was called with terms for it.
+    """Raise FormulaError if a formula does not give the results of the function from which it was traced.
 
     Both are computed for a few example numbers, and must be equal up to rounding. Examples for which the function
     raises an error are left out. `found` is the formula, or a tuple of formulas, for the `operands`.

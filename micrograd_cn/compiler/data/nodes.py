@@ -154,8 +154,8 @@ class NodeLoop:
 
         Args:
             offset: the offset of the slot.
-            unshared: a condition: whether every slot has a float to which nothing but the node refers. The code then
-                changes the floats in place, without a test for each of them.
+            unshared: a condition: whether every slot has a float to which nothing but the node refers. If it holds, the
+                code changes the floats in place, without a test for each of them.
             number: a function that writes code for the new number. It takes the index of a node and the old number,
                 which is 0 if there is None.
         """

@@ -266,7 +266,7 @@ def add_gradients(found: Iterable[Gradients]) -> None:
     the `backward()` of that value, and so reaches the leaves from which the value was computed. If this gradient is 0,
     and an operation such as `where` may have left the value unselected, `backward()` is not called, since 0 times an
     infinite derivative would be nan: a `grad` that is None becomes 0.0. Parameters that require no gradient, or that
-    `unreached` names, are left alone; their `grad` may be None.
+    `Gradients.unreached` lists, are left alone; their `grad` may be None.
 
     >>> w, v = Value(2), Value(3)
     >>> c = CapturedValue(w * 3)
@@ -322,10 +322,12 @@ def _add_part(part: Gradients, changed: list[tuple[Iterable[Value], list[float]]
 
 
 def _backward_from(p: CapturedValue, gradient: float, leaves: Iterable[Value], captured: Callable[[], Any]) -> None:
-    """Pass a gradient on to `leaves`, the leaves from which the captured value `p` was computed; see `add_gradients`.
+    """Pass `gradient` on to `leaves`, from which the captured value that `p` stands for was computed.
 
-    If the gradient is 0, and `p` is not in `captured()` (see `Gradients.captured`), no gradient flows to `p`. Then
-    `backward()` of the captured value is not called, and only a `grad` of `leaves` that is None becomes 0.0.
+    This is done by `backward()` of the captured value. If the gradient is 0 and an operation may have left `p`
+    unselected, `backward()` is not called, since 0 times an infinite derivative would be nan. Only a `grad` of one of
+    `leaves` that is None then becomes 0.0. `captured()` returns the leaves that operations such as `where` cannot leave
+    unselected, see `Gradients.captured`.
     """
     if gradient or p in captured():
         p.original.backward(gradient)

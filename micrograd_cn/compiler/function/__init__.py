@@ -12,7 +12,7 @@ nan. A call passes through these modules in this order, but skips those that it 
     merged_calls    computes all branches at once, if `merged` has made a program that does this
     merged          makes such programs from the recordings of all branches
     store           finds for each row the recording that computes it, and has missing ones made
-    recorder        records the function for a row, and calls it again where a program may not do what it does
+    recorder        records the function for a row, and calls it again if a program may be unable to replace it
     recording       a `Recording` is the graph of one call
     hooks           note the comparisons of the call, and refuse what a program could not repeat
     leaves          says what a program does with each leaf of a recording

@@ -42,13 +42,13 @@ class Arguments:
     """Read the arguments of calls, and samples, as rows of numbers, and call the function with rows.
 
     Args:
-        f: the plain function, whose arguments are read.
+        f: the user's Python function, whose arguments are read.
         name: the name of the function, for messages.
         static: the names of arguments that the function gets unchanged, without `Value`s in the place of numbers: one
             name, or an iterable of names.
 
     Attributes:
-        function: the plain function.
+        function: the user's Python function.
         name: the name of the function, for messages.
         static: the names of the static arguments.
         positional: the names of all arguments, if all are positional and none is static; otherwise ().

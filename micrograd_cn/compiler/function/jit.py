@@ -455,8 +455,8 @@ class CompiledFunction:
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return the function's result for one sample, with floats in the place of `Value`s.
 
-        While another function is recorded, the plain function is called, so its operations become part of the other
-        function's recording.
+        While another function is recorded, the Python function itself is called, so its operations become part of the
+        other function's recording.
 
         Raises:
             TypeError: the function does not take these arguments, an argument contains something that is not a number,

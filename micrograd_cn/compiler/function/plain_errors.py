@@ -1,4 +1,7 @@
-"""Define `PlainErrors`, which calls the plain function where a program gives nan, since its error may say why."""
+"""Define `PlainErrors`, which calls the plain function where a program gives nan, since its error may say why.
+
+The plain function is the user's Python function, which was compiled.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ from .recording import Recording
 
 
 class PlainErrors:
-    """Calls of the plain function for a row for which a program gives nan, or would give a wrong derivative.
+    """Calls of the plain function, the user's Python function, for rows for which its program does not give the result.
 
-    The plain function may raise an error that tells the user why.
+    The program gives nan for such a row, or would give a wrong derivative. The plain function may raise an error that
+    tells the user why.
 
     Args:
         arguments: the function and its arguments.

@@ -123,8 +123,8 @@ class Reruns:
         """Record the function again. Return a text that says how the two recordings differ, and an error.
 
         The text is "" if they do not differ. The error is the one that the function has raised when it was recorded
-        again; None if it has raised none. If `hides_numbers` is set, text that the function makes of a parameter, as by
-        `str(p)`, does not have its number this time.
+        again; None if it has raised none. If `hides_numbers` is set, text that the function makes of a parameter p, as
+        by `str(p)`, does not have the number of p this time.
         """
         made, around = self._made, Surroundings(self._roots)
         known = {*around.leaves} if self._known is None else self._known

@@ -36,9 +36,9 @@ class ShortFits:
     """Take the steps of a call of `fit` that is short, or that calls a Python function after each step.
 
     Each epoch of such a call must have a single step, for all samples. The call is short if it has at most `MAX_EPOCHS`
-    epochs. The time of such calls is mostly that of Python code around the steps, so a step here is that of a loop of
-    `backward` and `optimizer.step()`, and is taken by the machine code for these two. `FunctionFit` takes all steps for
-    which something has to be checked, compared or warned of.
+    epochs. Most of the time of such a call is that of Python code around the steps. So the steps are taken with little
+    Python code, by the machine code that `backward` and `optimizer.step()` use. `FunctionFit` takes all steps for which
+    something has to be checked, compared or warned of.
 
     Args:
         store: the recordings of the function.

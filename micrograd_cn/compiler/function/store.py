@@ -33,10 +33,10 @@ RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # a recording, and th
 
 
 class Recordings(list[Recording]):
-    """The recordings for samples with the same treedefs.
+    """The recordings for samples with the same treedefs, which means that their arguments are nested in the same way.
 
     Attributes:
-        merged: these recordings as `MergedRecordings`; None until they are first needed.
+        merged: an object that makes programs for all branches from these recordings; None until it is first needed.
     """
 
     merged: MergedRecordings | None = None
@@ -243,7 +243,7 @@ class RecordingStore:
             self._recordings_for((static, bucket.treedef), Recordings([made]))
 
     def _recordings_for(self, key: Any, new: Recordings) -> Recordings:
-        """Return the recordings for a key of `recordings`, which are `new` if there are none."""
+        """Return the recordings that are stored for `key`. If there are none, store `new` for it, and return `new`."""
         known = self.recordings.get(key)
         if known is None:
             if brought := objects_in(*key):

@@ -181,7 +181,7 @@ class Condition(Operand):
         self.type = "i1" if count == 1 else f"<{count} x i1>"
 
     def named(self, name: str) -> Self:
-        """Return the condition, or the mask with as many lanes, that has the name `name`."""
+        """Return the condition that has the name `name`; for a mask, the mask with as many lanes."""
         return self.__class__(self.f, name, self.count)
 
     def __and__(self, other: Condition) -> Condition:

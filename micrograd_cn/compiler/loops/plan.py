@@ -255,7 +255,7 @@ class Plan:
         return [[*column] for column in zip(*rows, strict=True)]
 
     def operand_offsets(self, stage: Map) -> list[list[int]]:
-        """Return the offsets in bytes of what the method `operands` returns."""
+        """Return the offsets in bytes of the operands of a map's instructions, by slot; see `operands`."""
         return [[*map(self.offset, column)] for column in self.operands(stage)]
 
     def reads(self, stage: Stage) -> Iterator[int]:

@@ -108,8 +108,8 @@ class _ArrayRows(PreparedRows):
 class _Reference:
     """An argument in a `ColumnTable` that is read where it is. `reference[...] = x` says that it is the array `x` now.
 
-    Whoever assigns an array keeps it alive until the rows are computed. A copy that is made, since `x` has numbers of
-    another type or order, is kept alive until the next array is assigned.
+    Whoever assigns an array keeps it alive until the rows are computed. If `x` has numbers of another type or order, a
+    copy is made, and kept alive until the next array is assigned.
     """
 
     def __init__(self, table: ColumnTable, k: int) -> None:

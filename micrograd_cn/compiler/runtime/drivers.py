@@ -688,11 +688,11 @@ class Drivers:
     def step(self) -> Function:
         """Write the driver that takes an optimiser's step for parameters that are nodes; see `data.nodes`.
 
-        `%list` is the address of the list of the `%n` parameters. The driver reads their data and gradients, takes the
-        step as `update` does, and assigns the new data. It returns 0. If a parameter is frozen, or its data or gradient
-        is not a float, the driver changes no parameter and returns 1. `%p`, `%us` and `%uw` are the addresses of the
-        header, the scalars and the `%all` blocks of the compiled update, and `%rate` is that of the learning rate.
-        `%gradients` and `%data` are the addresses of memory for as many numbers as there are lanes in all blocks.
+        `%list` is the address of the list of the `%n` parameters. The driver reads their data and gradients, calls the
+        driver `update` for the step, and assigns the new data. It returns 0. If a parameter is frozen, or its data or
+        gradient is not a float, the driver changes no parameter and returns 1. `%p`, `%us` and `%uw` are the addresses
+        of the header, the scalars and the `%all` blocks of the compiled update, and `%rate` is that of the learning
+        rate. `%gradients` and `%data` are the addresses of memory for as many numbers as there are lanes in all blocks.
         """
         f = Function(
             self.name["step"],

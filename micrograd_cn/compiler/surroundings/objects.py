@@ -547,7 +547,10 @@ def results_of(x: Any) -> list[Any]:
 
 
 def has_results(x: Any, results: list[Any]) -> bool:
-    """Return whether a function with an `lru_cache` has stored what `results_of` has returned before, and no more."""
+    """Return whether the results that the function `x`, which has an `lru_cache`, has stored are still just `results`.
+
+    `results` is what `results_of` has returned before.
+    """
     return {*map(id, results_of(x))} == {*map(id, results)}  # a call of the function may change their order
 
 

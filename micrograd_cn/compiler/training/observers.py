@@ -88,8 +88,8 @@ class Observers(NamedTuple):
     Attributes:
         reading: the names of those arguments of `fit` whose functions may read the results of training. The names are
             among "schedule", "shuffle" and "progress". "schedule" is also among them if the function for `progress` may
-            pass the losses on to it. Otherwise, the schedule would see them at a time that depends on the speed of the
-            machine.
+            pass the losses on to it. If it were not, it would depend on the speed of the machine which losses the
+            schedule sees.
         schedule_writes: whether the code of the schedule may change variables or objects.
     """
 

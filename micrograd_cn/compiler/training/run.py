@@ -455,7 +455,7 @@ class TrainingRun:
 
         Args:
             whole: whether to compare the programs with the function, too, if the function can read something that
-                cannot be compared with what it was.
+                cannot be checked for changes.
 
         Raises:
             ValueError: something has changed, so the programs would be others now.

@@ -53,7 +53,10 @@ class StateInBlocks(StateInArrays):
 
     @property
     def arrays(self) -> dict[str, array[float]]:
-        """A dict from all state names to arrays, which have the numbers after the last step."""
+        """A dict from the names of the state's numbers to arrays, which have the numbers of all parameters.
+
+        These are the numbers after the last step.
+        """
         columns = self._blocks.read_columns(range(2, 2 + len(self._names)), self._blocks.copied())
         count = len(self._order)  # the last lanes have no parameter
         return {name: column[:count] for name, column in zip(self._names, columns, strict=True)}

@@ -937,7 +937,10 @@ class TrainingState:
         return of_all if self._trains_every else [*compress(of_all, self._trainable)]
 
     def _state_changes(self, copied: array[float]) -> list[Iterable[object]]:
-        """Return iterators that write the optimiser's state, for `at_once`. `copied` is a copy of the blocks."""
+        """Return iterators that write the optimiser's state, for `at_once`.
+
+        `copied` is a copy of the memory of the blocks.
+        """
         optimizer, layout = self.optimizer, self._layout
         names = {optimizer.state_names[k]: 2 + k for k in self.update.used_state_indices}
         if not names:

@@ -91,7 +91,8 @@ class DirectionalFunction:
     def rounding(self) -> float:
         """How far rounding of the outputs of f, and of the point x + t v, may change the value of this function φ.
 
-        Only outputs that have changed in some step so far count. If no output has changed, all outputs count.
+        φ is a weighted sum of the outputs of f. Only outputs that have changed in some step so far count. If no output
+        has changed, all outputs count.
         """
         if self._rounding is None:
             u, y, outputs = self.u, self._y, self.problem.outputs

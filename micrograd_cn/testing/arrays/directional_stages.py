@@ -532,7 +532,7 @@ def _remainder_order(phi: DirectionalFunction, larger: float, smaller: float) ->
 def _max_analytic_noise(phi: DirectionalFunction, rounding: float, typical_slope: float) -> float:
     """Return how large the rounding error of a correct derivative may be, judged by the rounding error of `phi`.
 
-    `rounding` is the rounding error of `phi`, and `typical_slope` is about how large its derivatives are.
+    `rounding` is the rounding error of `phi`, and `typical_slope` is about how large derivatives of `phi` are.
     """
     problem = phi.problem
     largest = float(np.max(np.abs(problem.y))) * float(np.max(np.abs(phi.u))) / math.fabs(phi.divisor)

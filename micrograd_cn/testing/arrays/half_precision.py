@@ -112,7 +112,8 @@ def _is_off_nearby(problem: Problem, x: Vector, compare: CompareAt) -> bool:
     """Return whether the derivative is off by about the same amount at each of several random points next to `x`.
 
     The last bits of many elements do not all change in the same way, so rounding hardly gives nearly the same amount at
-    several points. Then the first few points suffice.
+    several points. So if there are many elements, and the first few points give nearly the same amount, no others are
+    tried.
 
     `compare` takes a point, and compares the derivative with a numerical one there.
     """

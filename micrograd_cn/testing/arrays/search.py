@@ -92,8 +92,8 @@ def wrong_output(phi: DirectionalFunction) -> Vector:
 
     `phi` is the weighted sum of the outputs along a direction, and its derivative is wrong. First the output is tried
     that contributes most to the numerical derivative of `phi`. It is chosen if its own derivative is clearly wrong, if
-    it makes up at least half of the mismatch, or if the derivative of `phi` that is checked is infinite or nan.
-    Otherwise, bisection finds an output.
+    at least half of the mismatch of `phi` comes from it, or if the derivative of `phi` that is checked is infinite or
+    nan. Otherwise, bisection finds an output.
     """
     problem = phi.problem
     h = problem.steps.first_steps[2]

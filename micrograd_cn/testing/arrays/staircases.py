@@ -410,10 +410,10 @@ def climbs_by_rounding(phi: DirectionalFunction) -> bool:
 
 
 def has_high_steps(phi: DirectionalFunction, heights: Vector) -> bool:
-    """Return whether f jumps by `heights` because it is a step function, and not because parts of f are rounded.
+    """Return whether f jumps by `heights` because it is a step function, and not because of rounding.
 
-    For each output, `heights` has the height of its jumps. The jumps of a step function are larger than rounding of
-    parts of f explains, and are about as high at points nearer to 0. Jumps by rounding are smaller there.
+    For each output, `heights` has the height of its jumps. The jumps of a step function are higher than rounding of
+    intermediate results explains, and are about as high at points nearer to 0. Jumps by rounding are lower there.
     """
     line = _Line(phi.problem, phi.u, phi.v, phi.x, phi.outputs)
     seen = (heights > 0.0) & line.weighted

@@ -204,7 +204,7 @@ class Packed:
         return [found[i] for i in self._variable_indices]
 
     def rounded(self, vector: Vector) -> Vector:
-        """Return `vector` rounded to the types of the structure's variables, such as float32."""
+        """Return `vector` with each number rounded to the type of the variable that it belongs to, such as float32."""
         return vector if self.in_doubles else self.unpack_later(vector)[1].copy()
 
     def pack(self, tree: Any) -> Vector:

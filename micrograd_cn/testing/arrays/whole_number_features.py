@@ -87,7 +87,10 @@ def _coarse(phi: DirectionalFunction, x: Vector) -> bool:
 
 
 def _spacings(phi: DirectionalFunction, x: Vector) -> Vector:
-    """Return the distances to the next number of the type, for the elements of `x` that move; 0 for others."""
+    """Return the distances from `x` to the next number of the arguments' type, for each element.
+
+    The distance is 0 for elements that do not move along the direction of `phi`.
+    """
     eps = phi.problem.arguments.eps
     _, exponent = np.frexp(np.abs(x))
     spacings: Vector = np.where(phi.v != 0.0, np.ldexp(eps, exponent - 1), 0.0)

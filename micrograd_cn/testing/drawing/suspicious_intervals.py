@@ -104,8 +104,8 @@ def grid_over(domain: Interval) -> list[float]:
 def kink_finder(op: Op, slot: int, others: list[float]) -> Callable[[Interval], bool]:
     """Return a function that tells whether an operation has a kink, a jump or a pole in an interval of operand `slot`.
 
-    Strategies draw no extra points in such an interval. `others` has a number for each operand; the one
-    at `slot` is not used.
+    Strategies draw no extra points in such an interval. `others` has a number for each operand; the one at `slot` is
+    not used.
     """
 
     def has_kink(interval: Interval) -> bool:

@@ -316,10 +316,10 @@ def _steady_slope(values: list[float], h: float) -> float:
 
 
 def _is_continuous(g: Callable[[float], float], x: float, h: float) -> bool:
-    """Return whether a function changes between points with the spacing `h`, and none of its changes is a jump.
+    """Return whether `g` changes between points near `x` with the spacing `h`, and none of its changes is a jump.
 
     A jump is a change that is far larger than most of the others. If rounding makes a staircase or a sawtooth of a
-    function, it jumps.
+    function, the function jumps.
     """
     values = [g(x + (i + NOISE_OFFSET) * h) for i in range(33)]
     changes = sorted(math.fabs(b - a) for a, b in itertools.pairwise(values))

@@ -19,12 +19,19 @@ class RoundedCase(Protocol):
 
     @property
     def by_known_rounding(self) -> Comparison:
-        """The comparison that allows for the rounding error computed from the type of the arrays, or from the graph."""
+        """The comparison of derivatives that allows for the function's computed rounding error.
+
+        It is computed from the type of the function's arrays, such as float32, or from the graph of a function of
+        `Value`s.
+        """
         ...
 
     @property
     def by_measured_rounding(self) -> Comparison:
-        """The comparison that allows for the rounding error measured by calling the function near the point."""
+        """The comparison of derivatives that allows for the measured rounding error of the function.
+
+        It is measured by calling the function near the point.
+        """
         ...
 
 
