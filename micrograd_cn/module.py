@@ -34,9 +34,10 @@ from .parameters.entries import (
     why_no_entry,
 )
 from .parameters.files import checked_path, read_state, write_state
-from .parameters.listing import call_parameters, find_parameters, refuse_dotted, usual_parameters
+from .parameters.listing import call_parameters, find_parameters, note_listed, refuse_dotted, usual_parameters
 from .parameters.members import is_part_of, known_slots, members_of, walk
 from .parameters.model import Model, beginning, of_this_package, overridable
+from .parameters.structures import note_structure, structure_of
 from .parameters.tree import flatten, flatten_like
 
 __all__ = ["Module"]
@@ -192,9 +193,17 @@ class Module(Model):
         if wrong:
             refuse_options("parameters()", wrong, _OPTIONS)
         overridden = type(self).named_parameters is not Module.named_parameters or "named_parameters" in vars(self)
-        if not overridden and (quickly := usual_parameters(self)) is not None:
-            return quickly
-        return [parameter for _, parameter in self.named_parameters()]
+        if overridden:
+            return [parameter for _, parameter in self.named_parameters()]
+        if (known := structure_of(self)) and known.parameters:
+            note_listed(self, known.parameters[0], known.parameters[-1], len(known.parameters))
+            return known.parameters.copy()
+        found = usual_parameters(self)
+        if found is None:
+            found = [parameter for _, parameter in self.named_parameters()]
+        if known := note_structure(self):
+            known.parameters = found.copy()
+        return found
 
     def zero_grad(self, set_to_none: bool = False) -> None:
         """Set the gradient of every parameter to 0, or to None if `set_to_none` is true, as PyTorch does.
@@ -264,13 +273,17 @@ class Module(Model):
         {'weight': [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]], 'bias': [0.0, 0.0, 0.0]}
         """
         refuse_options("state_dict()", wrong, _OPTIONS)
-        state, entries = {}, self.entries()
-        if refuse_unsaved(self, entries):
+        known = structure_of(self)
+        if known is None or known.entries is None:
             entries = self.entries()
-        refuse_dotted(self)
-        for name, entry in entries.items():
-            state[name] = data_of(entry)
-        return state
+            if refuse_unsaved(self, entries):
+                entries = self.entries()
+            refuse_dotted(self)
+            if known := note_structure(self):
+                known.entries = entries
+        else:
+            entries = known.entries
+        return {name: data_of(entry) for name, entry in entries.items()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True, **wrong: Never) -> None:
         """Set the data of the parameters to the numbers in `state`. If `state` is wrong, nothing is changed.
@@ -302,7 +315,8 @@ class Module(Model):
             elif isinstance(state, (list, tuple)):
                 write = "; write for p, x in zip(model.parameters(), xs): p.data = x for a list xs of numbers"
             raise TypeError(f"load_state_dict takes a dict, got {type(state).__name__}{write}")
-        entries = self.entries()
+        known = structure_of(self)
+        entries = known.entries if known and known.entries is not None else self.entries()
         if strict and entries.keys() != state.keys():
             self.parameters()  # which may find states among the constants in collections
             entries = self.entries()

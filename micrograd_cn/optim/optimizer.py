@@ -56,6 +56,9 @@ class MachineCode(Protocol):
     def finds_leaves(self, parameters: list[Any]) -> bool:
         """Return True if all of `parameters` are leaves of the class `Value`, or False if Python code has to look."""
 
+    def finds_trained(self, parameters: list[Value]) -> bool:
+        """Return True if the `requires_grad` of all `parameters` is True, or False if Python code has to look."""
+
 
 MIN_PARAMETERS = 32  # for fewer parameters, Python code takes no longer
 machine_code: MachineCode | None = None  # `micrograd_cn.compiler` sets it
@@ -120,6 +123,11 @@ def list_of_parameters(name: str, parameters: Iterable[Value]) -> list[Value]:
 def _finds_leaves(parameters: list[Any]) -> bool:
     """Return whether machine code finds that `parameters` are leaves. If it does not, Python code has to look."""
     return machine_code is not None and len(parameters) >= MIN_PARAMETERS and machine_code.finds_leaves(parameters)
+
+
+def _finds_trained(parameters: list[Value]) -> bool:
+    """Return whether machine code finds that all of `parameters` require gradients. If not, Python code has to look."""
+    return machine_code is not None and len(parameters) >= MIN_PARAMETERS and machine_code.finds_trained(parameters)
 
 
 def _instead_of(item: Any) -> str:
@@ -855,7 +863,9 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
             warn_of_functions(optimizer)
         return
     refuse_misspelt_options(optimizer)
-    if not _BOOLS.issuperset(map(type, map(_requires_grad, optimizer.parameters))):
+    if not _finds_trained(optimizer.parameters) and not _BOOLS.issuperset(
+        map(type, map(_requires_grad, optimizer.parameters))
+    ):
         for i, p in enumerate(optimizer.parameters):  # a slot of a Value, so nobody has checked what was assigned
             p.requires_grad = flag(f"{type(optimizer).__name__}: parameters[{i}].requires_grad", p.requires_grad)
     listed = ParametersOfModels()
@@ -864,8 +874,9 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
     if since:  # before the first step, `__init__` of the models has looked
         refuse_lost_parameters(optimizer.parameters, listed)
         warn_of_replaced(optimizer, listed=listed)
-        trained = [p for p in optimizer.parameters if p.requires_grad]
-        if trained and not any(p._grad for p in trained):
+        trained = (p for p in optimizer.parameters if p.requires_grad)
+        first = next(trained, None)
+        if first and not first._grad and not any(p._grad for p in trained):
             _warn_of_no_gradient(optimizer)
     expect_backward(optimizer)
 
@@ -969,7 +980,7 @@ def warn_of_added(optimizer: Optimizer, listed: ParametersOfModels) -> None:
     for reference, before in models:
         model = reference()
         try:
-            if model is None or not {*before} < {*listed.of(model)}:
+            if model is None or (now := listed.of(model)) == before or not {*before} < {*now}:
                 continue
         except TypeError:  # the model has lost parameters, and the next step raises this error
             continue

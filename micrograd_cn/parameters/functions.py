@@ -26,6 +26,7 @@ from .members import (
 )
 from .model import Model, names_its_parameters, of_this_package
 from .opaque import behind
+from .structures import structure_of
 
 
 def leaves_in_functions(model: Model) -> list[tuple[str, Value]]:
@@ -37,6 +38,8 @@ def leaves_in_functions(model: Model) -> list[tuple[str, Value]]:
     what an iterator, a `functools.cache` or an object such as a queue keeps. A collection in a global variable, or in a
     variable of a function that still runs, may have data that are not to be trained, so the leaves in it are left out.
     """
+    if (known := structure_of(model)) and known.reads_no_leaves:
+        return []
     found: dict[Value, str] = {}
     looked: set[int] = set()  # the ids of functions that were looked at
     entered: set[int] = set()

@@ -335,14 +335,16 @@ class ParametersOfModels:
         return found[1]
 
 
-def refuse_lost_parameters(parameters: Iterable[Value], listed: ParametersOfModels) -> None:
+def refuse_lost_parameters(parameters: Sequence[Value], listed: ParametersOfModels) -> None:
     """Raise TypeError, or warn, if a model has lost some of the parameters that it had when they were last listed.
 
     The models are those whose first parameter was one of `parameters`. A model with a method `parameters` of its own is
     left out.
     """
-    wanted = {*map(id, parameters)}
-    for reference in [reference for reference, first, _, _ in [*_listed.values()] if first in wanted]:
+    begin, wanted = id(next(iter(parameters), None)), set[int]()
+    for reference, first, _, _ in [*_listed.values()]:
+        if first != begin and first not in (wanted := wanted or {*map(id, parameters)}):
+            continue
         model = reference()
         if model is not None and not lists_its_parameters(model):
             listed.of(model)

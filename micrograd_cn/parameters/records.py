@@ -93,6 +93,11 @@ records: dict[int, _Record] = {}  # the record of each model by the model's id, 
 additions: set[int] = set()  # the ids of those among these models whose class is one of this package
 
 
+# For each model that was searched, by id: a weak reference to it, and its `structures.Structure`; None in its place if
+# the model was searched once, and False if the model has unusual parts
+structures: dict[int, tuple[weakref.ref[Model], Any]] = {}
+
+
 def record_of(model: Model) -> _Record:
     """Return the record of `model`. If it has none, make an empty one and store it.
 

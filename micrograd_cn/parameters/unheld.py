@@ -12,7 +12,7 @@ from ..engine import Value, traverse
 from ..graph.references import operands_once, unheld
 from .members import ONLY_VALUES, known_members, members_of
 from .model import Model
-from .records import records
+from .records import records, structures
 
 
 def with_unheld_leaves(
@@ -34,6 +34,7 @@ def with_unheld_leaves(
         return []
     for record in records.values():
         record.items, record.arrays, record.lists = {}, {}, []
+    structures.clear()  # these refer to leaves, too
     order, leaves = traverse(*[x for _, x in computed])
     held = [leaf for leaf in leaves if leaf.requires_grad]
     del leaves

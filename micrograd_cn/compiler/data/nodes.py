@@ -476,6 +476,11 @@ def finds_leaves(nodes: Sequence[Value]) -> bool:
     return len(nodes) >= MIN_NODES and _machine_code_finds("all_leaves", nodes)
 
 
+def finds_trained(nodes: Sequence[Value]) -> bool:
+    """Return whether machine code finds that the `requires_grad` of all nodes is True."""
+    return len(nodes) >= MIN_NODES and _machine_code_finds("all_unfrozen", nodes)
+
+
 def are_same(xs: Sequence[object], nodes: Sequence[Value]) -> bool:
     """Return whether two lists have the same objects in the same order. No method of the objects is called.
 

@@ -22,7 +22,7 @@ from ...graph import context
 from ...graph.interrupts import at_once
 from ...optim import Optimizer
 from ...optim.by_optimizer import ByOptimizer
-from ..data.nodes import clear_gradients, finds_leaves, gradients_of, scale_gradients, slot_offset
+from ..data.nodes import clear_gradients, finds_leaves, finds_trained, gradients_of, scale_gradients, slot_offset
 from ..llvm.machine import Memory, machine
 from ..runtime.executable import driver, driver_address, has_driver
 from ..threads.background import BackgroundTasks
@@ -283,3 +283,7 @@ class SingleSteps:
     def finds_leaves(self, parameters: list[Any]) -> bool:
         """Return True if machine code finds that all of `parameters` are leaves of the class `Value`."""
         return finds_leaves(parameters)
+
+    def finds_trained(self, parameters: list[Value]) -> bool:
+        """Return True if machine code finds that the `requires_grad` of all `parameters` is True."""
+        return finds_trained(parameters)
