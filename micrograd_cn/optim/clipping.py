@@ -49,8 +49,9 @@ def clip_grad_norm(parameters: Iterable[Value], max_norm: float, **wrong: Never)
         raise ValueError(f"clip_grad_norm: max_norm must be 0 or more, got {max_norm}")
     parameters = list_of_parameters("clip_grad_norm", parameters)
     in_machine_code = optimizer.machine_code if len(parameters) >= optimizer.MIN_PARAMETERS else None
-    gradients = in_machine_code.gradients(parameters) if in_machine_code else None
-    norm = math.hypot(*(gradients or [p._grad for p in parameters if p._grad is not None]))
+    norm = in_machine_code.norm_of_gradients(parameters) if in_machine_code else None
+    if norm is None:
+        norm = math.hypot(*[p._grad for p in parameters if p._grad is not None])
     if not math.isfinite(norm):
         raise ValueError(f"clip_grad_norm: the norm of the gradients is {norm}")
     factor = max_norm / (norm + 1e-6)

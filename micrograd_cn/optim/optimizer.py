@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import weakref
-from array import array
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Mapping
 from functools import partial
@@ -47,8 +46,8 @@ class MachineCode(Protocol):
     def clear_gradients(self, parameters: list[Value]) -> bool:
         """Set the gradients of `parameters` to 0 and return True, or return False if Python code has to do so."""
 
-    def gradients(self, parameters: list[Value]) -> array[float] | None:
-        """Return the gradients of `parameters`, or None if Python code has to read them."""
+    def norm_of_gradients(self, parameters: list[Value]) -> float | None:
+        """Return the Euclidean norm of the gradients of `parameters`, or None if Python code has to compute it."""
 
     def scale_gradients(self, parameters: list[Value], factor: float) -> bool:
         """Multiply the gradients of `parameters` and return True, or return False if Python code has to do so."""

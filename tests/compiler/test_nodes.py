@@ -241,6 +241,21 @@ def test_gradients_are_clipped_as_in_python(what, monkeypatch):
     assert by_machine_code == clipped()
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e100, 1e-100, 1e-200, 1e200, 0.0])
+def test_the_norm_of_gradients_is_that_of_python(scale):
+    rng = random.Random(1)
+    for n in (1, 2, 40, 500):
+        ws = [Value(0.0) for _ in range(n)]
+        for w in ws:
+            w.grad = scale * rng.gauss(0.0, 1.0) * rng.choice([1.0, 1e-8, 1e3])
+        norm = machine.norm_of_gradients(ws)
+        assert norm is None or norm == math.hypot(*[w.grad for w in ws])
+        assert (norm is None) == (scale in (0.0, 1e-200, 1e200))
+    for other in (None, math.nan, math.inf):
+        ws[3].grad = other
+        assert machine.norm_of_gradients(ws) is None
+
+
 def test_leaves_and_floats_are_told_from_other_objects():
     """Machine code finds what Python code finds: other objects, subclasses, computed nodes and computed constants."""
     w = Value(1.0)

@@ -14,8 +14,9 @@ import sys
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
+from math import sqrt
 from operator import attrgetter, call, is_
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ...engine import Value
 from ...graph import context
@@ -263,6 +264,45 @@ def _write_scale() -> Function:
     return f
 
 
+def _write_sum_of_squares() -> Function:
+    """Write the function that adds up the squared gradients of the nodes in `%list`.
+
+    It stores the sum and what rounding has lost of it at the address `%to`; together, they have twice the precision.
+    The function returns 1 if one of the nodes has no gradient, and otherwise 0.
+    """
+    f = Function(f"{KERNEL_PREFIX}sum_of_squares", "ptr %list, i64 %n, ptr %to", "i64")
+    nodes, grad, zero = NodeLoop(f), slot_offset("_grad"), Vector(f, "0.0")
+    with f.repeat("%n", [Condition(f, "true"), zero, zero]) as loop:
+        node, is_value = nodes.node(loop.index)
+        slot, (before, total, lost) = nodes.slot(node, grad), loop.carried
+        square, of_square = _square(slot.number)
+        larger = total + square
+        added = larger - total
+        of_sum = (total - (larger - added)) + (square - added)  # Knuth's sum with its rounding error
+        loop.next = [before & is_value & slot.is_float, larger, lost + (of_sum + of_square)]
+    f.end_unless(loop.next[0], "i64 1")
+    to = Doubles(f, "%to")
+    to[0], to[1] = loop.next[1:]
+    f.do("ret i64 0")
+    return f
+
+
+T = TypeVar("T", float, Vector)
+
+
+def _square(x: T) -> tuple[T, T]:
+    """Return x * x and the rounding error of this product, by Dekker's method, which needs no FMA.
+
+    >>> from fractions import Fraction
+    >>> _square(0.1) == (0.1 * 0.1, float(Fraction(0.1) ** 2 - Fraction(0.1 * 0.1)))
+    True
+    """
+    scaled = x * 134217729.0  # 2**27 + 1, which splits 53 bits in halves
+    high = scaled - (scaled - x)
+    low, square = x - high, x * x
+    return square, ((high * high - square) + (high + high) * low) + low * low
+
+
 def _write_all_have(name: str, requires_grad: bool) -> Function:
     """Write the function that returns 0 if all nodes in `%list` have this `requires_grad`, and otherwise 1.
 
@@ -327,6 +367,7 @@ _kernels = SharedKernels(
         "read_nodes": _write_read,
         "write_nodes": _write_write,
         "add_to_nodes": _write_add,
+        "sum_of_squares": _write_sum_of_squares,
         "all_unfrozen": partial(_write_all_have, "all_unfrozen", True),
         "all_frozen": partial(_write_all_have, "all_frozen", False),
         "scale_gradients": _write_scale,
@@ -377,13 +418,23 @@ def floats_of(numbers: Sequence[Any]) -> array[float] | None:
     return None if _kernels["read_floats"](listed, len(listed), found.buffer_info()[0]) else found
 
 
-def gradients_of(nodes: Sequence[Value]) -> array[float] | None:
-    """Return the gradients of nodes; None if machine code cannot read them, as where one of them is None."""
-    if uses_machine_code(nodes):
-        found = array("d", bytes(8 * len(nodes)))
-        if not _kernels["read_nodes"](nodes, len(nodes), slot_offset("_grad"), found.buffer_info()[0]):
-            return found
-    return None
+def norm_of_gradients(nodes: Sequence[Value]) -> float | None:
+    """Return the Euclidean norm of the gradients of nodes, rounded as `math.hypot` rounds it in nearly all cases.
+
+    Return None if machine code cannot compute it: if one of the gradients is None, or if the sum of their squares
+    overflows or is so small that the squares have lost bits.
+    """
+    if not uses_machine_code(nodes):
+        return None
+    found = array("d", [0.0, 0.0])
+    if _kernels["sum_of_squares"](nodes, len(nodes), found.buffer_info()[0]):
+        return None
+    total, lost = found
+    if not 1e-260 < total < 1e280:
+        return None
+    norm = sqrt(total)
+    square, of_square = _square(norm)
+    return norm + ((total - square) + (lost - of_square)) / (2.0 * norm)  # a step of Newton's method
 
 
 def set_data(nodes: Sequence[Value], numbers: FlatNumbers) -> None:

@@ -22,7 +22,7 @@ from ...graph import context
 from ...graph.interrupts import at_once
 from ...optim import Optimizer
 from ...optim.by_optimizer import ByOptimizer
-from ..data.nodes import clear_gradients, finds_leaves, finds_trained, gradients_of, scale_gradients, slot_offset
+from ..data.nodes import clear_gradients, finds_leaves, finds_trained, norm_of_gradients, scale_gradients, slot_offset
 from ..llvm.machine import Memory, machine
 from ..runtime.executable import driver, driver_address, has_driver
 from ..threads.background import BackgroundTasks
@@ -269,9 +269,9 @@ class SingleSteps:
         """
         return clear_gradients(parameters)
 
-    def gradients(self, parameters: list[Value]) -> array[float] | None:
-        """Return the gradients of parameters, read by machine code; None if this is not possible."""
-        return gradients_of(parameters)
+    def norm_of_gradients(self, parameters: list[Value]) -> float | None:
+        """Return the norm of the gradients of parameters, computed by machine code; None if this is not possible."""
+        return norm_of_gradients(parameters)
 
     def scale_gradients(self, parameters: list[Value], factor: float) -> bool:
         """Multiply the gradients of parameters by a factor in machine code, and return True.
