@@ -163,11 +163,11 @@ def _is_plain(cls: type) -> bool:
 
 def structure_of(model: Model) -> Structure | None:
     """Return the `Structure` of a model whose parts are still the same; None if none is known."""
-    found = structures.get(id(model))
-    if found is None or not found[1] or context.active:
+    known: Structure | Literal[False] | None = structures.get(id(model), (None, None))[1]
+    if not known or context.active:
         return None
-    if found[1].fits(model):
-        return found[1]
+    if known.fits(model):
+        return known
     structures.pop(id(model), None)
     return None
 

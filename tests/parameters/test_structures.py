@@ -175,7 +175,8 @@ def history(kind, edits, seed, remembers):
         found.append(outcome(lambda step=step: step(model, rng)))
         found += [found_in(model, remembers) for _ in range(3)]
         if step not in edits:
-            assert found[1:] == [found[1]] * 3 and (structure_of(model) or not remembers)
+            assert found[1:] == [found[1]] * 3
+            assert structure_of(model) or not remembers
     return found
 
 
@@ -213,7 +214,9 @@ def test_lists_of_a_state_and_of_parameters_belong_to_the_caller():
         state = model.state_dict()
         state["layers.0.weight"][0].clear()
         state.clear()
-    assert len(model.parameters()) == 6 and None not in model.parameters() and len(model.state_dict()["layers.0.weight"][0]) == 2
+    assert len(model.parameters()) == 6
+    assert None not in model.parameters()
+    assert len(model.state_dict()["layers.0.weight"][0]) == 2
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -302,7 +305,8 @@ def test_an_override_of_entries_is_called():
 
     model = Own()
     states = [Holder(model).state_dict() for _ in range(3)] + [model.state_dict() for _ in range(3)]
-    assert states == [{"held.mine": 1.0}] * 3 + [{"mine": 1.0}] * 3 and model.count >= 6
+    assert states == [{"held.mine": 1.0}] * 3 + [{"mine": 1.0}] * 3
+    assert model.count >= 6
     later = Named()
     for _ in range(3):
         found_in(later)
