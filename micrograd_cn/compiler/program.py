@@ -100,8 +100,8 @@ class CompiledDerivative:
             `Value` or, if it is a constant, a float.
         program: a program that computes all entries, including constants, from rows of the program that was
             differentiated. It is None if all entries are constants, or if there are no entries.
-        gated: whether the program has all gates. If not, an entry may be nan where it should be a number, because 0 is
-            multiplied by an infinite factor; see `Program.derivative_for_calls`.
+        gated: False if an entry may be nan where it should be a number, because the derivative 0 of an operand that an
+            operation did not select is multiplied by an infinite factor; see `Program.derivative_for_calls`.
 
     Attributes:
         entries, program, gated: as in the arguments.

@@ -157,9 +157,10 @@ class FieldEvaluator:
 
 
 def _sum_of_products(pairs: Sequence[tuple[Any, Any]], terms: Sequence[Any]) -> FieldElement:
-    """Return the field element for the sum of all `terms` and of the products a * b of all `pairs` (a, b).
+    """Return the sum of all `terms` and of the products a * b of all `pairs` (a, b), in the finite field.
 
-    Each of these numbers is a field element, or a float, which a user-defined operation may have among its summands.
+    Each of these numbers is an element of the field, or a float, which a user-defined operation may have among its
+    summands.
     """
     total: Any = sum([a * b for a, b in pairs]) + sum(terms)
     if type(total) is int:

@@ -179,8 +179,8 @@ def draw_flow(root: GraphNode, lang: str | None = None) -> Tape:
     shows it in a frame. `.save("pass.svg")` and `.save("pass.gif")` write an animation instead, for slides or a README.
     `draw_dot(root, step=k)` is the picture after k edges.
 
-    The page starts before `backward()`, whatever gradients the graph has now, and it ends with the
-    gradients of one `backward()`.
+    The page starts before `backward()`, whatever gradients the graph has now, and it ends with the gradients of one
+    `backward()`.
 
     Layers, neurons and each `scope` are boxes that open and close. In a large graph, neighbouring nodes are grouped
     into such boxes too, so a graph may have tens of thousands of nodes. To give each sample of a batch its own box,

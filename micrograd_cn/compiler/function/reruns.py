@@ -197,7 +197,7 @@ class Reruns:
     def _differs(self, tried: Iterable[_Numbers], asked: str) -> bool:
         """Return whether the function computes something else for some numbers than for `Value`s, and warn if so.
 
-        `asked` is the text that `_asked` returns.
+        `asked` says by which code the function may tell a `Value` from a number, for the warning.
         """
         with Surroundings(self._roots).restored(), recording():
             parameters = self._made.trainable_leaves()
@@ -302,8 +302,9 @@ class Reruns:
         """Return one or two versions of `numbers`: all of them as floats, and whole numbers among them as integers.
 
         The first version is left out if the function needs integers, as indices. The second one is left out if the
-        function neither needs integers nor may ask for the type of a number, or if no number is whole. `asked` is the
-        text that `_asked` returns. `of` and `results` are those of `_Numbers`.
+        function neither needs integers nor may ask for the type of a number, or if no number is whole. `asked` says by
+        which code the function may tell a `Value` from a number; it is "" if by none. `of` says which numbers they are,
+        and `results` returns the results for `Value`s in their place.
         """
         integers = [int(x) if x.is_integer() else x for x in numbers]
         needs_integers = "as an index" in self._made.caught

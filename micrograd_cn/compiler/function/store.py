@@ -72,7 +72,8 @@ class RecordingStore:
         programs: the programs of all recordings.
         parameters: the leaves that require a gradient in these programs, apart from the arguments. The list is replaced
             when a recording brings further parameters.
-        layouts: the layout of these parameters that `fit` has used last; see `training.state.parameter_layout`.
+        layouts: a list of at most one `ParameterLayout`, which says where each of these parameters is in the arrays
+            that the compiled loop of `fit` works on. It is kept so the next call of `fit` can use it again.
         when_published: a weak reference to a method, which is called with each recording that is added; None if there
             is none.
     """

@@ -1,8 +1,8 @@
 """Write the kernels of maps. A map is a list of instructions of one opcode on scalars, computed as SIMD vectors.
 
 A kernel is a function that all programs share; it reads in a table where its operands are. Operands that are contiguous
-in memory are loaded as vectors, and others one by one. Results are contiguous. The module `sums` explains
-the arguments of kernels and of the functions that write them, and the words of tables.
+in memory are loaded as vectors, and others one by one. Results are contiguous. The module `sums` explains the arguments
+of kernels and of the functions that write them, and the words of tables.
 """
 
 from __future__ import annotations

@@ -243,10 +243,11 @@ class PackedState(StateInArrays):
     """The state of an optimiser after a call of `fit`.
 
     Attributes:
-        layout: a `ParameterLayout`. Its attribute `trained` says which parameter each number of an array belongs to.
+        layout: as in the arguments.
 
     Args:
-        layout: the layout of the parameters.
+        layout: the places of the parameters. Its attribute `trained` says which parameter each number of an array
+            belongs to.
         arrays: a dict from state names to arrays, which have a number for each parameter of `layout.trained`.
         read_others: a function that returns such a dict for the other state names; None if there are none. It is called
             when somebody asks for the arrays.
@@ -294,7 +295,7 @@ def packed_state(optimizer: Optimizer, layout: ParameterLayout, names: Sequence[
 
     Args:
         optimizer: the optimiser whose state is returned.
-        layout: the layout of the optimiser's parameters.
+        layout: the places of the optimiser's parameters. The arrays are in the order of its attribute `trained`.
         names: the state names to copy from the dicts. They are ignored as long as `optimizer.state` has not been read:
             there is then an array for each of `optimizer.state_names`.
     """
@@ -345,7 +346,7 @@ class Copied:
 
     Args:
         options: how to train.
-        layout: the layout of the parameters.
+        layout: the places of the parameters in the arrays of the compiled loop.
         states: the arrays with those numbers of the optimiser's state that the update uses.
     """
 
@@ -519,7 +520,7 @@ class TrainingMemory:
     """The arrays that a `TrainingState` works on. After training, they are kept for the next one.
 
     Args:
-        layout: the layout of the parameters.
+        layout: the places of the parameters in these arrays.
         update: the compiled update of the optimiser.
 
     Attributes:
@@ -549,10 +550,9 @@ def _no_state() -> None:
 class TrainingState:
     """The data, gradients and optimiser state that the compiled loop works on.
 
-    The columns of its `ParameterBlocks` are: the data, the gradient, the numbers of the state,
-    the count of errors (if the update counts them, see `CompiledUpdate`), the count of steps that skipped the parameter
-    (if any parameter was skipped), and 0 for each parameter that must not change, and 1 for all others (if not all
-    parameters are trained).
+    The columns of its `ParameterBlocks` are: the data, the gradient, the numbers of the state, the count of errors (if
+    the update counts them, see `CompiledUpdate`), the count of steps that skipped the parameter (if any parameter was
+    skipped), and 0 for each parameter that must not change, and 1 for all others (if not all parameters are trained).
 
     Args:
         options: how to train.

@@ -318,17 +318,17 @@ def treads_of_a_factor(doubt: Doubt) -> str:
     The jump shows how far changes of f are rounded. Usually, that is its height. But the next jump may be a low one,
     while f is off by several of them: XLA's tanh is off by 3.5 last bits at -20, and jumps by half a last bit beside
     -17.8. If the estimated rounding of intermediate results is a moderate multiple of the jump, f may be off by that
-    much. If f does not change in the finest steps, a part of f may also compute in a coarser type, such as float32 in
-    1 + tanh(x.astype("float32")), so the rounding of such types gives further estimates.
+    much. If f does not change in the finest steps, an intermediate result of f may also be computed in a coarser type,
+    such as float32 in 1 + tanh(x.astype("float32")), so the rounding of such types gives further estimates.
 
     The mismatch is the difference of the checked derivative from the numerical one. Five conditions must hold. First,
     as far as the next jump, f keeps its value or has the slope of the numerical derivative, except for that rounding.
-    Second, the rounding is too high for rounding of f's outputs alone. But rounding of a part of f may explain the
-    jump: the jump is at most as high as the estimated rounding of parts, or so near to the point that f has as many
-    treads as rounding makes.
-    Third, the mismatch times the distance of the jump is at most `MAX_TREADS` times the rounding, so treads of this
-    size may cause the mismatch. Fourth, relative to the derivative, the mismatch vanishes in the mean over some wider
-    interval. Fifth, a comparison that takes the rounding as that of f does not call the derivative wrong.
+    Second, this rounding is higher than rounding of f's outputs alone. But rounding of an intermediate result may
+    explain the jump: the jump is at most as high as the estimated rounding of such results, or so near to the point
+    that f has as many treads as rounding makes. Third, the mismatch times the distance of the jump is at most
+    `MAX_TREADS` times the rounding, so treads of this size may cause the mismatch. Fourth, relative to the derivative,
+    the mismatch vanishes in the mean over some wider interval. Fifth, the derivative no longer counts as wrong if this
+    rounding is taken as the rounding error of the values of f.
     """
     phi, problem, steps = doubt.phi, doubt.problem, doubt.problem.steps
     changes = not phi(steps.finest) == phi(-steps.finest) == 0.0
@@ -367,7 +367,7 @@ def treads_of_a_factor(doubt: Doubt) -> str:
 
 
 def rounding_of_parts(doubt: Doubt) -> str:
-    """Return a note if rounding of large parts of f and of its derivative explains the mismatch; else "".
+    """Return a note if rounding of large intermediate results of f or its derivative explains the mismatch; else "".
 
     The mismatch is the difference of the checked derivative from the numerical one. Rounding errors of neighbouring
     values need not be independent. XLA's tanh is off by up to four last bits of 1 below -17, and keeps this error over
@@ -380,10 +380,10 @@ def rounding_of_parts(doubt: Doubt) -> str:
     polynomial, by a visible part of how far the mismatch would change f there; the rounding is then at most a moderate
     multiple of this scatter. Or a difference quotient with a longer step confirms the derivative that is checked, and
     contradicts the quotients with shorter steps, in which f stays on a tread. Or the mismatch vanishes where f changes
-    far more than rounding explains (see `_vanishes_beyond_rounding`). In the last two cases, a part of f is taken to be
-    at least as large as 1. Second, over no interval do the means of the two derivatives differ by more than this
-    rounding and that of the parts of the derivative allow. Third, the derivative at the point belongs to the interval
-    around it: it is near to the mean or between other derivatives there.
+    far more than rounding explains (see `_vanishes_beyond_rounding`). In the last two cases, an intermediate result of
+    f is taken to be at least as large as 1. Second, over no interval do the means of the two derivatives differ by more
+    than this rounding and that of intermediate results of the derivative allow. Third, the derivative at the point
+    belongs to the interval around it: it is near to the mean or between other derivatives there.
     """
     phi, problem = doubt.phi, doubt.problem
     usual, longest = _usual_step(phi), float(np.max(np.abs(phi.v[phi.moved_elements])))

@@ -368,7 +368,7 @@ def may_be_ramp(phi: DirectionalFunction) -> bool:
 
 
 def size_of_parts(phi: DirectionalFunction, far: bool = False) -> float:
-    """Return about how large a part of f is, such as the 1 in 1 - cos(x), which is 0 at 0.
+    """Return about how large an intermediate result ("part") of f is, such as the 1 in 1 - cos(x), which is 0 at 0.
 
     It is the largest absolute value of an output at the point, at 0, and at points beside the point. If `far` is set,
     all elements move by several times their size to these points, and parts are taken to be at least as large as an
@@ -394,9 +394,9 @@ def climbs_by_rounding(phi: DirectionalFunction) -> bool:
     """Return whether f keeps its value in the finest steps only since it is rounded, and climbs in longer steps.
 
     An example is 1 - tanh(x)**2 in float32 at -7: it keeps its value until tanh(x) changes by its last bit. All changes
-    of f are then multiples of one jump, which is only a few last bits of a part of f. In long steps, f climbs by more
-    jumps than noise makes. A function that is 0 beside a kink, like relu, has other changes. Only steps that have been
-    taken before count, so this costs hardly any calls.
+    of f are then multiples of one jump, which is only a few last bits of an intermediate result of f. In long steps, f
+    climbs by more jumps than noise makes. A function that is 0 beside a kink, like relu, has other changes. Only steps
+    that have been taken before count, so this costs hardly any calls.
     """
     changes = [size for size in phi.known_changes if size > 0.0]
     if len(set(changes)) < LEAST_TREADS or phi(phi.problem.steps.finest) or phi(-phi.problem.steps.finest):
