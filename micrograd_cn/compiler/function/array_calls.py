@@ -425,8 +425,8 @@ def _mean_call(recording: Recording, wrt: Sequence[Any], shapes: Sequence[Any]) 
     """Return a prepared call that computes the Hessian of the mean result for samples in arrays of some shapes.
 
     `wrt` has variables. Return None if one of them is not a parameter of the recording's program, or is frozen, if all
-    entries are constants, if the function selects by an index that may be out of range, if it has captured values, or
-    if its result has no gradient.
+    entries are constants, if an argument of the function is an index, which may be out of range, if the function has
+    captured values, or if its result has no gradient.
     """
     program = recording.program
     if not {*map(id, program.parameters)}.issuperset(map(id, wrt)):  # by identity, since anything may be in `wrt`

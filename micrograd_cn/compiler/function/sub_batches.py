@@ -132,7 +132,7 @@ class _Calls:
     def _prepare(self, recording: Recording, rows: int) -> GradientCall | None:
         """Return a new prepared call of a recording's code for this many rows, or None if it cannot be prepared.
 
-        It cannot be if the recording has guards or captured values, or if the function returned more than one number.
+        It cannot be if the recording has guards or captured values, or if the function did not return a single number.
         """
         compiled = recording.loss.compiled
         if len(self._known) >= MAX_KNOWN:

@@ -297,7 +297,8 @@ def _heights_nearer_to_0(line: _Line, farther: list[_Line]) -> Vector | None:
 
     Several points are tried, from the farthest to the nearest, until f is a step function at one. At all points that
     were tried before it, and at the points of the lines in `farther`, the outputs must not change, or must jump by
-    about the same heights. If they do not, or if no such point is found, None is returned.
+    about the same heights. If they do not, or if no such point is found, None is returned. It is also returned if the
+    nearest of these points shows that f changes continuously.
     """
     if _changes_at_once(line.nearer(MUCH_SMALLER**NEARER_POINTS)):
         return None
