@@ -80,8 +80,11 @@ class NativeCode:
 class NativeFunction:
     """A function of native code, which computes successive stages of one phase of a program.
 
+    A phase consists of the instructions that are computed once before the rows of a batch, or for each row, or once
+    after the rows.
+
     Attributes:
-        stages: the stages, in order. They are straight-line code and short maps.
+        stages: the stages, in order. They are straight-line code, and short loops over instructions of one opcode.
         in_lanes: whether the stages compute vectors, with one row in each lane. If not, they compute scalars.
         stored: the instruction numbers of those values of the function that loops or other functions read. The function
             stores them in memory.
@@ -177,10 +180,10 @@ def functions_and_loops(plan: Plan, outputs: Sequence[int]) -> dict[int, list[Na
 
 
 def _reads_of(plan: Plan, function: NativeFunction) -> tuple[set[int], set[int]]:
-    """Return two sets of instruction numbers: the values that a function reads in registers, and in memory.
+    """Return two sets of instruction numbers: the values that a function needs in registers, and in memory.
 
-    Its straight-line code needs values in registers, and so does its store of the outputs. Its maps read values from
-    memory.
+    The straight-line code needs values in registers, and so do the instructions that store the outputs. Loops over
+    instructions of one opcode load values from memory.
     """
     in_registers, from_memory = {*function.outputs}, set[int]()
     for stage in function.stages:

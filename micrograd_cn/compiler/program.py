@@ -1355,10 +1355,10 @@ class Program:
 
         Operations such as `relu` and `maximum` pass no gradient to an operand that they did not select. The gradient of
         the operand must be 0 even if a later factor is infinite or nan, so a gate chooses between each product and 0.
-        It takes up to half as long again to make a derivative with gates, and twice as long if factors of sums have
-        them, too, while infinite factors are rare. So this method returns a derivative that always multiplies, in which
-        0 times an infinite factor is nan. A caller that finds a nan calls `derivative_with_gates` instead. From then
-        on, this method returns the derivative with gates, too.
+        To make a derivative with gates takes up to 1.5 times as long as to make one without, and up to twice as long if
+        factors of sums have gates, too. Infinite factors are rare. So this method returns a derivative that always
+        multiplies, in which 0 times an infinite factor is nan. A caller that finds a nan calls `derivative_with_gates`
+        instead. From then on, this method returns the derivative with gates, too.
 
         The arguments and the errors are those of `derivative`.
         """
@@ -1590,7 +1590,7 @@ class Program:
 
     @cached_property
     def _used_captured(self) -> Sequence[CapturedValue]:
-        """The captured values to which a gradient can flow. Other programs of the same function may use further ones.
+        """The captured values on which the outputs of this program depend, and to which a gradient can flow.
 
         A captured value was computed before the compiled function was called.
         """

@@ -78,9 +78,9 @@ def eliminate(arithmetic: Arithmetic, incoming: list[Edges], nonlinear: list[Edg
     """Eliminate the interior nodes of a linearised graph: change the edges `incoming` and `nonlinear` in place.
 
     Nodes are numbered: first the variables, then the interior nodes, then the outputs. Operands have lower numbers than
-    their users. A derivative is a list of terms, which are added up. Each term is a `Derivative`: a coefficient, a
-    node by which it is multiplied (None for 1), and the value of this product in a finite field. If these values add up
-    to 0, so do the terms, whatever numbers the variables have.
+    their users. A derivative is a list of terms, which are added up. Each term is a `Derivative`: a coefficient, a node
+    by which it is multiplied (None for 1), and the same product computed modulo a large prime, with a random number for
+    each variable. If these residues add up to 0, so do the terms, whatever numbers the variables have.
 
     Args:
         arithmetic: multiplies and adds the derivatives.

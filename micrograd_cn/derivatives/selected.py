@@ -124,7 +124,7 @@ class Gated:
         self._node: Value | None = None
 
     def node(self) -> Value:
-        """Return the product as a node."""
+        """Return a node that is `raw` if all operands were selected, and 0 otherwise."""
         if self._node is None:
             self._node = self.selected.where(self.raw)
         return self._node

@@ -369,10 +369,10 @@ class Node(NumpyMethods):
         return result
 
     def _noted_in_array(self, caller: FrameType) -> None:
-        """If this node is a leaf, and inside `no_grad()`, keep copies of those arrays of leaves that `caller` can read.
+        """Called inside `no_grad()`. If this node is a leaf, copy those arrays of leaves that `caller` can read.
 
-        The code of `caller` may put the result of an operation into an array in the place of the leaf. The copies are
-        compared when the block ends; see `array_updates`.
+        The code of `caller` may put the result of an operation into an array in the place of the leaf. When the
+        `no_grad()` block ends, the arrays are compared with their copies; see `array_updates`.
         """
         if context.active and self.op is None and self.requires_grad:
             remember_arrays(caller)

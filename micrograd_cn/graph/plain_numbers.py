@@ -113,7 +113,8 @@ def ignores_equality(caller: FrameType) -> bool:
 def called_by_numpy(caller: FrameType) -> bool:
     """Return whether `==` in the frame `caller` is called by a numpy function, and not by an operator of the user.
 
-    Many numpy functions are written in Python, so `caller` is their frame. `np.sign` is written in C, and calls `==`
-    to find out whether an element is 0.
+    Many numpy functions are written in Python, so `caller` is their frame. `np.sign` is written in C, so `caller` is
+    the frame of the user's code. The result is True for `np.sign`, too, which calls `==` to find out whether an element
+    is 0.
     """
     return is_numpys_code(caller) or asked_by(caller).name == "sign"

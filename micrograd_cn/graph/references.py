@@ -61,9 +61,11 @@ def held_elsewhere(known: dict[Any, int]) -> list[Any]:
 
 
 def _other_references(known: dict[Any, int]) -> tuple[list[int], int]:
-    """Return how many references there are to each key of `known`, less its value there, and the least such number.
+    """Return how many unknown references there are to each key of `known`, and how many there are to an unused leaf.
 
-    The list has a number for each key. The least number is that of a new leaf to which nothing else refers.
+    The values of `known` are the counts of known references, which are subtracted. The second number, for a new leaf
+    that nothing else uses, is not 0, since a dict and a function's argument refer to the leaf, too. So a key has an
+    unknown reference if its count is larger than this number.
     """
     known[Node(0.0)] = 0  # nothing else refers to this leaf
     *counts, fewest = map(sub, map(sys.getrefcount, known), known.values())

@@ -201,10 +201,10 @@ def _refuse_computed(model: Model, name: str, old: Any, x: Any, inside: str = ""
     `old` is the attribute `name` of `model`, and `x` replaces it. If `inside` is not "", `old` and `x` are objects
     inside the old and the new attribute, and `inside` is the code that leads to them, such as ".w".
 
-    There is a warning and no error if the value may be a state. It may be a state in a call of a model, if it also
-    depends on another leaf that something refers to, or if a variable has the old parameter. In `__init__`, after which
-    the model is checked anyway, there is no error. A value that does not depend on the lost parameters is refused only
-    if it is a constant, or if nothing but its graph refers to its leaves.
+    There is a warning and no error if the value may be a state of the model. This is so in three cases: a model is
+    being called; the value also depends on another leaf, to which something refers; or a variable has the old
+    parameter. In `__init__`, after which the model is checked anyway, there is no error. A value that does not depend
+    on the lost parameters is refused only if it is a constant, or if nothing but its graph refers to its leaves.
     """
     values = values_in(x)
     made = [item for item in values if item.op is not None or (item._da is not None and item._is_constant_result)]

@@ -108,7 +108,7 @@ _holders: dict[type, tuple[list[int], list[Any], list[tuple[type, str, Any]]]] =
 
 
 def has_holders(cls: type) -> bool:
-    """Return whether `_holders_in_class` found anything in the last call for the class `cls`."""
+    """Return whether `_holders_in_class` has found attributes of the class `cls` that may contain `Value`s."""
     return bool(cls in _holders and _holders[cls][2])
 
 

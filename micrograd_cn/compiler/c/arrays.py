@@ -222,7 +222,8 @@ class Arrays:
         """Split values into groups that one loop can compute, and yield each group as a list of indices in `found`.
 
         Args:
-            found: for each value, its element and the instruction numbers of its operands. The elements differ.
+            found: for each value, the element of a C array that holds it, and the instruction numbers of its operands.
+                No two values have the same element.
         """
         groups: dict[Any, dict[int, tuple[int, ...]]] = defaultdict(dict)
         for n, ((array, index), operands) in enumerate(found):

@@ -135,8 +135,8 @@ class ArrayCalls:
 
         The variables must be arguments of the function, parameters in a list, or all parameters. For parameters,
         `each`, which asks for a value and a gradient of each sample, must be set, and samples must be in arrays. Return
-        None for other variables, or if the method `results` returns None for such samples; a list may be one that it
-        would take for `gradient`.
+        None for other variables, and for samples for which the method `results` would return None. `listed_samples`
+        says which lists are read.
         """
         if type(samples) is list:
             numbers, ready = self._of_list("value_and_grad", samples, variables) if variables.arguments else ((), None)
@@ -200,7 +200,10 @@ class ArrayCalls:
     def _of_list(
         self, method: str, samples: list[Any], variables: GradientVariables | None = None
     ) -> tuple[Any, ArrayCall | None]:
-        """Return the numbers of samples in a list, and code that computes a method for them, or None; see `runner`."""
+        """Return the numbers of the samples in a list, and the code that computes a method for them, as `runner` does.
+
+        Return () and None if there is no such code, or if the samples are not lists of numbers.
+        """
         if is_inlining() or context.active or not (listed := listed_samples(samples)):
             return (), None
         numbers, shapes, inside = listed

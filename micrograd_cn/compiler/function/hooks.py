@@ -462,7 +462,10 @@ class OtherThreads(RefusingHooks):
         self._refuse_traced(operands)
 
     def new_node(self, kind: Any, a: Any, b: Any) -> Any:
-        """Refuse to compute a node from a recorded value in this thread; note the addresses of all other new nodes."""
+        """Raise TypeError if a node is computed from a recorded value in this thread; otherwise return a new node.
+
+        The recordings note the address of the new node. If a recorded function uses it, this is an error.
+        """
         self._refuse_traced(a if type(a) is tuple else (a, b))
         node = object.__new__(kind)
         for hooks in self._recordings:

@@ -204,10 +204,10 @@ class Recording:
         return Bucket(self._treedef, static, array("d", [x._data for x in self._inputs]), len(self._inputs), [0])
 
     def compile(self, parameters: Sequence[Value]) -> None:
-        """Make the programs that compute the guards (comparisons that must have the same outcome) and the outputs.
+        """Make a program for the guards, the comparisons that must have the same outcome, and one for the outputs.
 
-        The parameters of both programs begin with `parameters`, those of all earlier programs of the function, in the
-        same order.
+        `parameters` has the parameters of the function's earlier programs. The lists of parameters of the two new
+        programs begin with these, in this order.
         """
         self.guards = CompiledGuards(self.name, self._with_constants_for_made_leaves(), self._inputs, parameters)
         of_guards = [self.guards.compiled] if self.guards.compiled else []

@@ -390,11 +390,12 @@ class _Numbers(NamedTuple):
     Attributes:
         arguments: a dict of arguments that have the numbers.
         of: a text that says which numbers they are.
-        results: a function that returns the results for `Value`s in their place; none if these are not known.
+        results: a function that returns the results for `Value`s in the place of the numbers; [] if they are not known.
         has_bools: whether there are bools among them.
         as_given: whether they are copies of what the user has passed, whose class or dtype may be another one.
-        recorded: for another sample than the recorded one, a function that records it and returns the results; none if
-            the program is not used for it. `results` are then those for plain `Value`s, which are not recorded.
+        recorded: None if the numbers are those of the recorded sample. For another sample, a function that records the
+            compiled function for it, and returns the results, or [] if the sample takes another branch. In this case,
+            `results` calls the function with plain `Value`s, without a recording.
     """
 
     arguments: dict[str, Any]

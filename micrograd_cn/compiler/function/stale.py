@@ -35,14 +35,14 @@ ITEMS_PER_OPERAND = 32  # to record an operand of an operation takes about as lo
 
 
 class _Known(NamedTuple):
-    """What the function can read, and the programs that agree with it.
+    """What the function can read, and the programs that were recorded or compared while it could read this.
 
     Attributes:
         roots: the objects through which the function finds all that it can read.
         snapshot: what the function can read.
-        writes: whether the function may change something of it.
-        compared: the programs whose recordings have been compared with new ones since the snapshot was made.
-        current: the programs whose recordings have been compared or made since then.
+        writes: whether the function may change some of what it can read.
+        compared: the programs whose recordings have been compared with a new recording since the snapshot was made.
+        current: the programs in `compared`, and those that were first recorded since then.
     """
 
     roots: list[Any]

@@ -144,7 +144,7 @@ class Traced(Value):
         self._refuse("a copy", READ_INSTEAD)
 
     def __getstate__(self) -> object:
-        """Raise TypeError instead of returning the contents of the slots for a copy, since they include the number."""
+        """Raise TypeError, since a copy would contain the number, which may be different for another sample."""
         self._refuse("a copy", READ_INSTEAD)
 
     @property
@@ -269,7 +269,7 @@ class RefusingHooks(Hooks):
     """Hooks of a recording, which ends with an error if a use of a value was refused, even if that error was caught."""
 
     def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
-        """Remember `error`, the error for a use of `values`, so it is raised when the recording ends."""
+        """Raise `error` again when the recording ends, in case the function catches it. `values` caused the error."""
 
     def asked_for_class(self) -> None:
         """No-op, called when code outside this package asks for the class of a value. A subclass notes this."""

@@ -160,9 +160,10 @@ class GradientVariables:
 
     @property
     def are_known(self) -> bool:
-        """Whether there are no `values`, or a call has found that all of them are parameters of the program.
+        """Whether it is known that all `Value`s in `wrt`, if there are any, are parameters of the program.
 
-        A `Value` that is not a parameter of the program may have replaced one since the function was recorded.
+        A call of `value_and_grad` finds this out. A `Value` that is not a parameter of the program may have replaced a
+        parameter since the function was recorded.
         """
         return not self.values or self._positions is not None
 
@@ -174,9 +175,9 @@ class GradientVariables:
         return self._is_flat or (self._are_parameters and not some_frozen(parameters))
 
     def key_for(self, parameters: Sequence[Value]) -> tuple[Any, ...]:
-        """Return a key for the variables.
+        """Return `key`; but if `wrt` is "parameters" and some of these are frozen, a key that tells which.
 
-        If `wrt` is "parameters", and some of these are frozen, the key says which: it has a stand-in for each of them.
+        There, each frozen parameter is replaced by an object that stands for it.
         """
         return tuple(unfrozen(parameters)) if self._are_parameters and some_frozen(parameters) else self.key
 

@@ -256,8 +256,9 @@ class _ReverseMode:
     def _gradients_of_parameters(self, contributions: _Contributions) -> list[int]:
         """Append the gradients of all parameters, and return their instruction numbers.
 
-        Most parameters are weights of layers, whose gradient is one total. The totals of such parameters that follow
-        one another are appended together, which saves time.
+        Most parameters are weights of layers. The gradient of such a weight is one total: a sum, over the rows of a
+        batch, of a product. The totals of such parameters that follow one another are appended together, which saves
+        time.
         """
         (pairs, terms), per_sample, found = contributions, self.code.per_sample, list[int]()
 

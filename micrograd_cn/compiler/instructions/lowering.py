@@ -55,9 +55,10 @@ class Lowering:
         number_of: for each node that was lowered, the number of the instruction that computes it.
         infinite: the instruction numbers of constant leaves that are infinite or nan.
         outputs: the instruction numbers of the outputs.
-        totals: the sums over the rows of a batch that the gradients need. A row has the numbers of one sample. A total
-            is a tuple of pairs of instruction numbers, and adds up the products of these pairs for all rows. Or it is
-            one of the totals of a `Scatter`. `differentiate` fills this list.
+        totals: the sums over the rows of a batch that the gradients need. A row has the numbers of one sample. Most
+            totals are tuples of pairs of instruction numbers. Such a total adds up the products of its pairs for all
+            rows. The others belong to a `Scatter`: in each row, an index selects the total to which a value is added.
+            `differentiate` fills this list.
         gradients: the instruction number of each parameter's gradient, in the order of `parameters`. `differentiate`
             fills this list.
         omits_gates: whether `differentiate` has omitted gates, so gradients may be nan that should not be.

@@ -1,15 +1,19 @@
 """Group a program's live instructions into ranks. Instructions of one rank do not depend on each other.
 
-An instruction is live if a wanted value depends on it. A long sum is a sum that a loop computes: it has at least
+An instruction is live if a wanted value depends on it. Some instructions are computed once for a batch, before its rows
+or after them, and the others for each row. These three parts of a program are its phases. A value is in lanes if the
+lanes of a SIMD vector hold it for several rows.
+
+A long sum is a sum of products, of a left and a right factor each, that a loop computes. It has at least
 MIN_LONE_LOOP_PRODUCTS products, or at least MIN_LOOP_PRODUCTS if another such sum has the same right factors. If the
 sum is in lanes, its right factors must be in lanes, too, and either all or none of its left factors. A gather loads one
 of its operands, by an index that is known at run time.
 
-The ranks of a phase are in the order of their computation. They are sorted by how many long sums and gathers of the
-phase are on a path to an instruction, at most. Of the ranks with the same count, those of long sums are computed after
-those of other instructions, and the gathers come last. Long sums with the same right factors are a rank by themselves,
-and are computed as a matrix times a vector. But if all factors are in lanes, the sums are computed one by one, as inner
-products.
+The ranks of a phase are in the order of their computation. They are sorted by the largest number of long sums and
+gathers of the phase on a path to one of their instructions. Of the ranks with the same count, those of long sums are
+computed after those of other instructions, and the gathers come last. Long sums with the same right factors are a rank
+by themselves, and are computed as a matrix times a vector. But if all factors are in lanes, the sums are computed one
+by one, as inner products.
 """
 
 from __future__ import annotations

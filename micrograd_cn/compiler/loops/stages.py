@@ -98,7 +98,7 @@ class OuterProduct:
     rights: list[tuple[int, ...]]
 
     def transpose(self) -> OuterProduct:
-        """Return the transposed matrix of totals, in which the left and right factors are exchanged."""
+        """Return the transposed matrix: its left factors are the right factors of this one, and the other way round."""
         return OuterProduct([list(column) for column in zip(*self.totals, strict=True)], self.rights, self.lefts)
 
 

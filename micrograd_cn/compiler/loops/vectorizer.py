@@ -30,7 +30,7 @@ class Vectorizer:
         preferred: a dict from the instruction number of each value that a loop reads to the key by which the value is
             sorted, see `Plan._preferred_order`.
         loads_singly: whether a map may have operands that are not contiguous in memory, and are loaded one by one.
-        min_rank: a rank with fewer instructions has no maps.
+        min_rank: among fewer instructions than this, no maps are looked for.
         min_length: the length from which a run is a map of its own, if `loads_singly` is set. In a run, the operands
             lie at constant strides from instruction to instruction. The instructions of an opcode that are in no such
             run share one map, unless they are fewer than MIN_LOOP_LENGTH.
@@ -77,8 +77,8 @@ class Vectorizer:
     def find(self, numbers: Sequence[int]) -> tuple[Sequence[Stage], Sequence[int]]:
         """Return the maps among some instructions, and the numbers of the instructions that are in no map.
 
-        The instructions with the given `numbers` must not depend on each other, as in a rank of a `Schedule`. All their
-        results get places.
+        A map is a list of instructions of one opcode, which a loop computes. The instructions with the given `numbers`
+        must not depend on each other, as in a rank of a `Schedule`. The results of all of them get places in memory.
         """
         groups: dict[Any, list[int]] = {}
         if len(numbers) >= self._min_rank:
@@ -111,7 +111,10 @@ class Vectorizer:
         return opcode
 
     def _maps_of(self, signature: Any, numbers: Sequence[int]) -> Iterator[Stage]:
-        """Yield the maps among instructions with the same `_signature`, and give places to the results of the maps."""
+        """Yield maps of instructions that have the same opcode, and give places to the results of these maps.
+
+        `signature` is what `_signature` returns for each of the instructions.
+        """
         opcode = signature[0] if isinstance(signature, tuple) else signature
         self._place_constants_contiguously(numbers)
         places = self._sorted(numbers)

@@ -111,7 +111,7 @@ class SubBatchWords(NamedTuple):
 
 
 class GradientCallWords(NamedTuple):
-    """The words with which the driver `fit` calls the driver `gradient` of a program."""
+    """The 64-bit words that tell the driver `fit` how to call the driver `gradient` of one program."""
 
     driver: int  # the address of the program's driver `gradient`, and of its operands
     header: int
@@ -179,7 +179,7 @@ class Drivers:
 
     The operands of most drivers are `%p`, the address of the header; `%rows`, the address of the numbers of all rows;
     `%index`, the address of the indices of the rows to compute; `%n`, the count of these indices; and `%s`, `%w` and
-    `%a`, the addresses of the executable's memory.
+    `%a`, the addresses of the scalars, of the memory for row values, and of the totals, which are sums over the rows.
     """
 
     def __init__(self, machine: Machine, lanes: int) -> None:
@@ -610,10 +610,11 @@ class Drivers:
         return f
 
     def run(self) -> Function:
-        """Write the driver that runs the list of calls at the address `%calls` on `%blocks` blocks.
+        """Write the driver that calls a list of functions, one after the other, for `%blocks` blocks of rows.
 
-        A kernel gets the address of its table, and native code a null pointer. `%stride` is the size of a block in
-        bytes.
+        The list is at the address `%calls`. Each item has the address of a function, and its first argument: for a
+        kernel the address of the kernel's table, and for native code a null pointer. `%stride` is the size of a block
+        in bytes.
         """
         f = Function(self.name["run"], f"ptr %calls, {MEMORY_PARAMETERS}, i64 %blocks, i64 %stride")
         f.do("br label %next")

@@ -630,8 +630,9 @@ class CompiledGraph:
             `CapturedValue`.
         padded_parameters: how many places the parameters have among the scalars. The same count of places follows for
             their gradients.
-        base: the code of another graph, or None. The inputs of both are the same, and its parameters are the first ones
-            here. If this graph has most of its nodes, they are not lowered again; see `Lowering`.
+        base: the code of another graph with the same inputs, whose parameters come first among those of this graph; or
+            None. Nodes that the two graphs share are not lowered again if they are most of the other graph's nodes; see
+            `Lowering`.
     """
 
     def __init__(self, outputs: list[Value], inputs: list[Value], parameters: Sequence[Value] = ()) -> None:

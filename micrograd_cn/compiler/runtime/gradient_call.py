@@ -1,4 +1,4 @@
-"""Define `GradientCall`, the operands with which drivers of several programs call the driver `gradient` of one."""
+"""Define `GradientCall`, the operands for the driver `gradient`, the loop that computes the gradient of a program."""
 
 from __future__ import annotations
 

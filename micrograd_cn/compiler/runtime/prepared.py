@@ -158,7 +158,7 @@ class PreparedRows(PreparedCall):
         self.gradients = self._buffers.scalars.view[first : first + len(compiled.graph.parameters)]
 
     def _memory(self, n: int, width: int) -> tuple[Any, int]:
-        """Return `numbers` and `size` for n rows, each of which has `width` numbers."""
+        """Return new memory for n rows, each of which has `width` numbers, and how many numbers the memory has."""
         return memoryview(array("d", bytes(8 * n * width))), n * width
 
 

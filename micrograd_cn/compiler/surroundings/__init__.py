@@ -5,9 +5,10 @@ numbers or reads a clock, may do something else in each call. A `Recorder` (in `
 function twice, and compares the recordings.
 
 `facts` says what a code object reads and writes, and `reachable_code` finds all code that a function may run.
-`surroundings` finds the places that a function can read, such as variables and collections, which are listed in a
-`readable.Readable`. Their `contents` before the function is recorded say what has changed since, and can be put back. A
-`snapshot` is quicker, and only says in a later call whether the places hold the same. All look at objects with
-`objects`, which runs no code of the user, and at arrays with `memory`. A `reach.Reach` consists of the code of a
-function and the surroundings that this code can read.
+`surroundings` finds the places that a function can read, such as variables and collections, and lists them in a
+`readable.Readable`. `contents` keeps what these places hold before the function is recorded. Afterwards it tells which
+of them have changed, and can put back what they held. A `snapshot` takes less time. It only tells, in a later call,
+whether the places still hold the same objects and numbers. All these modules look at objects with `objects`, which runs
+no code of the user, and at arrays with `memory`. A `reach.Reach` consists of the code of a function and the
+surroundings that this code can read.
 """

@@ -83,7 +83,7 @@ def is_array(x: Any) -> bool:
 
 
 def is_large_array(x: Any) -> bool:
-    """Return whether `x` is a numpy array of more plain numbers than `is_array` allows."""
+    """Return whether `x` is a numpy array of numbers that is too large to be compared in each call (see `is_array`)."""
     numpy = sys.modules.get("numpy")
     if numpy is None or not issubclass(type(x), numpy.ndarray):
         return False

@@ -61,7 +61,7 @@ class Reach:
     def followed(self) -> Reach:
         """Return a `Reach` of the same function that also has what weak references refer to, and what generators hold.
 
-        Its names include those in the code of all functions in `functions`.
+        The `names` of the result include the names in the code of its `functions`.
         """
         reach = self
         while True:

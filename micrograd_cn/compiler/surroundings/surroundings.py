@@ -516,7 +516,7 @@ class Surroundings:
 
     @property
     def _names(self) -> AbstractSet[str]:
-        """The names of attributes that the code reads, as far as they are known."""
+        """The names of attributes that the code reads. Names that it computes at run time are not among them."""
         return self._code_names if self._attributes is None else self._attributes
 
     @property

@@ -74,9 +74,10 @@ def fuses(machine: Machine, opcode: str) -> bool:
 
 
 def block_loop(f: Function, carried: Sequence[Operand]) -> AbstractContextManager[Loop]:
-    """Write a loop over the blocks of a panel. Its index is the offset of the block in bytes.
+    """Write a loop over the blocks of a panel. The loop's index is the offset of the block in bytes.
 
-    `carried` has the first loop-carried values, see `Function.loop`.
+    A panel is the memory for the rows that are computed at a time; a block has a vector for each row value. `carried`
+    has the first loop-carried values, see `Function.loop`.
     """
     blocks, stride = Integer(f, "%blocks"), Integer(f, "%stride")
     return f.loop(blocks * stride, carried, step=stride)
@@ -180,14 +181,15 @@ def matrix(machine: Machine, opcode: str) -> Function:
 def tile(machine: Machine, m: int, starts_in_lanes: bool, opcode: str) -> Function:
     """Write the function that the kernel `matrix` calls for a tile of `m` sums.
 
-    The sums of a tile are computed together, in vector registers. One call adds some products to each sum, for all
-    blocks of a panel. In the first call for a tile, `%first` is 1. In later calls it is 0, and the sums go on from the
-    results of the call before.
+    The sums of a tile are computed together, in vector registers. One call adds some products to each sum, for all rows
+    that are computed at a time. In the first call for a tile, `%first` is 1. In later calls it is 0, and the sums go on
+    from the results of the call before.
 
     Args:
         machine: the machine that the function is for.
         m: the count of sums.
-        starts_in_lanes: whether the values from which the sums start are row values. If not, they are scalars.
+        starts_in_lanes: whether the value from which a sum starts depends on the row, and is a vector. If not, it is a
+            scalar.
         opcode: the opcode of the sums.
     """
     f = Function(

@@ -36,9 +36,10 @@ class Tables:
         all: every table that was stored. The list keeps the memory of the tables alive.
         kernels: a dict from the name of each kernel that the tables need to the function that writes the kernel.
         fast: whether the tables have the addresses of the optimised versions of the kernels.
-        pack_calls: the calls that copy scalars to contiguous places. The program makes these calls after the stages of
-            phase BATCH, which are computed once for a batch, and before the rows.
-        totals: the calls that add the products of a panel's rows to the totals. They follow those of phase SAMPLE.
+        pack_calls: the calls that copy scalars to contiguous places. The program makes them before it computes the rows
+            of a batch, and after the stages that it computes once for a batch.
+        totals: the calls that add products to the totals, which are sums over the rows of a batch. The program makes
+            them after it has computed the values of some rows.
     """
 
     def __init__(self, plan: Plan, machine: Machine) -> None:

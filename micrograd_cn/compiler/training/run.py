@@ -557,8 +557,8 @@ class TrainingRun:
         take their place give nan, too, or if there are none, code with gates is used from now on. Where no gradient
         reaches a node, a gate selects 0 instead of a partial derivative, which may be infinite.
 
-        Return whether the compiled loop can go on. It cannot if merged programs are dropped, since the batches have to
-        be described anew.
+        Return whether the compiled loop can go on. It cannot if merged programs are dropped, since each row then needs
+        a program again.
         """
         if self._merged:
             self._reject_merged()
@@ -658,7 +658,10 @@ class TrainingRun:
         return [(self._runner(program, bucket, len(rows)), rows) for (program, bucket), rows in found.items()]
 
     def _sub_batches_at(self, samples: array[int], places: array[float]) -> SubBatches:
-        """Split samples into sub-batches. `places` has, for each sample, the index of its program in `_assigned`."""
+        """Split samples into sub-batches, the samples of one program each.
+
+        `places` has, for each sample, the index of its program in the dict `_assigned`.
+        """
         parts = zip(self._assigned, rows_by_label(samples, places, len(self._assigned)), strict=True)
         return [
             (self._runner(program, k, len(chosen)), at_indices(self._row_of, chosen))

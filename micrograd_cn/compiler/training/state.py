@@ -235,7 +235,7 @@ class StateInArrays(ABC):
         return states
 
     def __reduce__(self) -> Any:
-        """Make copies and pickles hold the state as dicts, without what it is read from."""
+        """Make a copy or a pickle of this object hold only the state, as dicts, and no memory of the compiled loop."""
         return partial, (copy_states, self())
 
 
@@ -434,7 +434,7 @@ class ParameterBlocks:
         return int(self.count * self._update.lanes)
 
     def write_column(self, k: int, numbers: array[float]) -> None:
-        """Write `numbers`, one for each lane, to column k."""
+        """Write `numbers` to column k. They have one number for each lane of all blocks, one block after the other."""
         view, lanes, block = self.memory.view, self._update.lanes, self._update.block
         if machine_code_is_ready(self.places):
             scatter_rows(view, numbers, _column_rows(lanes, block, self.count, k), lanes)
@@ -557,11 +557,12 @@ class TrainingState:
     Args:
         options: how to train.
         parameters: the parameters that the programs read.
-        layouts: the list that the programs keep for their last layout; see `parameter_layout`.
+        layouts: a list that keeps the last `ParameterLayout`, so it is not made again for the same parameters; see
+            `parameter_layout`.
         check_constants: a function that raises an error if constants of the programs have other data now. It is called
             after the schedule, which may change them.
-        asked: the learning rates that the schedule has returned for steps that were not taken yet, and what is checked
-            after its calls.
+        asked: the learning rates that the schedule has returned for steps that were not taken yet, and the functions
+            that are called after the schedule, to check that it has changed nothing that the programs use.
 
     Attributes:
         parameters: the parameters that the programs read; the optimiser may have others.
@@ -958,9 +959,10 @@ class TrainingState:
         ]
 
     def _skipped_changes(self, steps: int) -> list[Iterable[object]]:
-        """Return an iterator, for `at_once`, that notes that `steps` steps do not count for frozen parameters.
+        """Return a list with an iterator that counts `steps` more skipped steps for each frozen parameter.
 
-        The list is empty if no parameter is frozen.
+        The iterator makes the change when the caller passes it to `at_once`. The list is empty if no parameter is
+        frozen.
         """
         if self._trains_every:
             return []

@@ -67,9 +67,9 @@ class ReverseMode:
             names the argument, otherwise None. The attribute is None if there is a `backward_pass`: then the caller
             compares the arguments before and after the backward pass.
         backward_twice: records the graph of a call of f, calls f at another point, and returns the gradients of two
-            backward passes through the graph (see `BackwardTwice`). The cache of a forward pass that the user gave is
-            such a graph, too. The attribute is None for other derivatives than those of PyTorch and of a user's
-            backward pass.
+            backward passes through the graph (see `BackwardTwice`). For a forward and a backward pass of the user's,
+            the cache that the forward pass returns takes the place of the graph. The attribute is None for all
+            derivatives but these and those of PyTorch.
     """
 
     def __init__(

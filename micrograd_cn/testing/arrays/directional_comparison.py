@@ -366,7 +366,8 @@ def _in_other_steps(question: Question, found: Attempt, steps: Vector, beside_0:
         question: the derivative in question, and the direction.
         found: the best attempt so far.
         steps: how far each moved element moves.
-        beside_0: whether `steps` are shorter than before since even the finest steps crossed 0.
+        beside_0: whether `steps` are shorter than before because an element is so near 0 that even the finest steps
+            before took it to the other side of 0.
     """
     if not _may_tell_more(question, found, steps, beside_0):
         return None
@@ -388,10 +389,10 @@ def _in_other_steps(question: Question, found: Attempt, steps: Vector, beside_0:
 def _contradict_each_other(found: Attempt, again: Attempt) -> bool:
     """Return whether two attempts that move one element have numerical derivatives that differ by more than noise.
 
-    Then f has a feature, as sorting has where an element is near others, and the attempt with longer steps misses it.
-    In other types than float16 and bfloat16, the result is False, since longer steps are taken only where rounding
-    hides the changes in shorter ones. The result is also False if several elements move, since steps of other sizes
-    then give another direction, along which the derivative differs anyway.
+    The result is True only in float16 and bfloat16. There, longer steps are taken, since rounding hides the changes in
+    shorter ones, and they may step over a place near the point where the slope changes. The result is False if several
+    elements move, since the two attempts then move them in different directions, along which the derivatives differ
+    anyway.
     """
     single = found.phi.problem.half_precision and found.phi.moved_elements.size == 1
     numeric = found.comparison.numeric

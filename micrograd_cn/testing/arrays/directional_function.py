@@ -200,7 +200,7 @@ class DirectionalFunction:
         return self.analytic - rest / self.divisor
 
     def absorbed_rounding(self) -> float:
-        """Return the rounding error of this function φ due to outputs that have not changed in any step so far."""
+        """Return how large a change of this function φ rounding may hide in outputs that no step has changed so far."""
         unchanged = (self.u != 0.0) & ~self.changed_outputs
         rounding = 0.5 * self.problem.outputs.eps * norm(self.u[unchanged], self._y[unchanged])
         return rounding / math.fabs(self.divisor)

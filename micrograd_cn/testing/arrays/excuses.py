@@ -140,9 +140,10 @@ def rounding_absorbs_changes(doubt: Doubt) -> str:
     Such outputs do not change in any step, so the numerical derivative leaves them out. Rounding explains its
     difference from the analytic derivative if the analytic derivative of the other outputs agrees with the numerical
     one. If no output changes in the largest steps, rounding of larger parts may be why: log(1 + exp(x)) is 0 at -90.
-    Such rounding may also be why an array of the arguments changes no output when it moves alone. An example is `a` in
-    log(1 + a**2) + x**2 if all numbers are tiny. The part of the derivative that comes from such arrays is left out
-    here. Other comparisons move each array alone.
+    Such rounding may also be why an array of the arguments changes no output when it moves without the others. An
+    example is `a` in log(1 + a**2) + x**2 if all numbers are tiny. The part of the derivative that comes from such
+    arrays is then left out of the comparison. A mistake in this part shows in other comparisons, in which only one
+    array moves.
     """
     phi, numeric, first = doubt.phi, doubt.comparison.numeric, doubt.problem.steps.first_steps[0]
     other = max(ESTIMATED_ERRORS * numeric.error, phi.problem.rtol * math.fabs(numeric.slope))

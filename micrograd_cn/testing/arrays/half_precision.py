@@ -98,9 +98,6 @@ def _is_beyond_rounding(comparison: Comparison, phi: DirectionalFunction) -> boo
     always goes one way may change `phi`: `ONE_WAY` last bits of each output, `COARSE_BITS` last bits of the largest
     output in each array, and `COARSE_BITS` last bits of intermediate results. If the disagreement exceeds the largest
     of the three bounds, the result is True.
-
-    `rounding_excuse` then does not look at larger steps (`WIDER_INTERVALS`) any more. Some mistakes vanish over larger
-    steps, too, so this would excuse a mistake.
     """
     mismatch = comparison.mismatch
     one_way = ONE_WAY * phi.problem.eps * float(np.abs(phi.u).dot(np.abs(phi.outputs) * phi.changed_outputs))

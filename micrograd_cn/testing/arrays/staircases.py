@@ -212,10 +212,10 @@ class _Line(NamedTuple):
 
     @property
     def smallest_move(self) -> Vector:
-        """A move that changes each element by its last bit in half precision, and in other types by at least that.
+        """A move of the elements: in half precision by their last bits, in other types by at least their last bits.
 
-        In other types, an element moves as in the finest step of the problem if that is longer. An element that is 0
-        has no last bit, so it moves as in the finest step, in half precision, too.
+        In other types, an element moves as far as in the finest step of numerical derivatives if that is longer than
+        its last bit. An element that is 0 has no last bit, so it always moves as far as in the finest step.
         """
         last_bits, move = self.last_bits, self.problem.steps.finest * self.v
         if self.problem.half_precision:
@@ -314,12 +314,14 @@ def _heights_nearer_to_0(line: _Line, farther: list[_Line]) -> Vector | None:
 def may_be_rounding_steps(phi: DirectionalFunction, heights: Vector) -> bool:
     """Return whether steps of these heights may be those of rounding in a coarser type, beside a part that is constant.
 
-    An example is 1 + tanh(x) in float32, as a function of doubles: the height of its steps comes from rounding the sum,
-    which is about as large as 1, so the steps are as high at points nearer to 0, where x itself is rounded less.
-    Because of the constant 1, which is left at 0, the steps are low relative to the outputs there. The steps of a
-    quantiser are high at the point, or at some point that is nearer to 0, relative to the outputs at that point and at
-    0. The result is False for steps that are high at the point itself, or high at a point nearer to 0 at which f jumps
-    at least half as high.
+    An example is 1 + tanh(x), computed in float32 inside a function of doubles. Rounding the sum, which is about 1,
+    makes the steps, so they are equally high at points that are nearer to 0. But they are always low relative to the
+    output, since at x = 0 the output is still 1. The steps of a quantiser, which has no such constant part, are high
+    relative to the output at the point itself, or at some point that is nearer to 0.
+
+    A step is high if it is high relative to the larger of two outputs: the one at the point that is looked at, and the
+    one with 0 for all moved elements. The result is False if steps of these heights are high at the point itself. It is
+    also False if they are high at a point that is nearer to 0, and f jumps at least half as high there.
     """
     line = _Line(phi.problem, phi.u, phi.v, phi.x, phi.outputs)
     seen = (heights > 0.0) & line.weighted

@@ -66,8 +66,9 @@ def has_cancelling_kinks(phi: DirectionalFunction, mismatch: float) -> bool:
     """Return whether kinks of several elements cancel along the direction of `phi`, so the function seems smooth there.
 
     An example is min(max(x, -1), 1) at (-1, 1): if both elements grow, one begins to change the function, and the other
-    one ceases to. Along a direction that moves the elements by other distances, such kinks do not cancel. Only elements
-    that are short numbers, such as -1 and 0.25, are likely to be at a kink, so other points cost no calls.
+    one ceases to. Along a direction that moves the elements by other distances, such kinks do not cancel, so f is
+    looked at along such directions. The result is False, without calls of f, if few elements are numbers with few
+    digits, such as -1 and 0.25: others are hardly ever at a kink.
 
     `mismatch` is the distance of the derivative of `phi` that is checked from the numerical one. A kink that is small
     beside the slopes counts only if it may explain the mismatch.

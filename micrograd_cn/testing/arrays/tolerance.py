@@ -25,12 +25,13 @@ class ArrayTolerance:
     Attributes:
         rtol: relative tolerance.
         atol: absolute tolerance.
-        typical_slope: about how large derivatives of this kind are.
+        typical_slope: about how large derivatives along directions like this one are.
         analytic_error: the rounding error of the analytic derivative.
-        own_slope: an upper estimate of the size of this derivative. If it is below `typical_slope`, it decides how
-            exact the numerical derivative must be.
+        own_slope: an upper estimate of the size of this derivative. If it is below `typical_slope`, it takes the place
+            of `typical_slope` where the required exactness of the numerical derivative is computed.
         flat_slope: a small part of the slope of f in the largest steps. If the numerical derivative is 0 up to its
-            error, as at a stationary point, it need not be more exact than for a derivative of this size.
+            error, as at a stationary point, it is only required to be as exact as a derivative of the size
+            `flat_slope`.
     """
 
     rtol: float

@@ -177,7 +177,7 @@ class Packed:
         return found
 
     def _make_leaves(self, vector: NDArray[Any]) -> list[Any]:
-        """Return new numbers and arrays for the variables of the structure, with the numbers of `vector`.
+        """Return new numbers and arrays for the leaves that are not constant, filled with the numbers of `vector`.
 
         Some of the arrays share memory with `vector`.
         """

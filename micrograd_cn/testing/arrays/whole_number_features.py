@@ -1,9 +1,10 @@
 """Tell whether a function f has features, such as the teeth of a sawtooth, that are narrower than the steps.
 
-This may be so at points far from 0, since steps grow with the point. At 1e5 in float32, even the finest steps are about
-as long as a tooth of x - floor(x), and most steps show only the mean slope of many teeth. In the shortest moves, f has
-another slope. This is also true where rounding makes a staircase of f. But rounding becomes finer at points that are
-nearer to 0, and teeth stay as high.
+Numerical derivatives may miss such features at points far from 0, since their steps grow with the point. At 1e5 in
+float32, even the finest steps are about as long as a tooth of x - floor(x), and most steps show only the mean slope of
+many teeth. If x moves by a few of its last bits only, f has another slope, namely that of the tooth. But f also has
+another slope in such short moves if rounding makes a staircase of it. The two cases are told apart at points that are
+nearer to 0: there, rounding is finer, and the teeth are as high as before.
 """
 
 from __future__ import annotations
@@ -111,13 +112,14 @@ def _shortest_move(phi: DirectionalFunction, x: Vector) -> Vector:
 
 
 class _Changes:
-    """How far each output changes if the point `x` is moved by a multiple of `move`.
+    """How far each output changes if the point `x` is moved by a multiple of the vector `move`.
+
+    An object of this class is a function, which takes the multiple and returns the changes.
 
     Attributes:
         phi: the function f along a direction.
-        long: the number of times that `move` fits into a long move, as an odd number. A long move is `SLOPE_STEPS`
-            times as long as the finer of the two steps in which derivatives are first compared; this length is
-            multiplied by `part`, the last argument of the class.
+        long: how many times as long as `move` a long move is, rounded to an odd number. A long move is `part` times
+            `SLOPE_STEPS` of the steps `Steps.first_steps[2]`.
         last_bits: half of the last bit of each output.
     """
 

@@ -510,7 +510,7 @@ def _is_whole(x: Any) -> bool:
 
 
 def _is_one_float(x: Any) -> bool:
-    """Return whether `x`, an item of the arguments, is neither a `Value` nor an array. It has no whole numbers."""
+    """Return whether `x`, an item of the arguments that has no whole numbers, is neither a `Value` nor an array."""
     return not (isinstance(x, Value) or is_array(x))
 
 

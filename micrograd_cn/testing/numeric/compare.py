@@ -187,7 +187,7 @@ class Claim:
     def is_off_in_first_order(self, numeric: float) -> bool:
         """Return whether values on both sides of the point show that the analytic derivative is wrong.
 
-        `numeric` is the numerical derivative. The method works even if the curvature of `g` is so large that the order
+        `numeric` is the numerical derivative. The method works even if the function curves so strongly that the order
         of the Taylor remainder does not show a mistake (see `numerical.is_off_in_first_order`).
         """
         assert self.steps is not None
