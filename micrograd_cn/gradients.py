@@ -344,7 +344,9 @@ class GradientReach(ABC, Generic[S, N]):
 
 
 class GraphReach(GradientReach[Callable[[Any], Any], Any]):
-    """Find out which nodes a gradient reaches, by numbers that are `Value`s if they depend on data, else floats.
+    """A `GradientReach` in a graph of `Value`s: the number of a node is a `Value` if it depends on data, else a float.
+
+    The number is 0 if no gradient reaches the node.
 
     In forward mode (`jvp`), the same is done with tangents in place of gradients, and edges are followed from operands
     to the nodes that use them. The `selection` of an edge is its function, see `symbolic_edges`.

@@ -88,7 +88,7 @@ class Selected:
         return self._node
 
     def _combined(self) -> Value:
-        """Return a new node for `both` or `alternatives`. All `Selected`s in these must have their nodes already."""
+        """Return a new node that combines the nodes of the `Selected`s in `both` or `alternatives`, which exist."""
         if self.alternatives:
             nodes = [x.node() for x in self.alternatives]
             return reduce(lambda a, b: ops.where(a, 1.0, b), nodes)

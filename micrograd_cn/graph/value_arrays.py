@@ -371,7 +371,7 @@ class ArgumentArray(np.ndarray):
 
     @property
     def dtype(self) -> Any:
-        """The dtype, which is object. If `asked_for_dtype` has a list, the array is added to it."""
+        """The dtype, which is object. The array is added to the list `asked_for_dtype`, if there is one."""
         if (asked := asked_for_dtype.get()) is not None:
             asked.append(self)
         return super().dtype

@@ -16,11 +16,11 @@ from .model import Model
 
 
 def warn_of_shared_functions(model: Model, caller: FrameType) -> None:
-    """Warn if `copy.deepcopy`, which runs in the frame `caller`, copies a model with a function of its parameters.
+    """Warn if `copy.deepcopy` copies a model that has a function which reads parameters of the model.
 
     Python does not copy functions. So in the copy, a lambda that reads `self.w` goes on reading the `w` of the
-    original, and the parameters of the copy have no effect on it. A bound method is copied. Nothing is done if `caller`
-    is the frame of another function.
+    original, and the parameters of the copy have no effect on it. A bound method is copied, so there is no warning for
+    it. `caller` is the frame that copies the model. If it is not a frame of `copy.deepcopy`, nothing is done.
     """
     if caller.f_code is not copy.deepcopy.__code__:
         return

@@ -99,7 +99,7 @@ structures: dict[int, tuple[weakref.ref[Model], Any]] = {}
 
 
 def record_of(model: Model) -> _Record:
-    """Return the record of `model`. If it has none, make an empty one and store it.
+    """Return the record of where `model` had parameters. If it has none, make an empty record and store it.
 
     The record of a module that is also a tuple is not stored, because Python does not tell when such an object is gone.
     """
@@ -200,9 +200,9 @@ _have_arrays: dict[type[Model], None] = {}  # the classes of such models
 
 
 def watch_arrays(model: Model, record: _Record) -> None:
-    """Have each `no_grad()` block check at its end whether it has filled arrays in `record`.
+    """Have each `no_grad()` block check at its end whether it has put results into arrays of parameters in `model`.
 
-    `record` is the record of `model`.
+    `record` is the record of `model`, which lists these arrays.
     """
     if id(model) in records:
         _with_arrays[id(model)] = record

@@ -45,7 +45,7 @@ class Loops(Arrays):
         schedule: the instructions, in the order of their computation. The schedule's code is changed: the two factors
             of a product are exchanged if they are not in the order of `ARRAY_ORDER`. Then the left factors of a sum are
             more often all in one array, and so are the right factors.
-        leaves: a dict from the instruction numbers of parameters and inputs to their elements.
+        leaves: a dict from the instruction numbers of parameters and inputs to the elements of C arrays that hold them.
     """
 
     def __init__(self, text: Text, schedule: Schedule, leaves: dict[int, Element]) -> None:

@@ -46,7 +46,9 @@ TENSOR_INSTEAD = (
 
 
 def add_advice(name: str, error: Exception, of_tensors: bool) -> None:
-    """Add a note to an error that the function `name` has raised, if it needs numbers where it got `Value`s.
+    """Add a note to `error`, which the function `name` has raised because it got `Value`s where it needs numbers.
+
+    The note says what to write. Errors with any other cause get no note.
 
     `of_tensors` says whether the function was to get tensors of PyTorch.
 

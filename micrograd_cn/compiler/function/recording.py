@@ -76,8 +76,8 @@ class Recording:
         guards: the compiled guards; `compile` makes them, too.
         compiled: the compiled graph of the outputs and, if there are guards, that of the guards.
         code: the code that the function may run; None if it is not known.
-        snapshot: what the function can read, which the recording has not changed; None if it may have, or if the
-            snapshot leaves something out.
+        snapshot: what the function could read when it was recorded; None if the recording may have changed something of
+            this, or if the snapshot leaves something out.
         unsure: for how many further samples to call the function with numbers, and to compare its results with those
             for `Value`s, since it may tell a `Value` from a number.
 

@@ -109,11 +109,13 @@ class Reruns:
             ) from cause
 
     def refuse_text(self, refused: TypeError) -> None:
-        """Record the function again without numbers in the texts of parameters, since it has made such texts.
+        """Record the function again, so that the texts of parameters, such as `str(w)`, do not show the numbers.
+
+        This is done if the function has made such texts.
 
         Raises:
-            TypeError: the error `refused`: the recordings differ, so the recording depends on a text, whose number may
-                be another one in the next call.
+            TypeError: the error `refused`: the two recordings differ. So the recording depends on the number in a text,
+                which may be another one in the next call.
         """
         text, cause = self._difference(hides_numbers=True)
         if text:

@@ -88,7 +88,7 @@ class StaleCheck:
         self._known_leaves: tuple[list[Value], set[Value]] = [], set()  # the store's parameters, and a set of them
 
     def note(self, made: Recording) -> None:
-        """Note that the function is recorded as `made` now, with all that it can read now."""
+        """Note that `made` is a recording of the function as it is now. It becomes stale when what it read changes."""
         if made.unsure:
             self._unsure.append(made)
         known, code, snapshot = self._known, made.code, made.snapshot

@@ -168,11 +168,13 @@ class _ReverseMode:
         return self._gate(node, partial)
 
     def _may_omit_gates(self, node: Value) -> bool:
-        """Return whether gates for the factors of a node may be omitted, since a nan that they prevent is noticed.
+        """Return whether the gradients of the factors of `node`, a product, may be computed without gates.
 
-        The driver `finish` looks for nan in the totals over the rows, or, if no node depends on the row, in the
-        gradients. The gradient of a node that does not depend on the row is computed after the totals, so a nan in it
-        would not be noticed if other nodes depend on the row.
+        A gate replaces a partial derivative, which may be infinite, by 0 where no gradient reaches the node. Without
+        it, a gradient may be nan. Gates may be omitted if this is asked for, and if such a nan is noticed. The driver
+        `finish` looks for nan in the totals over the rows, or, if no node depends on the row, in the gradients. The
+        gradient of a node that does not depend on the row is computed after the totals, so a nan in it would not be
+        noticed if other nodes depend on the row.
         """
         return self._gates is Gates.NONE and (node in self.per_sample or not self.per_sample)
 

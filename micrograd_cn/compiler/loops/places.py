@@ -195,10 +195,11 @@ class Places:
         self.assign_vectors(vectors)
 
     def broadcast(self, numbers: Iterable[int]) -> None:
-        """Give the values of some instructions places where code that computes rows finds them; see `block_offset`.
+        """Give the values of some instructions places from which code that computes rows can load them.
 
-        If rows are in lanes, a scalar gets a vector in a block, to whose lanes the program copies it; see the attribute
-        `broadcasts`.
+        If rows are in lanes, a scalar gets a vector in a block, and the program copies the scalar to all lanes of this
+        vector; see the attribute `broadcasts`. Otherwise each value gets a place among the scalars. `block_offset`
+        returns where the value is.
         """
         if not self.schedule.rows_in_lanes:
             self.ensure(numbers)

@@ -37,12 +37,14 @@ def may_prepare(calls: int, has_driver: Callable[[], bool]) -> bool:
 
 
 class FrequentCalls(dict[K, T]):
-    """What was prepared for kinds of calls, by kind. The calls of other kinds are counted; see `is_worth_preparing`.
+    """A dict from kinds of calls to what was prepared for them. The calls of other kinds are counted.
+
+    A kind, the key, says what calls have in common, such as the shapes of the arguments.
 
     Args:
-        most: how many kinds may be prepared or counted. If a further kind is called, half of those that are counted are
-            forgotten, namely those with the fewest calls. If at most one is counted, nearly all kinds are prepared;
-            then all of these are forgotten, too.
+        most: how many kinds may be prepared or counted. If a further kind is called, half of the kinds that are only
+            counted are forgotten, namely those with the fewest calls. If at most one kind is only counted, all kinds
+            are forgotten, also those that are prepared.
     """
 
     def __init__(self, most: int) -> None:

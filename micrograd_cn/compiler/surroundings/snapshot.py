@@ -131,7 +131,7 @@ class Snapshot:
 
 
 class _Collections:
-    """Collections, and copies of them, sorted by how they are compared with what they held.
+    """Collections, and copies of their items, sorted by how the items are compared with their copies later.
 
     Attributes:
         equal: collections that are compared by ==, which is fastest.

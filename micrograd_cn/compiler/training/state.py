@@ -544,7 +544,7 @@ class TrainingMemory:
 
 
 def _no_state() -> None:
-    """Return None. This takes the place of a weak reference while no `PackedState` is in the blocks."""
+    """Return None, like a weak reference to a `PackedState` that is gone; for blocks that hold other numbers."""
 
 
 class TrainingState:

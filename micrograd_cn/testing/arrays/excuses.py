@@ -213,9 +213,10 @@ def features_wider_than_finest_steps(doubt: Doubt) -> str:
     """Return a note if the slope of f over each of several short steps is the derivative that is checked; else "".
 
     Longer steps then miss a feature of f, such as a bend beside a kink, or a tread of a quantiser that is multiplied by
-    x. The point may also lie at a jump, as that of a sawtooth at 0 does. Steps that cross the point then show the jump,
-    so steps beside the point must have this slope, to the left and to the right. Noise would scatter the slopes over
-    steps of several sizes. A slope of 0 does not count, since it may be that of a tread that rounding makes.
+    x. The point may also lie at a jump, as 0 does for a sawtooth. Steps that cross the point then show the jump. In
+    this case, it is the slopes over short steps on one side of the point, to the left and to the right, that must all
+    be the checked derivative. Noise would scatter the slopes over steps of several sizes. A slope of 0 does not count,
+    since it may be that of a tread that rounding makes.
     """
     phi, finest = doubt.phi, doubt.problem.steps.finest
     close = CLOSE_SLOPE * min(doubt.mismatch, math.fabs(phi.analytic))

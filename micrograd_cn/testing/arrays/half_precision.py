@@ -136,10 +136,10 @@ def mismatch_vanishes_over(phi: DirectionalFunction, comparison: Comparison, ste
 
     A mismatch is the difference between the derivative that is checked and the numerical one. Over the interval, the
     mismatch is the difference between their means, plus the error of this difference. Two conditions must hold. First,
-    the mismatch over the interval is smaller than that at the point. Second, the mismatch over the interval divided by
-    the checked derivative's mean is less than half of the mismatch at the point divided by the derivative there, or
-    this holds for the numerical derivative. A mismatch that vanishes like this comes from rounding that always goes one
-    way, such as the rounding of 1 + x * x for small x.
+    the mismatch over the interval is smaller than that at the point. Second, the relative mismatch over the interval is
+    less than half of the relative mismatch at the point. For the second condition, both mismatches are divided by the
+    checked derivative or both by the numerical one, and it is enough if one of the two ways fulfils it. A mismatch that
+    vanishes like this comes from rounding that always goes one way, such as the rounding of 1 + x * x for small x.
     """
     over = mean_over_interval(phi, steps)
     if over is None:

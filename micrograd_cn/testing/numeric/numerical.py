@@ -353,7 +353,10 @@ def _noise_in_differences(values: list[float]) -> float:
 
 
 def _refutes(e: Estimate, accepted: Estimate, accept: Callable[[Estimate], bool | None]) -> bool:
-    """Return whether `e` agrees with the estimate `accepted`, but is so exact that the caller's derivative is off."""
+    """Return whether `e` is more exact than `accepted`, agrees with it, and refutes the derivative that is checked.
+
+    `accept` tells whether an estimate agrees with the derivative that is checked.
+    """
     return e.error < accepted.error and agree(accepted, e) and accept(e) is False
 
 

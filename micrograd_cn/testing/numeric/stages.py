@@ -36,7 +36,7 @@ class RoundedCase(Protocol):
 
 
 def agrees_by_known_rounding(case: RoundedCase) -> Comparison | None:
-    """Return the comparison with the computed rounding error if the derivative agrees, but not at a kink; else None."""
+    """Return `case.by_known_rounding` if it calls the derivative right and the point is at no kink; else None."""
     comparison = case.by_known_rounding
     return comparison if comparison.agrees and not comparison.note else None
 
