@@ -195,8 +195,8 @@ def _functions_and_loops(plan: Plan, phase: int) -> Iterator[NativeFunction | Lo
     """Yield what computes a phase: functions of successive stages, and the loops among the stages.
 
     The cost of a function is about the count of its machine instructions. It is at most MAX_STRAIGHT_LINE_COST, unless
-    the function has a single stage. A short map is part of a function if the function has other stages, too; otherwise
-    a kernel computes it.
+    the function has a single stage. A short map, a loop over a few instructions of one opcode, is part of a function if
+    the function has other stages, too; otherwise a kernel computes it.
     """
     in_lanes = plan.schedule.phase_in_lanes(phase)
     for stages in _group_stages(plan, phase):
@@ -341,7 +341,7 @@ class NativeWriter(StraightLineWriter):
             self._store(i, name)
 
     def write_map(self, stage: Map) -> None:
-        """Write LLVM code that computes the SIMD vectors of a map one after the other, without a loop."""
+        """Write LLVM code that computes a map, a list of instructions of one opcode, in SIMD vectors without a loop."""
         simd = self.plan.simd
         lanes = StraightLineLanes(self.f, simd)
         firsts = [column[0] for column in self.plan.operands(stage)]

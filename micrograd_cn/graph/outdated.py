@@ -90,9 +90,10 @@ def was_left_out(optimizer: Any) -> bool:
 
 
 def _is_open(asked: Question, optimizer: Any) -> bool:
-    """Return whether `asked` is what `optimizer` asked about its present parameters, and has no answer yet.
+    """Return whether `asked` is the question of `optimizer`, about its present parameters, and has no answer yet.
 
-    It is answered if a compiled function has added gradients to some of them.
+    The question is whether `backward` reaches one of the parameters. It is answered if a compiled function has added
+    gradients to some of them.
     """
     # Users may have replaced items of the list of parameters
     is_its_own = asked.optimizer() is optimizer and asked.parameters == set(vars(optimizer)["parameters"])

@@ -179,9 +179,9 @@ def _mistake(comparison: Comparison, node: Value, cause: Cause) -> str:
 
 
 def _some(sent: list[Contribution], cause: Cause) -> str:
-    """Return a text that says that a node's gradient has only the contributions in `cause.there`, and why.
+    """Return a text that says that a node's gradient has only some of the contributions to it, and why.
 
-    `sent` has all contributions to the node.
+    `sent` has all contributions to the node, and `cause.there` those that its gradient has.
     """
     there, missing = cause.there, [c for c in sent if c not in cause.there]
     text = f"only {len(there)} of {len(sent)} contributions {'is' if len(there) == 1 else 'are'} there"

@@ -1005,9 +1005,10 @@ def warn_of_functions(optimizer: Optimizer, read: Container[Value] | None = None
     """Warn if a function of a model reads a leaf as if it were a parameter, and the leaf is in no optimiser.
 
     The models are those whose parameters `optimizer` got. Such leaves are in closures, defaults and global variables,
-    or in an iterator, a queue and the like, where the model looks for no parameters. There is only a warning if the
-    leaf was there at the last look, its gradient has changed since then, and its number has not; or, for `fit`, if the
-    leaf was not there at the last look, and is in `read`, the leaves that `fit` reads.
+    or in an iterator, a queue and the like, where the model looks for no parameters. Each call keeps the leaves that it
+    finds. In a later call, there is only a warning for a leaf that the last call has found, too, whose gradient is not
+    0 and has changed since then, and whose number has not changed. `fit` passes `read`, the leaves that it reads. There
+    is then only a warning for a leaf that is in `read`, and that the last call has not found.
     """
     last = _in_functions.pop(optimizer) or {}
     found: dict[Value, tuple[float | None, float]] = {}

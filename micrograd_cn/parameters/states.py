@@ -57,9 +57,10 @@ def _leaves_in(x: Any) -> list[Value]:
 
 
 def note_added(model: Model, name: str, x: Any) -> None:
-    """Mark the states and inputs in `x`, which a running call adds to `model` as its attribute `name`.
+    """Mark leaves in `x` that are no parameters; a running call adds `x` to `model` as its attribute `name`.
 
-    If no call of a model is running, mark only constants that were computed from constants alone.
+    These are states and inputs; `note_kept` says which leaves are. If no call of a model is running, mark only
+    constants that were computed from constants alone.
     """
     if not (leaves := _leaves_in(x)):
         return

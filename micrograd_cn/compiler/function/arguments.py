@@ -401,9 +401,9 @@ def _positional_names(f: Callable[..., Any]) -> tuple[str, ...] | None:
 def _signature_of(f: Callable[..., Any], has_static: bool) -> inspect.Signature:
     """Return the signature of f. That of a derivative, such as `grad(g)`, is the signature of g.
 
-    If g has arguments that are not positional, and none is static, the result is the derivative's own signature
-    `(*args, **kwargs)` instead: calls with arrays can be prepared for it, but not for a signature with keyword-only
-    arguments.
+    If g has arguments that are not positional, and none is static, the result is the derivative's own signature,
+    `(*args, **kwargs)`. With this signature, code for calls with arrays is prepared and kept. With keyword-only
+    arguments, that is not possible.
 
     Raises:
         ValueError: Python does not tell which arguments f has.

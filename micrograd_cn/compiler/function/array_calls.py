@@ -364,10 +364,10 @@ class ArrayCalls:
     def _program(
         self, recording: Recording, method: str, variables: GradientVariables | None
     ) -> tuple[Program | None, int]:
-        """Return the program that computes a method for samples of a recording, and the `nan_stride` of its runner.
+        """Return the program that computes a method for samples of a recording, and the `nan_stride` for `ArrayRunner`.
 
         The program is None if each call may have to raise an error, or if all results are constants. The `nan_stride`
-        is that of `ArrayRunner`.
+        is 1 if any result may be nan where it should not be, and 0 otherwise.
         """
         if not (kind := GRADIENTS.get(method)):
             return recording.program, 0
@@ -384,10 +384,10 @@ class ArrayCalls:
 
 
 def _have_columns(variables: GradientVariables, program: Program) -> bool:
-    """Return whether the derivatives with respect to parameters are columns of the results of a prepared call.
+    """Return whether a prepared call can compute the derivatives with respect to parameters, one column for each.
 
-    They are not if a variable is not a parameter of the program, or if a constant may require a gradient by now. No
-    call is prepared then, since each call has to check whether this is an error.
+    It cannot if a variable is not a parameter of the program, or if a constant of the program may require a gradient by
+    now. Each call then has to check whether this is an error.
     """
     if not variables.values:
         return not program.has_held_constants

@@ -179,7 +179,11 @@ class FunctionFit(Dispatcher):
         return program.compiled if program else None
 
     def may_merge(self) -> bool:
-        """Return whether the merged programs may still be used; not if one of their branches has yet to be compared."""
+        """Return whether the merged programs, which compute all branches, may still be used.
+
+        They may not while the recording of one of their branches has yet to be compared with a new one, since the
+        function may have changed.
+        """
         return self._uncompared.isdisjoint(self._merged_programs)
 
     def check(self, whole: bool) -> bool:

@@ -822,8 +822,9 @@ class CompiledFunction:
     def _current_buckets(self, name: str, samples: Any, wrt: Any, some: bool = True) -> list[Bucket]:
         """Return samples as buckets, after a check that the recordings for them are not stale.
 
-        `name` is the name of the method, which differentiates with respect to `wrt`; see `StaleCheck.check_unused`. If
-        `some` is set, there must be a sample.
+        `name` is the name of the method, for messages. If `some` is set, there must be a sample. If `wrt`, the
+        variables to differentiate with respect to, is a list of leaves, it is also an error if the function uses one of
+        them now, but did not when it was recorded.
         """
         buckets = self._arguments.buckets_of(name, samples, some)
         self._stale.compare_if_changed(name, buckets)

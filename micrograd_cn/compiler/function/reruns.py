@@ -341,7 +341,7 @@ class Reruns:
             yield self._numbers(given, of, results)
 
     def _results_for(self, arguments: dict[str, Any]) -> Sequence[Any]:
-        """Return the results of the function for some arguments; none if it raises an error."""
+        """Return the results of the function for some arguments; an empty list if it raises an error."""
         return results_from(partial(self._call, arguments)) or []
 
     def _as_given(self, given: Callable[[], dict[str, Any]]) -> list[_Numbers]:

@@ -96,7 +96,7 @@ class ShortFits:
         return losses, ended
 
     def is_ready(self, options: TrainingOptions, samples: ListedSamples) -> bool:
-        """Return whether `losses_and_callback` takes steps now."""
+        """Return whether `losses_and_callback` can run: there is code for the gradient and for the optimiser's step."""
         found = self._code_for(samples)
         return bool(found and self._step(options.optimizer, found))
 

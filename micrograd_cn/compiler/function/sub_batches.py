@@ -67,7 +67,7 @@ class SubBatchCalls:
         return found
 
     def _is_driver_compiled(self) -> bool:
-        """Return whether the driver for such calls is compiled. If not, begin to compile it in the background."""
+        """Return whether the driver `mean_gradient` is compiled. If not, begin to compile it in the background."""
         self._has_driver = self._has_driver or has_driver("mean_gradient", 1, fast=True)
         if not self._has_driver:
             self._background.do("driver", partial(driver, "mean_gradient"))

@@ -187,7 +187,7 @@ class ArrayRunner(PreparedRunner):
         return rows
 
     def mean_gradient(self, arrays: Sequence[Any] | array[float]) -> tuple[float, array[float]]:
-        """Return the mean output for the samples in `arrays`, and its gradient. The kind must be "gradient".
+        """Return the mean output for the samples in `arrays`, and its gradient, by a runner of the kind "gradient".
 
         `arrays` is what `loaded` takes.
         """

@@ -96,7 +96,7 @@ class PreparedWords(NamedTuple):
 
 
 class BatchWords(NamedTuple):
-    """The words with which the description of a batch begins, which the driver `fit` reads."""
+    """The first 64-bit words of the description of a batch, from which the driver `fit` knows what to compute."""
 
     rows: int  # the count of the batch's rows
     sub_batches: int  # the count of its sub-batches, of each of which `SubBatchWords` follow
@@ -317,9 +317,9 @@ class Drivers:
         blocks: Integer | int,
         several: bool,
     ) -> None:
-        """Write code that loads `blocks` blocks of rows; see `_run_panel`.
+        """Write code that copies the numbers of rows, and their seeds, to `blocks` blocks in the memory at `%w`.
 
-        If `several` is set, the numbers of the rows are in several arrays.
+        If `several` is set, the numbers of the rows are in several arrays. `_run_panel` describes the other arguments.
         """
         stride, row_at = _field(f, "block"), _field(f, "row_at")
         null, unused = Doubles(f, "null"), Vector(f, "poison")

@@ -839,8 +839,9 @@ class CompiledGraph:
     def with_lowering(self, write: Callable[[Lowering], str]) -> str:
         """Return `write(lowering)`, where `lowering` has the graph's instructions.
 
-        If the program has computed its gradient by instructions with all gates, `lowering` has these, too. Otherwise it
-        is a copy without the gradient, which `write` may differentiate.
+        If the program has instructions for its gradient, and these have all gates, `lowering` has them, too. (A gate
+        selects 0 instead of a product with a partial derivative that may be infinite.) Otherwise `lowering` is a copy
+        without the gradient, and `write` may add the gradient.
         """
         known = self._lowerings.get("gradient")
         lowering = known if known and not known.omits_gates else self.lowering.copy()

@@ -1,4 +1,4 @@
-"""`Contents`: what the places that code can read hold at one time. They say what has changed, and can be put back."""
+"""`Contents` keeps what the places that code can read hold at one time, finds what has changed, and restores it."""
 
 from __future__ import annotations
 

@@ -181,8 +181,9 @@ class Surroundings:
     def _visit(self, x: Any) -> None:
         """Note the places in `x` that code can read, and have what they hold visited.
 
-        The first kind decides if `x` is of several kinds. So a file comes before the other iterators, and objects that
-        are only known to have attributes come last. Otherwise, frequent kinds come first.
+        If several branches would fit `x`, the first one is taken. So the branch for files comes before the one for
+        other iterators, and the one for objects of any class comes last. Otherwise, branches for frequent classes come
+        first.
         """
         kind = type(x)
         if kind in self._other_kinds:  # a shortcut, for speed

@@ -434,7 +434,7 @@ class TrainingRun:
             self._state.check_copied()
 
     def _check_unfrozen(self) -> None:
-        """Raise ValueError if the callback has unfrozen a parameter to train that is a constant of a program."""
+        """Raise ValueError if the callback has unfrozen a parameter of the optimiser that is constant in a program."""
         optimizer = self._options.optimizer
         if optimizer.parameters != self._checked or any(p.requires_grad for p in self._frozen):
             for program, *_ in self._runners:
@@ -543,7 +543,7 @@ class TrainingRun:
         return driver("fit", fast=any(fast)), clip
 
     def _renew_calls(self) -> None:
-        """Fill in the operands of all programs for the present code and buffers."""
+        """Give the driver the operands for each program's gradient again, since code or buffers have been replaced."""
         runners = self._runners.values()
         # All programs use one panel, so it stays in the cache
         _, panel = max([runner.panel for runner in runners])

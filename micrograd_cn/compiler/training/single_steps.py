@@ -251,9 +251,9 @@ class SingleSteps:
     def _new_waiting(self, optimizer: Optimizer) -> _Waiting:
         """Return how long Python code takes the steps of an optimiser that is about to take its first step.
 
-        If machine code has been made for other optimisers with the same update, it is loaded soon. Otherwise it is made
-        once all optimisers with this update have together taken enough steps, since each of them may take only a few.
-        `fit` compiles updates, too, but not the driver that takes single steps.
+        If machine code exists, since other optimisers have the same update, this optimiser uses it after few steps. If
+        not, machine code is made once all optimisers with this update have together taken enough steps, since each of
+        them may take only a few. `fit` compiles updates, too, but not the driver that takes single steps.
         """
         key = update_key(optimizer, False, False)
         if self._has_driver and key is not None and is_compiled(key):

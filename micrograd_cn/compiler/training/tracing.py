@@ -290,7 +290,8 @@ def _same_twice(trace: Callable[[], FormulaSteps], name: str) -> FormulaSteps:
 def _trace(optimizer: Optimizer, terms: Sequence[Term], raising: list[Term] | None) -> FormulaSteps:
     """Call the update with terms, and return its formula; raise TypeError if it does more than compute numbers.
 
-    For the update of a user, `raising` is an empty list; see `call_with_terms`. For one of this package, it is None.
+    For the update of a user's class, `raising` is an empty list. It gets the terms of operators that raise an error for
+    some floats, as a division by 0 does. For an optimiser of this package, it is None.
     """
     name, state_names = type(optimizer).__name__, optimizer.state_names
     _, _, data, gradient, *state_terms = terms

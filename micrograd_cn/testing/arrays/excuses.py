@@ -693,10 +693,10 @@ def _vanishes_relatively(phi: DirectionalFunction, doubt: Doubt, h: float) -> bo
     """Return whether the mismatch, relative to the derivative, is smaller in the mean over [-h, h] than at the point.
 
     The mismatch is the difference of the checked derivative from the numerical one. In the mean, the relative mismatch
-    must also be less than `WIDER_MISMATCH`. At a point where f does not change, it is 1, so a somewhat smaller relative
-    mismatch in the mean shows little there. The derivative at the point must also belong to the interval: it must be
-    near to the mean or between other derivatives there. Simpson's rule gives the mean, since the derivative may change
-    by its own size over the interval, as where f decays exponentially.
+    must also be less than `WIDER_MISMATCH`. If f does not change at the point, the relative mismatch at the point is 1,
+    and one in the mean that is only a little smaller would show little. The derivative at the point must also belong to
+    the interval: it must be near to the mean or between other derivatives there. Simpson's rule gives the mean, since
+    the derivative may change by its own size over the interval, as where f decays exponentially.
     """
     mean = _mean_of_slopes(phi, h)
     off = math.fabs(mean.value - central_quotient(phi, 0.0, h)) + mean.error
@@ -721,22 +721,22 @@ class _MeanOfSlopes(NamedTuple):
     largest: float
 
     def belongs(self, slope: float, near: float, rounding: float = 0.0) -> bool:
-        """Return whether a derivative is between others in the interval, or nearer to their mean than `near`.
+        """Return whether `slope` is between `least` and `largest`, up to `rounding`, or nearer to the mean than `near`.
 
-        `rounding` is how far the derivatives may be rounded.
+        `slope` is the derivative at the point itself.
         """
         return math.fabs(self.value - slope) < near or self.least - rounding <= slope <= self.largest + rounding
 
 
 def _vanishes_beyond_rounding(doubt: Doubt, intervals: list[float], rounding: float) -> bool:
-    """Return whether the mismatch, relative to the derivative, vanishes where f changes far more than by `rounding`.
+    """Return whether the mismatch, relative to the derivative, vanishes over an interval where f changes much.
 
     The mismatch is the difference of the checked derivative from the numerical one. In the entropy of a saturated
     softmax, the largest probability absorbs changes of tiny ones, so a part of the change of f is missing. The values
-    of f do not scatter then. The shortest of `intervals` is used over which f changes so far that half of the relative
-    mismatch at the point, times this change, is more than `rounding`. If the means of the two derivatives over this
-    interval are, relatively, at most half as far apart as the derivatives at the point, rounding has made the mismatch
-    there.
+    of f do not scatter then. The derivatives are compared again over a longer interval. It is the shortest of
+    `intervals` in which the change of f, times half of the relative mismatch at the point, is more than `rounding`. The
+    result is True if the relative mismatch of the two means over this interval is less than half of that at the point:
+    then rounding has made the mismatch at the point.
     """
     phi, numeric = doubt.phi, doubt.comparison.numeric.slope
     at_point = doubt.mismatch / max(math.fabs(phi.analytic), math.fabs(numeric))

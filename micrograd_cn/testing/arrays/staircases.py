@@ -121,9 +121,9 @@ def first_jumps(
     f has left the line if its distance from the line exceeds rounding, and exceeds a small part of the distance that
     the slope `off` would give in this step. A side of the point is left out if the function has left the line already
     in the finest step, or if it has not left the line in the step `reach`. Otherwise bisection finds the jump. If the
-    function is continuous there, the height is nearly 0. Jumps up to the height `lowest` are left out, and so are those
-    that are too low to explain `off`, unless `rounding` explains it. This ends most bisections of continuous functions
-    early.
+    function is continuous there, the height is nearly 0. Jumps up to the height `lowest` are left out. The argument
+    `rounding` says when those that are too low to explain `off` are left out, too. This ends most bisections of
+    continuous functions early.
 
     Args:
         phi: the function of one number, which is 0 at the point.
@@ -349,13 +349,16 @@ def may_be_rounding_steps(phi: DirectionalFunction, heights: Vector) -> bool:
 def may_be_ramp(phi: DirectionalFunction) -> bool:
     """Return whether the function f of `phi` has a jump at x that may be a ramp narrower than the finest steps.
 
-    The function x / max(|x|, 1e-8) has such a ramp at 0, and its derivative there is 1e8. Within the finest step, a
-    ramp as steep as the derivative says must climb at least as high as the function jumps. A straight-through gradient
-    is far less steep. Along a direction that moves several elements, some ramps climb and others descend, and each of
-    them has its own length. The jump of `phi` is then between the total height of the descending ramps and that of the
-    climbing ones. The jump of `phi` may even be 0. So the largest jump of a single output must also be above 0, and at
-    most as high as the steepest of these ramps climbs. If f jumps, the outputs change by about as much in longer steps
-    as in the finest step.
+    The function x / max(|x|, 1e-8) has such a ramp at 0, and its derivative there is 1e8. If a ramp is as steep as the
+    checked derivative, and is no longer than the finest step, it can climb as high as the derivative times this step.
+    The result is True only if f jumps no higher than that, on both sides of x. A straight-through gradient is far too
+    small for this.
+
+    Along a direction that moves several elements, each element has a ramp of its own. Some ramps climb and others
+    descend, so the jump of `phi` must be between the total height of the descending ramps and that of the climbing
+    ones. Since the jump of `phi` may then be 0, the largest jump of a single output must also be above 0, and at most
+    as high as the highest of these ramps. Finally, the outputs must change by about as much in longer steps as in the
+    finest step, as they do if f jumps.
     """
     finest, terms = phi.problem.steps.finest, phi.terms
     climbing, descending = (finest * float(np.sum(part)) for part in (terms[terms > 0.0], terms[terms < 0.0]))

@@ -138,12 +138,12 @@ class _Changes:
 
 
 def _has_short_slope(changes: _Changes) -> bool:
-    """Return whether an output is straight in short moves to one side, but has another slope there than in long moves.
+    """Return whether an output changes linearly in short moves to one side, with another slope than in long moves.
 
-    The teeth of x * (x - floor(x)) grow with x, as rounding does. But the treads of the staircase that rounding makes
-    of f have no slope of their own. The slope of an output in long moves counts as another one only if the output is
-    far less steep there, or if its slopes in long moves to the left and to the right are about the same. Neither is so
-    for a smooth function that is curved, such as exp.
+    This tells teeth of f from rounding. The teeth of x * (x - floor(x)) grow with x, as rounding does. But the treads
+    of the staircase that rounding makes of f have the slope 0. The slope of an output in long moves counts as another
+    one only if the output is far less steep there, or if its slopes in long moves to the left and to the right are
+    about the same. Neither is so for a smooth function that is curved, such as exp.
     """
     long = changes.long
     right, left = changes(long), changes(-long)
