@@ -516,7 +516,7 @@ def _jacobian(name: str, f: Function, argnums: int | Sequence[int]) -> Function:
 def _derivative(f: Function, derived: F) -> F:
     """Return `derived`, a derivative of f, which takes the arguments of f; its attribute `differentiated` becomes f.
 
-    So `compile` finds the names of the arguments.
+    By this attribute, `compile` finds the names of the arguments.
     """
     derived.differentiated = f  # type: ignore[attr-defined]  # a function may have any attribute
     return derived

@@ -349,7 +349,8 @@ class GraphReach(GradientReach[Callable[[Any], Any], Any]):
     The number is 0 if no gradient reaches the node.
 
     In forward mode (`jvp`), the same is done with tangents in place of gradients, and edges are followed from operands
-    to the nodes that use them. The `selection` of an edge is its function, see `symbolic_edges`.
+    to the nodes that use them. Here, the argument `selection` of `spread` is the function of an edge that
+    `symbolic_edges` returns.
 
     Args:
         roots: the nodes where gradients, or tangents, start.

@@ -672,7 +672,7 @@ class Program:
         return bucket
 
     def explain_nan(self, name: str, bucket: Bucket) -> None:
-        """Raise an error that says why the output is nan for some row of a bucket, if the reason is found.
+        """Raise an error if a row of a bucket (samples with the same treedefs) explains why an output is nan.
 
         `name` is the word for a row in messages, such as "row" or "sample".
 
@@ -1081,7 +1081,7 @@ class Program:
         return made.with_guards(self._guards) if self._guards else made
 
     def _with_outputs(self, output: Value | Sequence[Value], first: Sequence[Value], extends: bool) -> Program:
-        """Return a program as `with_outputs` does, but without guards."""
+        """Return a program that computes other outputs, without guards. The arguments are those of `with_outputs`."""
         self.compiled.check_operations()
         made = Program(output, self.inputs, [*first, *self.parameters])
         made.compiled.base = self.compiled if extends else None

@@ -164,10 +164,11 @@ def _refuse_functions(both: bool, caller: FrameType) -> None:
 def _check_clip(a: Any, b: Any, caller: FrameType) -> None:
     """Raise ValueError if it is not known which of a and b is a bound of `np.clip(x, low, high)`.
 
-    numpy compares x >= low, and then r <= high, where r is the larger of x and low. If low is a `Value` and x is a
-    float, or if the class of low is a subclass of the class of x, Python calls a method of low instead, for low <= x.
-    The same holds for high. `caller` is the frame that calls numpy, and has the arguments of `np.clip` in its
-    variables.
+    The operands of the comparison, a and b, do not tell. numpy compares x >= low, and then r <= high, where r is the
+    larger of x and low. But in two cases Python calls a method of low instead, for low <= x: if x is a float and low is
+    a `Value`, and if the class of low is a subclass of the class of x. A bound is then the first operand, not the
+    second one. This may also happen with high. `caller` is the frame that calls numpy, and has the arguments of
+    `np.clip` in its variables.
     """
     known = local_variables(caller)
     operands = known["operands"] if "operands" in known else [known.get(name) for name in ("a", "min", "max")]

@@ -191,10 +191,11 @@ def _early(arrived: Sequence[Contribution]) -> Iterator[Turn]:
 
 
 def _again(arrived: Sequence[Contribution]) -> Iterator[Turn]:
-    """Yield a `Turn` for each sum of gradients that a node may have passed on if its `_backward` ran several times.
+    """Yield a `Turn` for each total gradient that a node may have passed on if its `_backward` ran several times.
 
-    `arrived` has all contributions to the gradient of this node. In one case the node passes on, after each arrival,
-    the sum of what has arrived by then. In the other case it passes on the sum of all contributions 2, 3, ... times.
+    `arrived` has all contributions to the gradient of this node. There are two cases. Either the node has passed on,
+    after each arrival, the sum of what had arrived by then; or it has passed on the sum of all contributions 2, 3, ...
+    times.
     """
     values = [c.value for c in arrived]
     if len(values) <= MOST_PERMUTED:

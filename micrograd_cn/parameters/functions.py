@@ -127,7 +127,7 @@ def _leaves_read_by(f: Any, model: Model, looked: set[int]) -> list[Value]:
 
 
 def _leaves_held(x: Any, model: Model) -> list[Value]:
-    """Return the leaves to train in `x`, also in other models inside it, but not those in modules that have `model`."""
+    """Return the leaves to train in `x`, also in models inside it, but not in modules that contain `model`."""
     found: list[Value] = []
     for _, y in walk(x, lambda y: not isinstance(y, Model) and may_hold_leaves(y)):
         if isinstance(y, Model):
@@ -138,9 +138,9 @@ def _leaves_held(x: Any, model: Model) -> list[Value]:
 
 
 def _contents_of_closures(f: FunctionType) -> list[Any]:
-    """Return the collections, queues and the like in variables of `f` that belong to another function.
+    """Return the collections, queues and the like in the closure of `f`, the variables of the function around it.
 
-    Variables of a function that still runs are left out.
+    If that function is still running, its variables are left out.
     """
     cells = tuple(filter(_has_content, f.__closure__ or ()))
     if not cells or not hasattr(sys, "getrefcount"):

@@ -48,7 +48,7 @@ def with_unheld_leaves(
 
 
 def refuse_computed(model: Model, computed: list[tuple[str, Value]]) -> None:
-    """Raise TypeError if only the graph of the values in `computed` refers to the leaves of one of them.
+    """Raise TypeError if a value in `computed` depends on leaves to which nothing but the graph of these values refers.
 
     Such a value was probably meant to be a parameter of `model`. `computed` has pairs of a path in `model` and a value.
     """

@@ -106,7 +106,8 @@ def remembered(error: TypeError) -> TypeError:
 class OtherForFloats(FormulaError):
     """An error for a function that computes something else for floats than the formula that it gives for terms.
 
-    It catches an error that only floats raise, or asks for a type. Called with `Value`s, it would give a wrong graph.
+    The function catches an error that only floats raise, or asks for a type. Called with `Value`s, it would give a
+    wrong graph.
     """
 
 

@@ -157,7 +157,7 @@ def keys_of_all(values: Sequence[dict[Any, Any]]) -> tuple[str, ...]:
 
 
 def _read_dicts(values: Sequence[dict[Any, Any]]) -> Column | None:
-    """Return the `Column` of an argument that is a dict in all samples; None if these must be read one by one."""
+    """Return the numbers of an argument that is a dict in all samples; None if the samples must be read one by one."""
     columns = []
     if not (names := keys_of_all(values)):
         return None

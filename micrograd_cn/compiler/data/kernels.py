@@ -18,8 +18,8 @@ class SharedKernels(dict[str, Callable[..., Any]]):
 
     Args:
         kernels: a dict from the names to the functions that write the kernels in LLVM.
-        holds_gil: whether Python's other threads have to wait while the kernels run. They need not if these read and
-            write no Python objects.
+        holds_gil: whether Python's other threads have to wait while the kernels run. They need not if the kernels read
+            and write no Python objects.
 
     Attributes:
         are_compiled: whether the kernels are compiled.

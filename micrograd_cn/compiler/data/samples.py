@@ -84,7 +84,10 @@ def copy_numbers(buckets: Iterable[Bucket]) -> None:
 
 
 def copy_narrow_columns(buckets: Iterable[Bucket]) -> None:
-    """Copy rows from narrow columns to one array, row after row, since rows are then read faster in random order."""
+    """Copy rows that are in several arrays to one array, row after row, if each array has few numbers for a row.
+
+    Rows are then read faster in random order.
+    """
     for bucket in buckets:
         if isinstance(bucket.numbers, Columns) and bucket.numbers.are_narrow:
             bucket.numbers = bucket.numbers.flat()

@@ -346,7 +346,7 @@ class Arguments:
     def static_now(self, bucket: Bucket) -> tuple[tuple[str, StaticValue], ...]:
         """Return the static arguments of a bucket with new keys.
 
-        The keys may differ from those in the bucket, since a call of the function may change the objects.
+        The keys may differ from those in the bucket, since a call of the function may change the arguments.
         """
         return tuple([(name, static_value(name, x.value, self._module_keys)) for name, x in bucket.static])
 

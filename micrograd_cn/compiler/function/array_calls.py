@@ -276,7 +276,10 @@ class ArrayCalls:
         return found
 
     def prepared_for_mean(self, samples: ListedSamples) -> ArrayCall | None:
-        """Return code that computes the mean result and its gradient, prepared at once; None if there can be none."""
+        """Return code that computes the mean result and its gradient; None if there can be none.
+
+        The code is prepared even if there were few calls.
+        """
         if is_inlining() or context.active:
             return None
         return self._runner("backward", samples.shapes, inside=samples.treedefs, now=True)

@@ -187,9 +187,9 @@ class FunctionFit(Dispatcher):
         return self._uncompared.isdisjoint(self._merged_programs)
 
     def check(self, whole: bool) -> bool:
-        """Check the function if something that it can read has changed. Return whether this was necessary.
+        """Compare the function with its recordings if something that it can read has changed. Return whether it has.
 
-        If `whole` is set, the function is also checked if it can read something that cannot be compared.
+        If `whole` is set, this is also done if the function can read something of which changes cannot be found.
 
         Raises:
             ValueError: the function is not what it was when its program was made.

@@ -322,7 +322,10 @@ class RecordingHooks(RefusingHooks):
                 self._not_nan |= {id(a), id(b)}
 
     def asked_for_nan(self, a: Any, b: Any) -> None:
-        """Remember which of `a` and `b` are nan. This becomes a guard, unless another guard already implies it."""
+        """Note which of `a` and `b` are nan, as a guard: the recording is only used for samples for which this holds.
+
+        No guard is added if another guard already implies that a number is not nan.
+        """
         for x in (a, b):
             if isinstance(x, Value) and id(x) not in self._not_nan:
                 self.compared(x, "==", x, x._data == x._data)
@@ -374,11 +377,12 @@ class RecordingHooks(RefusingHooks):
             return self.detached(record(op, operands))
 
     def made_constant(self, operands: Sequence[Any]) -> None:
-        """Note constants whose numbers become a part of the recorded graph, which need not have them as operands.
+        """Note `operands`, none of which requires a gradient, and from which the function computes a new constant.
 
-        None of `operands` requires a gradient. The function might switch on the `requires_grad` of an operand later.
-        `record_call` therefore checks the noted operands at the end. If an operand is a recorded node, it required a
-        gradient when it was made, so the function has switched this off. Then TypeError is raised at once.
+        The recorded graph has the number of the new constant, and need not have the operands. The function might switch
+        on the `requires_grad` of an operand later, so `record_call` checks the noted operands at the end. TypeError is
+        raised at once if an operand is a recorded node: it required a gradient when it was made, so the function has
+        switched this off.
         """
         for x in operands:
             if isinstance(x, Traced):
@@ -391,7 +395,7 @@ class RecordingHooks(RefusingHooks):
         raise remembered(TypeError(f"{user_location()}: {op.refusal(len(operands))}"))
 
     def new_node(self, kind: Any, a: Any, b: Any) -> Value:
-        """Return an empty object of the class given to these hooks, which becomes the new node; ignore `kind`."""
+        """Return an empty object, which becomes the new node. Its class is `self.kind`, whatever `kind` is."""
         node = object.__new__(self.kind)
         self._nodes.append(node)
         return node

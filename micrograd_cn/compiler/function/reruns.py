@@ -186,9 +186,9 @@ class Reruns:
         return 0 if self._differs(tried, asked) else max(0, MAX_OTHER_ROWS + 1 - len(self._bucket.samples))
 
     def warn_if_sample_differs(self) -> bool:
-        """Do what `warn_if_numbers_differ` does, for a sample for which the function was not recorded.
+        """Warn if the function computes something else for the numbers of this sample than for `Value`s.
 
-        Return whether there was a warning.
+        The sample is not the one for which the function was recorded. Return whether there was a warning.
 
         Raises:
             TypeError: as for `warn_if_numbers_differ`.

@@ -89,7 +89,10 @@ class _Calls:
         self._calls, self._next_check, self._seconds = 0, 1, 0.0
 
     def gradient(self, name: str, buckets: Sequence[Bucket]) -> MeanGradient | None:
-        """Return what `SubBatchCalls.gradient` returns."""
+        """Return the mean result and its gradient; None if the programs have to be called one by one.
+
+        `SubBatchCalls.gradient` lists when this is so, and raises the same errors.
+        """
         parameters, most, whole, has_indices = self._store.parameters, 0, None, False
         used, words, recordings = list[GradientCall](), array("q", BatchWords(0, len(buckets))), self._store.recordings
         for bucket in buckets:
@@ -145,7 +148,7 @@ class _Calls:
     def _run(
         self, used: Sequence[GradientCall], words: array[int], index: array[int], parameters: array[float]
     ) -> float:
-        """Compute the mean result, and leave its gradient in memory. `words` describes the batch to the driver."""
+        """Return the mean result, and leave its gradient in `_gradient`. `words` describes the batch to the driver."""
         largest = max([call.panel[0] for call in used])
         if len(self._panel.view) < largest:
             self._panel = Memory(largest)

@@ -29,7 +29,10 @@ class Writer(Protocol):
     def rarely(
         self, condition: Condition, values: Sequence[AnyOperand], others: Callable[[], Sequence[AnyOperand]]
     ) -> list[AnyOperand]:
-        """Return the operands that `others` returns if `condition` holds, which is rare, and `values` otherwise."""
+        """Write code that chooses what `others` returns if `condition` holds, else `values`. Return the choice.
+
+        The condition should hold rarely: `others` writes its instructions into a branch that is marked as rarely taken.
+        """
 
 
 class Operand:
@@ -355,9 +358,11 @@ def transpose(xs: Sequence[Vector]) -> list[Vector]:
     rows, size, count = list(xs), 1, len(xs)
 
     def exchanged(a: Vector, b: Vector, start: int) -> Vector:
-        """Return groups of lanes of `a` and of `b` in turns: every other group of each, from lane `start` on.
+        """Return a vector with groups of lanes of `a` and of `b` in turns.
 
-        A group has as many neighbouring lanes as the variable `size` says.
+        Each of the two vectors consists of groups of `size` neighbouring lanes. Every other group of it is taken,
+        beginning with lane `start`. For vectors of four lanes, a size of 1 and `start` 0, they are a[0], b[0], a[2] and
+        b[2].
         """
         return a.shuffle([start + k - k % (2 * size) + k % size + count * bool(k & size) for k in range(count)], b)
 

@@ -200,7 +200,7 @@ class Function:
     def rarely(
         self, condition: Condition, values: Sequence[AnyOperand], others: Callable[[], Sequence[AnyOperand]]
     ) -> list[AnyOperand]:
-        """Return the operands that `others` returns if `condition` holds, and `values` otherwise.
+        """Write code that chooses what `others` returns if `condition` holds, else `values`. Return the choice.
 
         The instructions that `others` writes are in a branch that is marked as rarely taken.
         """

@@ -356,7 +356,10 @@ def _all_numbers(samples: list[Any], kinds: list[type], sizes: list[int]) -> lis
 
 
 def _in_columns(samples: list[Any], kinds: list[type]) -> ListedSamples | None:
-    """Return what `listed_samples` returns if there are numpy arrays; `kinds` has the types in the first sample."""
+    """Return the numbers of samples in a list that have numpy arrays as arguments, as `listed_samples` does.
+
+    `kinds` has the types of the arguments in the first sample.
+    """
     numpy = sys.modules["numpy"]
     n, shapes, treedefs, columns = len(samples), list[Shape](), list[TreeDef](), list[Any]()
     for k, kind in enumerate(kinds):

@@ -839,7 +839,9 @@ class Drivers:
         """Write code that computes the mean loss of a batch, and its gradient, for `fit` and `mean_gradient`.
 
         `words` is the address of the description of the batch. Return the loss, a number that is nan if the gradient
-        has to be computed anew, and the address of the gradient. This is `%gradients` if there are several sub-batches.
+        has to be computed anew, and the address of the gradient. The gradients of several sub-batches are added up at
+        `%gradients`. If a single sub-batch has all parameters, the address is the one at which its program leaves the
+        gradient.
         """
         gradients, parameter_count = Doubles(f, "%gradients"), Integer(f, "%parameters")
         batch = Record(words, BatchWords)

@@ -115,9 +115,10 @@ _tasks = BackgroundTasks()  # which compile drivers
 
 
 def has_prepared_driver(kind: str, rows: int) -> bool:
-    """Return whether the driver is compiled that prepared calls for so many rows need. If not, begin to compile it.
+    """Return whether the driver that prepared calls for `rows` rows need is compiled.
 
-    A background thread compiles it. `kind` is "forward" or "gradient"; see `Wanted`.
+    If it is not, a background thread begins to compile it. `kind` is "forward" if the calls compute outputs, and
+    "gradient" if they compute the mean output and its gradient.
     """
     name, lanes = f"prepared_{driver_of(kind)}", machine().width if rows > MAX_SCALAR_ROWS else 1
     if has_driver(name, lanes, fast=False):

@@ -28,7 +28,7 @@ from .readable import Readable
 class Contents:
     """What variables, collections, arrays, gradients and generators of random numbers hold when this object is made.
 
-    Unlike a `Snapshot`, it can be put back, and says what has changed. To make it takes longer.
+    Unlike a `Snapshot`, this object can restore what it keeps, and names what has changed. To make it takes longer.
 
     Args:
         readable: the variables, collections and other places.
@@ -189,6 +189,6 @@ def _has_other_value(before: Any, now: Any) -> bool:
 
 
 def _have_other_values(before: list[Any], now: list[Any]) -> bool:
-    """Return whether a collection with the items `before` has another computed `Value` among its items `now`."""
+    """Return whether the items `now` of a collection include a computed `Value` that its items `before` did not."""
     known = {*map(id, before)}
     return any(_has_other_value(None, x) for x in now if id(x) not in known)

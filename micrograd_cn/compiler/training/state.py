@@ -544,7 +544,7 @@ class TrainingMemory:
 
 
 def _no_state() -> None:
-    """Return None, like a weak reference to a `PackedState` that is gone; for blocks that hold other numbers."""
+    """Return None, as a weak reference to a `PackedState` does that is gone: the blocks hold the numbers of none."""
 
 
 class TrainingState:

@@ -325,9 +325,9 @@ class DirectionalFunction:
 
     @property
     def _moves_few(self) -> bool:
-        """Whether the direction moves so few elements of the problem's own point that it is quicker to copy the others.
+        """Whether the direction moves so few elements that it is quicker to copy the others from the problem's point.
 
-        It is False if x is another point.
+        It is False if this function is that along a line through another point.
         """
         return self._few and self.x is self.problem.x
 

@@ -508,10 +508,11 @@ def _stands_out(phi: DirectionalFunction, slope: float, mismatch: float, steps: 
 
 
 def _may_be_noise(phi: DirectionalFunction, slope: float, off: float) -> bool:
-    """Return whether values in the finest steps show so much noise that it may explain why `phi` is off by `off`.
+    """Return whether values of `phi` in the finest steps show so much noise that it may explain the mismatch `off`.
 
-    Noise is how far `phi` is from a straight line with the slope `slope` there. If `phi` does not change, although the
-    change of the line is far larger than the known rounding error of `phi`, noise of unknown size hides the changes.
+    The mismatch is the difference of two derivatives of `phi`. Noise is how far `phi` is from a straight line with the
+    slope `slope` in the finest steps. If `phi` does not change, although the change of the line is far larger than the
+    known rounding error of `phi`, noise of unknown size hides the changes.
     """
     finest = phi.problem.steps.finest
     values = phi(finest), phi(-finest)

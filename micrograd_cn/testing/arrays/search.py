@@ -23,8 +23,8 @@ def worst_element(phi: DirectionalFunction) -> int:
     The mismatch of an element is the numerical derivative with respect to it, less the derivative that is checked.
     `phi` is the weighted sum of the outputs along a direction, and its derivative is wrong. First the element is tried
     that contributes most to this derivative. It is returned if its mismatch is at least the average over all elements
-    that the direction moves. Otherwise an element is looked for around the mean index of the elements, weighted by
-    their mismatches, and by bisection.
+    that the direction moves. Otherwise, the search goes on among the elements around the mean index, in which each
+    index is weighted by the mismatch of its element. If that finds none, it goes on by bisection.
     """
     some, problem = phi.moved_elements, phi.problem
     total = _mismatch_of(phi) if phi.x is problem.x else mismatch_along(problem, phi.u, phi.v)

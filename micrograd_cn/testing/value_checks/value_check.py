@@ -71,9 +71,9 @@ def compare_values(
 def _compare_bound_values(
     subject: Subject, order: int, rtol: float, atol: float | None, surrogate: Callable[..., Any] | None
 ) -> tuple[list[Comparison], list[str]]:
-    """Compare all derivatives as `compare_values` does, with the same arguments and results.
+    """Do the work of `compare_values`, inside the context `values_as_numbers()` that the caller has entered.
 
-    The caller must have entered the context `values_as_numbers()`.
+    The arguments and the results are those of `compare_values`.
     """
     bound = bind(subject, _chosen_parameters(subject, order))
     _refuse_many_numbers(bound.without_whole_numbers())
