@@ -198,7 +198,7 @@ def _what_hides(x: Any, owner: object) -> tuple[str, str]:
 
 
 def _what_calls(x: Any, owner: object) -> tuple[str, str]:
-    """Return (kind, advice) for `x`, a function object that holds a trainable parameter, or an object that has some.
+    """Return (kind, advice) for `x`, a callable that holds trainable parameters, or calls an object that has some.
 
     The first text says what `x` is, and the second one what to write instead.
     """

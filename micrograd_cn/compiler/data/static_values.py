@@ -149,7 +149,7 @@ def _part_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
     Args:
         x: the part.
         around: the objects that contain `x`, so an object that contains itself has a key, too.
-        visited: the functions and objects that have been found. Those among the parts are added.
+        visited: the functions and objects that have been found so far. Those inside `x` are added.
     """
     kind = type(x)
     if kind in NAMED_BY_VALUE:

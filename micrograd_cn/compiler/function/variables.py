@@ -177,7 +177,7 @@ class GradientVariables:
     def key_for(self, parameters: Sequence[Value]) -> tuple[Any, ...]:
         """Return `key`; but if `wrt` is "parameters" and some of these are frozen, a key that tells which.
 
-        There, each frozen parameter is replaced by an object that stands for it.
+        In this key, each frozen parameter is replaced by an object that stands for it.
         """
         return tuple(unfrozen(parameters)) if self._are_parameters and some_frozen(parameters) else self.key
 

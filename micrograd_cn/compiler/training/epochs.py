@@ -112,7 +112,7 @@ def no_optimizer(given: Any) -> TypeError:
 
 
 class Shuffler(Protocol):
-    """The interface that `random.Random` and the module `random` share."""
+    """The interface of an object that shuffles lists, such as a `random.Random` or the module `random`."""
 
     def shuffle(self, x: list[int], /) -> object:
         """Put a list in random order, in place. `fit` raises an error if this returns another list instead."""

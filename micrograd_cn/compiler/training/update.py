@@ -223,7 +223,10 @@ _in_use: ByOptimizer[OptionsInUse] = ByOptimizer()
 
 
 def options_in_use(optimizer: Optimizer) -> OptionsInUse | None:
-    """Return the options of an optimiser if they determine its update: its class is one of this package."""
+    """Return the options of an optimiser if they determine its update; otherwise None.
+
+    They do if its class is one of this package, and its methods have not been replaced.
+    """
     kind = type(optimizer)
     if kind not in OURS:
         return None

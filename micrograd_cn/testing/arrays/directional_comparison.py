@@ -389,10 +389,10 @@ def _in_other_steps(question: Question, found: Attempt, steps: Vector, beside_0:
 def _contradict_each_other(found: Attempt, again: Attempt) -> bool:
     """Return whether two attempts that move one element have numerical derivatives that differ by more than noise.
 
-    The result is True only in float16 and bfloat16. There, longer steps are taken, since rounding hides the changes in
-    shorter ones, and they may step over a place near the point where the slope changes. The result is False if several
-    elements move, since the two attempts then move them in different directions, along which the derivatives differ
-    anyway.
+    The result is True only in float16 and bfloat16. Rounding there hides the changes of f in short steps, so longer
+    steps are tried, too. If the slope of f changes near the point, longer steps may miss this. The result is False if
+    several elements move, since the two attempts then move them in different directions, along which the derivatives
+    differ anyway.
     """
     single = found.phi.problem.half_precision and found.phi.moved_elements.size == 1
     numeric = found.comparison.numeric

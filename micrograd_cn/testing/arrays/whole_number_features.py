@@ -118,8 +118,8 @@ class _Changes:
 
     Attributes:
         phi: the function f along a direction.
-        long: how many times as long as `move` a long move is, rounded to an odd number. A long move is `part` times
-            `SLOPE_STEPS` of the steps `Steps.first_steps[2]`.
+        long: how many times as long as `move` a long move is, rounded to an odd number. A long move is as long as `part
+            * SLOPE_STEPS` steps of the size `Steps.first_steps[2]`; `part` is the last argument of the class.
         last_bits: half of the last bit of each output.
     """
 

@@ -71,8 +71,7 @@ def check_selection(op: Op, xs: Point, y: float) -> None:
 def _contributions(op: Op, operands: Sequence[Any], g: float) -> list[float | None]:
     """Return, for each operand that the operation may leave unselected, how much of the upstream gradient g it gets.
 
-    For all other operands, the list has None. Which operands these are is known from their partials, which are of the
-    class `Selection`.
+    The partial of such an operand is a `Selection`. For all other operands, the list has None.
     """
 
     def number(contribution: Callable[[Any], Any] | None) -> float | None:
