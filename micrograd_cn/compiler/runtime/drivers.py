@@ -96,7 +96,7 @@ class PreparedWords(NamedTuple):
 
 
 class BatchWords(NamedTuple):
-    """The first 64-bit words of the description of a batch, from which the driver `fit` knows what to compute."""
+    """The first 64-bit words of the description of a batch, which tells `fit` and `mean_gradient` what to compute."""
 
     rows: int  # the count of the batch's rows
     sub_batches: int  # the count of its sub-batches, of each of which `SubBatchWords` follow
@@ -111,7 +111,7 @@ class SubBatchWords(NamedTuple):
 
 
 class GradientCallWords(NamedTuple):
-    """The 64-bit words that tell the driver `fit` how to call the driver `gradient` of one program."""
+    """The 64-bit words by which `fit` and `mean_gradient` call one program's driver `gradient`."""
 
     driver: int  # the address of the program's driver `gradient`, and of its operands
     header: int
