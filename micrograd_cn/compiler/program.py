@@ -486,6 +486,11 @@ class Program:
         return self.has_gradient and not self._unreached
 
     @cached_property
+    def adds_to_all(self) -> bool:
+        """Whether `backward` adds a number to the gradient of every parameter, and none stands for a computed value."""
+        return not (self._unreached or self.compiled.captured)
+
+    @cached_property
     def _unreached(self) -> Sequence[int]:
         """The indices of the parameters that this program does not use, or uses only detached."""
         graph = self.compiled.graph

@@ -22,6 +22,8 @@ from ...engine import Value
 from ...graph import context
 from ...graph.interrupts import at_once
 from ...graph.node import assign_data
+from ..llvm.builtin import BUILTIN_SIGNATURE, builtin_function, operands_of, return_object
+from ..llvm.machine import machine
 from ..llvm.operands import Condition, Doubles, Integer, Vector, Words
 from ..llvm.text import KERNEL_PREFIX, Function
 from .arrays import FlatNumbers
@@ -29,6 +31,7 @@ from .kernels import SharedKernels
 
 MIN_NODES = 32  # for fewer nodes, Python code takes no longer than a call of machine code
 NODES_BEFORE_CODE = 300_000  # Python code takes about as long for this many nodes as it takes to make machine code
+NODES_PER_CALL = 40  # `PreparedNodes` save as much time in a call as Python code takes for so many nodes
 FLOATS_PER_NODE = 4  # Python code reads so many floats in the time that a node takes
 TYPE, NUMBER = 8, 16  # offsets in bytes: of an object's type, and of a float's number
 COUNT, ITEMS = 16, 24  # offsets in bytes: of the count of a list's items, and of the address of the items
@@ -91,14 +94,18 @@ class NodeLoop:
     """Write machine code that reads and writes the nodes in a list.
 
     Args:
-        f: the function that is written. Its operands `%list` and `%n` are the address of a list and the count of the
-            nodes in it. The function returns 1 if it can do nothing, and 0 when it has done its work.
+        f: the function that is written. It ends with `failed` if it can do nothing.
+        nodes: the address of the list `%list`, if it is not an operand of the function.
+        count: the count `%n` of the nodes in the list, if it is not an operand of the function.
+        failed: the text of the result, with its type, if the function can do nothing.
     """
 
-    def __init__(self, f: Function) -> None:
+    def __init__(
+        self, f: Function, nodes: Words | None = None, count: Integer | None = None, failed: str = "i64 1"
+    ) -> None:
         self.f = f
-        nodes = Words(f, "%list")
-        f.end_unless(nodes.bytes(COUNT)[0] == Integer(f, "%n"), "i64 1")
+        nodes, self.count = nodes or Words(f, "%list"), count or Integer(f, "%n")
+        f.end_unless(nodes.bytes(COUNT)[0] == self.count, failed)
         self._items = nodes.bytes(ITEMS).words(0)
 
     def node(self, index: Integer) -> tuple[Words, Condition]:
@@ -161,10 +168,10 @@ class NodeLoop:
                 which is 0 if there is None.
         """
         f = self.f
-        with f.when(unshared), f.repeat("%n") as loop:
+        with f.when(unshared), f.repeat(self.count) as loop:
             place = _number(self._items.words(loop.index).bytes(offset).words(0))
             place[0] = number(loop.index, place[0])
-        with f.when(~unshared), f.repeat("%n") as loop:
+        with f.when(~unshared), f.repeat(self.count) as loop:
             node = self._items.words(loop.index)
             slot = self.slot(node, offset)
             new = number(loop.index, slot.is_float.select(slot.number, 0.0))
@@ -193,15 +200,21 @@ def address_of(x: object) -> str:
 def _write_read() -> Function:
     """Write the function that copies the numbers in a slot of the nodes in `%list` to the address `%to`."""
     f = Function(f"{KERNEL_PREFIX}read_nodes", "ptr %list, i64 %n, i64 %slot, ptr %to", "i64")
-    nodes, to, offset = NodeLoop(f), Doubles(f, "%to"), Integer(f, "%slot")
-    with f.repeat("%n", [Condition(f, "true")]) as loop:
+    f.end_unless(_read(NodeLoop(f), Integer(f, "%slot"), Doubles(f, "%to")), "i64 1")
+    f.do("ret i64 0")
+    return f
+
+
+def _read(nodes: NodeLoop, offset: Integer | int, to: Doubles) -> Condition:
+    """Write code that copies the numbers in a slot of nodes. Return the condition that all of them are floats."""
+    f = nodes.f
+    with f.repeat(nodes.count, [Condition(f, "true")]) as loop:
         node, is_value = nodes.node(loop.index)
         slot = nodes.slot(node, offset)
         to[loop.index] = slot.number
         loop.next = [loop.carried[0] & is_value & slot.is_float]
-    f.end_unless(loop.next[0], "i64 1")
-    f.do("ret i64 0")
-    return f
+    found: Condition = loop.next[0]
+    return found
 
 
 def _write_write() -> Function:
@@ -229,21 +242,66 @@ def _write_add() -> Function:
     It does nothing if one of the nodes requires no gradient.
     """
     f = Function(f"{KERNEL_PREFIX}add_to_nodes", "ptr %list, i64 %n, ptr %from, double %weight", "i64")
-    nodes, grad, true = NodeLoop(f), slot_offset("_grad"), Condition(f, "true")
-    numbers, weight = Doubles(f, "%from"), Vector(f, "%weight")
-    with f.repeat("%n", [true, true]) as loop:
+    _add(NodeLoop(f), Doubles(f, "%from"), Vector(f, "%weight"), "i64 1")
+    f.do("ret i64 0")
+    return f
+
+
+def _add(nodes: NodeLoop, numbers: Doubles, weight: Vector | float, failed: str) -> None:
+    """Write code that adds numbers, times `weight`, to the gradients of nodes.
+
+    The function that is written ends with `failed` if one of the nodes requires no gradient.
+    """
+    f, grad, true = nodes.f, slot_offset("_grad"), Condition(nodes.f, "true")
+    with f.repeat(nodes.count, [true, true]) as loop:
         node, is_value = nodes.node(loop.index)
         slot, (before, unshared) = nodes.slot(node, grad), loop.carried
         unfrozen = nodes.has_requires_grad(node, True)
         loop.next = [before & is_value & slot.is_good & unfrozen, unshared & slot.unshared]
-    f.end_unless(loop.next[0], "i64 1")
+    f.end_unless(loop.next[0], failed)
 
     def number(index: Integer, old: Vector) -> Vector:
         return old + 0.0 + numbers[index] * weight  # as `(grad or 0.0) + ...` in Python, which makes 0.0 of -0.0
 
     nodes.assign_all(grad, loop.next[1], number)
-    f.do("ret i64 0")
+
+
+class _PreparedWords(NamedTuple):
+    """The integers of a function of `PreparedNodes`."""
+
+    nodes: int  # the address of a list
+    nodes_count: int  # how many nodes are in it
+    numbers: int  # the address of numbers, one for each node
+
+
+def _write_prepared(name: str, write: Callable[[NodeLoop, Doubles], None]) -> Function:
+    """Write the code of a built-in function of Python without arguments; see `llvm.builtin`.
+
+    Its operands are `_PreparedWords`. It returns True, or False if machine code cannot do the work. `write` writes the
+    code that reads or writes the nodes in a list, and the numbers at an address.
+    """
+    f = Function(f"{KERNEL_PREFIX}{name}", *BUILTIN_SIGNATURE)
+    words = operands_of(f)
+    listed, count, numbers = words.words(0), words[1], words.doubles(2)
+    f.call("void", "Py_IncRef", _FAILED)  # whoever gets a result owns a reference to it
+    write(NodeLoop(f, listed, count, _FAILED), numbers)
+    f.call("void", "Py_DecRef", _FAILED)
+    return_object(f, address_of(True))
     return f
+
+
+_FAILED = f"ptr {address_of(False)}"
+
+
+def _write_prepared_read() -> Function:
+    def write(nodes: NodeLoop, numbers: Doubles) -> None:
+        nodes.f.end_unless(_read(nodes, slot_offset("_data"), numbers), _FAILED)
+
+    return _write_prepared("prepared_read", write)
+
+
+def _write_prepared_add() -> Function:
+    return _write_prepared("prepared_add", lambda nodes, numbers: _add(nodes, numbers, 1.0, _FAILED))
 
 
 def _write_scale() -> Function:
@@ -374,6 +432,8 @@ _kernels = SharedKernels(
         "all_leaves": _write_all_leaves,
         "read_floats": _write_read_floats,
         "same_objects": _write_same,
+        "prepared_read": _write_prepared_read,
+        "prepared_add": _write_prepared_add,
     },
     holds_gil=True,
 )
@@ -416,6 +476,41 @@ def floats_of(numbers: Sequence[Any]) -> array[float] | None:
         return None
     listed, found = numbers if type(numbers) is list else [*numbers], array("d", bytes(8 * len(numbers)))
     return None if _kernels["read_floats"](listed, len(listed), found.buffer_info()[0]) else found
+
+
+class PreparedNodes:
+    """Read the data of some nodes, and add to their gradients, at a fixed place in memory, in little time.
+
+    A call takes as long as a call of `len`, and longer only for many nodes: these functions are built-in functions of
+    Python (see `llvm.builtin`), with all operands built in.
+
+    Args:
+        nodes: the nodes, in a list that is never changed.
+        data: the address to which `read` copies the data of the nodes.
+        gradients: the address of the numbers that `add` adds to the gradients of the nodes.
+
+    Attributes:
+        read: a function that copies the data of the nodes, and returns whether it could. If not, some may be copied.
+        add: a function that adds the numbers to the gradients, and returns whether it could. If it could not, for
+            example because a node is frozen, it has changed nothing.
+    """
+
+    def __init__(self, nodes: list[Value], data: int, gradients: int) -> None:
+        self.read: Callable[[], bool]
+        self.add: Callable[[], bool]
+        # The machine is kept, since the machine code is freed with it
+        self.read, self.add = [
+            builtin_function(_kernels.address(name), _PreparedWords(id(nodes), len(nodes), to), True, nodes, machine())
+            for name, to in (("prepared_read", data), ("prepared_add", gradients))
+        ]
+
+
+def prepared_nodes(nodes: Sequence[Value], data: int, gradients: int) -> PreparedNodes | None:
+    """Return `PreparedNodes`; None while machine code is not compiled, which a background thread does at last."""
+    if type(nodes) is not list or not nodes or not slot_offset("_data"):
+        return None
+    saved = NODES_PER_CALL + len(nodes)
+    return PreparedNodes(nodes, data, gradients) if _kernels.are_ready(saved, NODES_BEFORE_CODE) else None
 
 
 def norm_of_gradients(nodes: Sequence[Value]) -> float | None:

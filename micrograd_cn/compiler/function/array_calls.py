@@ -15,9 +15,10 @@ from math import isnan, prod
 from time import perf_counter
 from typing import Any, NamedTuple, cast
 
-from ...graph import context
+from ...graph import context, outdated
 from ..data.columns import MAX_NUMBERS
 from ..data.nodes import some_frozen
+from ..data.parameters import add_gradients
 from ..data.partition import has_nan
 from ..data.rows import as_result
 from ..data.treedef import TreeDef
@@ -284,6 +285,36 @@ class ArrayCalls:
             return None
         return self._runner("backward", samples.shapes, inside=samples.treedefs, now=True)
 
+    def add_gradient(self, samples: Any) -> float | None:
+        """Return the mean result for samples, and add its gradient to that of the parameters, for `backward`.
+
+        Return None, and add nothing, if there is no code for this, or if the mean is nan and the reason may be an index
+        out of range. The samples, and the errors, are those of `gradient`.
+        """
+        arrays, found = self.for_mean(samples)
+        if not found:
+            return None
+        runner, program, recording, merged, _ = found
+        if merged or not program.adds_to_all:
+            ready = self._gradient("backward", arrays, found)
+            if ready is None:
+                return None
+            _, program, _, mean, gradient = ready
+        else:
+            program.check_frozen("backward")
+            if not program.has_trainable:
+                check_has_trainable("backward", self._arguments.name, [program])
+            mean, left = runner.add_mean_gradient(arrays)
+            if left is None:
+                if outdated.expected:
+                    outdated.note_gradients(program.parameters)
+                return mean
+            if isnan(mean) and recording.has_indices:
+                return None
+            gradient = left
+        add_gradients([program.as_gradients(gradient)])
+        return mean
+
     def gradient(self, name: str, samples: Any) -> MeanGradient | None:
         """Return the mean result and its gradient for samples in numpy arrays, or in a list as in `listed_samples`.
 
@@ -296,8 +327,10 @@ class ArrayCalls:
             RuntimeError: it is not merged, and `backward` would give no parameter a gradient.
         """
         arrays, found = self.for_mean(samples)
-        if not found:
-            return None
+        return self._gradient(name, arrays, found) if found else None
+
+    def _gradient(self, name: str, arrays: Any, found: ArrayCall) -> MeanGradient | None:
+        """Return what `gradient` returns, computed by code that was found for the arrays."""
         runner, program, recording, merged, _ = found
         if merged:
             return merged.mean_gradient(name, program, functools.partial(runner.mean_gradient, arrays))

@@ -702,10 +702,8 @@ class CompiledFunction:
         if wrong:
             refuse_method_options("backward", wrong, ("threads",))
         check_threads("backward", threads)
-        if threads == 1 and (ready := self._arrays.gradient("backward", samples)):
-            _, program, _, mean, gradient = ready
-            add_gradients([program.as_gradients(gradient)])
-            return mean
+        if threads == 1 and (ready := self._arrays.add_gradient(samples)) is not None:
+            return ready
         total, sums = 0.0, list[Gradients]()
         for _, program, weight, mean, gradient in self._mean_gradients("backward", samples, threads):
             total += weight * mean

@@ -196,6 +196,20 @@ class ArrayRunner(PreparedRunner):
         self.release(rows)
         return found
 
+    def add_mean_gradient(self, arrays: Sequence[Any] | array[float]) -> tuple[float, array[float] | None]:
+        """Return the mean output for the samples in `arrays`, and add its gradient to that of the parameters.
+
+        If machine code cannot add it, or if the mean output is nan, nothing is added, and the gradient is returned,
+        too. Otherwise it is None. The kind must be "gradient", and `arrays` is what `loaded` takes.
+        """
+        rows = self.loaded(arrays)
+        self.run(rows)
+        mean = rows.out[0]
+        added = mean == mean and rows.add_gradients()
+        found = mean, None if added else array("d", rows.gradients.tobytes())
+        self.release(rows)
+        return found
+
     def mean_gradient_of(self, rows: PreparedRows) -> tuple[float, array[float]]:
         """Return the mean output for the samples in `rows`, and its gradient, with the parameters' present data."""
         self.run(rows)

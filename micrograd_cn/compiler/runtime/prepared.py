@@ -7,8 +7,11 @@ from array import array
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from ...graph import context
 from ..data.columns import Numbers, address
+from ..data.nodes import PreparedNodes, prepared_nodes
 from ..data.rows import row_numbers
+from ..loops.places import WORD
 from .executable import CompiledGraph, Executable
 
 K = TypeVar("K")
@@ -16,6 +19,7 @@ T = TypeVar("T")
 # A call is prepared after so many calls if the driver for it is compiled. If it is not, which takes milliseconds, a
 # background thread compiles it then, and the call is prepared at last after `CALLS_BEFORE_PREPARED` calls.
 CALLS_BEFORE_DRIVER, CALLS_BEFORE_PREPARED = 10, 50
+MAX_NODES = 512  # more parameters are read again only if their data may have changed
 CALLS_BETWEEN_CHECKS = 256  # a `PreparedRunner` checks after at most this many calls, and more often in the beginning
 
 
@@ -110,7 +114,11 @@ class PreparedCall:
         self.run = executable.prepared(
             self._buffers, address(numbers), address(index), n, out, *kept_alive, index, numbers, compiled
         )
-        self._data, self._parameters = compiled.data, array("d")
+        self._data = compiled.data
+        self._parameters: array[float] | None = None  # those that `data` returned; None if others are in the buffers
+        self._compiled = compiled
+        self._nodes: PreparedNodes | None = None
+        self._is_for_nodes = 0 < len(compiled.graph.parameters) <= MAX_NODES and not compiled.captured
         self._operands = address(numbers), address(index), n, compiled.select_executable
 
     def mend(self) -> None:
@@ -119,9 +127,33 @@ class PreparedCall:
 
     def renew(self) -> None:
         """Copy the parameters' data into the buffers, if the data may have changed since the last `renew`."""
-        if self._parameters is not (data := self._data()):
+        if context.data_changed and self._reads_nodes():
+            self._parameters = None
+        elif self._parameters is not (data := self._data()):
             self.executable.write(self._buffers, data)
             self._parameters = data
+
+    def _reads_nodes(self) -> bool:
+        """Copy the data of the parameters' nodes into the buffers, and return True; False if `data` must be called."""
+        if context.active or self._data.watched_nodes or not (nodes := self._nodes or self._prepared_nodes()):
+            return False
+        return nodes.read()
+
+    def _prepared_nodes(self) -> PreparedNodes | None:
+        """Return functions that read the parameters' nodes and add to their gradients; None if there are none yet."""
+        if self._is_for_nodes:
+            compiled, scalars = self._compiled, self._buffers.scalars.address
+            place = scalars + WORD * compiled.padded_parameters
+            self._nodes = prepared_nodes(compiled.graph.parameters, scalars, place)
+        return self._nodes
+
+    def add_gradients(self) -> bool:
+        """Add the gradient that was computed to that of the parameters, and return True.
+
+        Return False, and change nothing, if machine code cannot do so.
+        """
+        nodes = self._nodes or self._prepared_nodes()
+        return nodes is not None and nodes.add()
 
 
 def prepare_outputs(compiled: CompiledGraph, numbers: Any, n: int, out: int, *kept_alive: Any) -> Callable[[], Any]:
