@@ -114,8 +114,7 @@ class PreparedCall:
         self.run = executable.prepared(
             self._buffers, address(numbers), address(index), n, out, *kept_alive, index, numbers, compiled
         )
-        self._data = compiled.data
-        self._parameters: array[float] | None = None  # those that `data` returned; None if others are in the buffers
+        self._data, self._parameters = compiled.data, array("d")
         self._compiled = compiled
         self._nodes: PreparedNodes | None = None
         self._is_for_nodes = 0 < len(compiled.graph.parameters) <= MAX_NODES and not compiled.captured
@@ -128,8 +127,8 @@ class PreparedCall:
     def renew(self) -> None:
         """Copy the parameters' data into the buffers, if the data may have changed since the last `renew`."""
         if context.data_changed and self._reads_nodes():
-            self._parameters = None
-        elif self._parameters is not (data := self._data()):
+            return  # once somebody else notices the change, `data` returns another array
+        if self._parameters is not (data := self._data()):
             self.executable.write(self._buffers, data)
             self._parameters = data
 
