@@ -6,11 +6,12 @@ import random
 import sys
 import threading
 from array import array
+from operator import sub
 
 import pytest
 
 from micrograd_cn import Value, detect_anomaly, less, no_grad, where
-from micrograd_cn.compiler import compile, vector_to_parameters  # noqa: A004 -- the field's name
+from micrograd_cn.compiler import Program, compile, vector_to_parameters  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.data import nodes as machine
 from micrograd_cn.compiler.runtime import prepared
 from micrograd_cn.nn import MLP, Module
@@ -225,13 +226,12 @@ def test_results_true_and_false_are_not_used_up():
     both = machine.PreparedNodes([w], numbers.buffer_info()[0], numbers.buffer_info()[0])
     for expected in (True, False):
         w.requires_grad = expected
-        before = sys.getrefcount(expected)
+        before = [*map(sys.getrefcount, (expected, not expected))]
         numbers[0] = 1.0
         results = [both.add() for _ in range(1000)]
         assert {*results} == {expected}
-        assert sys.getrefcount(expected) - before == (
-            1000 if sys.version_info < (3, 12) else 0
-        )  # they are immortal now
+        changes = [*map(sub, map(sys.getrefcount, (expected, not expected)), before)]
+        assert changes == ([1000, 0] if sys.version_info < (3, 12) else [0, 0])  # they are immortal since 3.12
         assert both.read()
         assert numbers[0] == 2.0
     assert w.grad == 1000.0
@@ -266,3 +266,15 @@ def test_the_memory_of_a_function_that_is_gone_is_not_used():
         for k in range(60):
             w.data = float(k)
             assert loss.backward((np.ones(n),)) == k
+
+
+def test_a_prepared_program_cannot_be_called_while_a_function_is_recorded():
+    """The function would go on with the number that the parameter of the other program had."""
+    w, x = Value(2.0), Value(1.0)
+    inner = Program(w * x, [x]).prepare(np.array([[3.0]]), np.zeros(1))
+    for k in range(60):
+        w.data = float(k)
+        assert inner()[0] == 3.0 * k
+    w.data = 5.0
+    with pytest.raises(TypeError, match="what a compiled program reads"):
+        compile(lambda y: y * inner()[0])(1.0)
