@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -13,6 +15,8 @@ from ...ops.operation import Op, Selection
 from ...ops.registry import is_known
 from ...text.formula import FormulaSteps, OtherForFloats
 from .formulas import Formulas, is_of_the_table
+
+MAX_OPERANDS = 100_000  # graphs with more operands are not compared with others
 
 
 class _Detach(Op):
@@ -151,6 +155,35 @@ class Graph:
         with suppress(TypeError):  # if an operation cannot be traced any more, it counts as changed
             now = _texts(self._trace_users_operations(self._checked_formulas({})))
         return next((key[0] for key, texts in _texts(self._traced).items() if now.get(key) != texts), "")
+
+    @cached_property
+    def structure(self) -> Any:
+        """A key that equals those of other graphs that are lowered to the same instructions.
+
+        It has the operations, the place of each operand among the leaves and operations, and the constants, bit by bit.
+        It is None for graphs with operations of users, whose functions may change, and for graphs with very many
+        operands.
+        """
+        if self.runs_users_code:
+            return None
+        operands = [node.operands for node, _ in self.operations]
+        flat = [*chain.from_iterable(operands)]
+        leaves = [*self.inputs, *self.parameters]
+        known = dict.fromkeys([*leaves, *self.constants, *(node for node, _ in self.operations)])
+        if len(flat) > MAX_OPERANDS or len(leaves) + len(self.constants) + len(self.operations) > len(known):
+            return None  # a leaf that is there twice, for example as an input and as a parameter
+        place = {x: k for k, x in enumerate(known)}
+        places = [*map(place.get, flat, flat)]
+        if not {int, float}.issuperset(map(type, places)):
+            return None
+        return (
+            (len(self.inputs), len(self.parameters), len(self.constants)),
+            (*(op for _, op in self.operations),),
+            (*map(len, operands),),
+            (*(x.hex() if type(x) is float else x for x in places),),  # -0.0 and 0.0 are equal, as are 1 and 1.0
+            array("d", self.constants.values()).tobytes(),
+            (*map(place.get, self.outputs),),
+        )
 
     def take_formulas(self) -> Formulas:
         """Return `Formulas` whose method `check` has checked all operations of the graph.

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from math import inf, isnan
 from typing import Any, NamedTuple, TypeVar
+from weakref import WeakValueDictionary
 
 from ...derivatives.selected import Gates
 from ...engine import Value
@@ -579,6 +580,8 @@ class Tiers:
 
 _kept: dict[Any, Tiers] = {}  # those of the latest programs, in the order of their last use
 _keeping = ForkSafeLock()
+# The same objects, and those that a program has, by what `CompiledGraph` needs for them, which is known earlier
+_by_structure: WeakValueDictionary[Any, Tiers] = WeakValueDictionary()
 
 
 def shared_tiers(code: Code, totals: Sequence[tuple[Pair, ...] | Scatter], wanted: Wanted, on: Machine) -> Tiers:
@@ -609,6 +612,7 @@ def forget_tiers() -> None:
     """Forget the code of earlier programs, so that programs made from now on get code of their own."""
     with _keeping():
         _kept.clear()
+        _by_structure.clear()
 
 
 class CompiledGraph:
@@ -779,12 +783,31 @@ class CompiledGraph:
                 computes rows one at a time.
         """
         key = kind, rows_in_lanes
+        if key not in self._tiers and (shared := self._tiers_of_equal_graph(kind, rows_in_lanes)):
+            return self._tiers.setdefault(key, shared)
         if key not in self._tiers:
             lowering = self._lowering_of(kind)  # before the lock is held, since this may run the user's code
             with self._lock():
                 if key not in self._tiers:
                     self._tiers[key] = without_collector(partial(self._tiers_of, lowering, kind, rows_in_lanes))
+                    if structure := self._structure(kind, rows_in_lanes):
+                        _by_structure[structure] = self._tiers[key]
         return self._tiers[key]
+
+    def _structure(self, kind: str, rows_in_lanes: bool) -> Any:
+        """Return a key for `_by_structure`, or None. What has the code of a `base` may be lowered in another order."""
+        if self.base or (structure := self.graph.structure) is None:
+            return None
+        return kind, rows_in_lanes, self.machine, structure
+
+    def _tiers_of_equal_graph(self, kind: str, rows_in_lanes: bool) -> Tiers | None:
+        """Return the `Tiers` of another graph that is lowered to the same instructions, if there are any.
+
+        So this graph need not be lowered, for example if the same model is made and trained again.
+        """
+        if not _by_structure or (structure := self._structure(kind, rows_in_lanes)) is None:
+            return None
+        return _by_structure.get(structure)
 
     def _tiers_of(self, lowering: Lowering, kind: str, rows_in_lanes: bool) -> Tiers:
         wanted = Wanted(
