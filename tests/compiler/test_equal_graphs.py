@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from micrograd_cn import Value, maximum, take, tanh, where
+from micrograd_cn import Op, Value, maximum, take, tanh, where
 from micrograd_cn import sum as total
 from micrograd_cn.compiler import Program
 from micrograd_cn.compiler import compile as compiled
@@ -114,13 +114,6 @@ def test_targets_and_indices_are_part_of_a_graph(lowered):
         assert [*chosen.forward([[2.0]])] == [ws[target].data * 2.0]
 
 
-def test_a_leaf_that_is_an_input_twice_is_left_alone():
-    x, w = Value(2.0), Value(3.0)
-    for _ in range(2):
-        program = Program(w * x, [x], [w, w][:1])
-        assert [*program.forward([[4.0]])] == [12.0]
-
-
 def test_large_sums_are_compared_term_by_term(lowered):
     for shift in (0, 1):
         ws, x = [Value(float(k)) for k in range(40)], Value(1.0)
@@ -132,3 +125,51 @@ def test_large_sums_are_compared_term_by_term(lowered):
         for k in range(40):
             expected[(k + shift * (k == 7)) % 40] += 2.0
         assert [w.grad for w in ws] == expected
+
+
+def test_sums_of_other_lengths_inputs_and_outputs_tell_graphs_apart(lowered):
+    """The operands, one after the other, are the same."""
+    x, *ws = [Value(float(k)) for k in range(2, 8)]
+    row = [[3.0]]
+    for pairs in ((1, 4), (2, 3)), ((2, 3), (1, 4)):
+        for ends in pairs:
+            first = ends[0]
+            y = total(ws[:first]) * total(ws[first:])
+            assert [*Program(y * x, [x]).forward(row)] == [y.data * 3.0]
+    for names in ("ab", "ba"):
+        outputs = {"a": x * ws[0], "b": x + ws[0]}
+        assert [*Program([outputs[name] for name in names], [x]).forward(row)[0]] == [
+            {"a": 9.0, "b": 6.0}[name] for name in names
+        ]
+    for inputs, rows in (([x], row), ([x, ws[0]], [[3.0, 5.0]])):
+        product = Program(x * ws[0], inputs)
+        assert [*product.forward(rows)] == [9.0 if len(inputs) == 1 else 15.0]
+        if len(inputs) == 1:
+            product.backward(rows)
+    frozen = Value(3.0, requires_grad=False)
+    assert [*Program(x * frozen, [x]).forward(row)] == [9.0]
+
+
+def test_a_leaf_that_is_an_input_and_a_parameter_is_read_from_the_row(lowered):
+    x, w = Value(2.0), Value(3.0)
+    for first in ([], [x], [w], [x, w], [w, x]):
+        assert [*Program(w * x, [x], first).forward([[4.0]])] == [12.0]
+
+
+def test_code_for_one_row_is_not_used_for_many(lowered):
+    made = []
+    for _ in range(2):
+        x, w = Value(2.0), Value(3.0)
+        made.append(Program(w * x, [x]).compiled)
+    for lanes in (True, False):
+        assert made[0].tiers("forward", lanes) is made[1].tiers("forward", lanes)
+    assert made[0].tiers("forward", True) is not made[0].tiers("forward", False)
+
+
+def test_an_operation_of_the_user_is_traced_anew(lowered):
+    scale = [2.0]
+    own = Op("own", lambda x: scale[0] * x, (lambda y, x: scale[0],))
+    for factor in (2.0, 5.0):
+        scale[0] = factor
+        x = Value(1.0)
+        assert [*Program(own(x), [x]).forward([[3.0]])] == [3.0 * factor]

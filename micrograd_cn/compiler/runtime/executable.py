@@ -795,10 +795,9 @@ class CompiledGraph:
         return self._tiers[key]
 
     def _structure(self, kind: str, rows_in_lanes: bool) -> Any:
-        """Return a key for `_by_structure`, or None. What has the code of a `base` may be lowered in another order."""
-        if self.base or (structure := self.graph.structure) is None:
-            return None
-        return kind, rows_in_lanes, self.machine, structure
+        """Return a key for `_by_structure`; None for a graph that is not compared with others."""
+        structure = self.graph.structure
+        return None if structure is None else (kind, rows_in_lanes, self.machine, structure)
 
     def _tiers_of_equal_graph(self, kind: str, rows_in_lanes: bool) -> Tiers | None:
         """Return the `Tiers` of another graph that is lowered to the same instructions, if there are any.
