@@ -141,6 +141,10 @@ def test_sums_of_other_lengths_inputs_and_outputs_tell_graphs_apart(lowered):
         assert [*Program([outputs[name] for name in names], [x]).forward(row)[0]] == [
             {"a": 9.0, "b": 6.0}[name] for name in names
         ]
+    before = x * ws[0]
+    after = before + 1.0
+    for several, expected in (([after], [10.0]), ([after, before], [10.0, 9.0]), ([before, after], [9.0, 10.0])):
+        assert Program(several, [x]).forward(row) == [expected]
     for inputs, rows in (([x], row), ([x, ws[0]], [[3.0, 5.0]])):
         product = Program(x * ws[0], inputs)
         assert [*product.forward(rows)] == [9.0 if len(inputs) == 1 else 15.0]
@@ -169,7 +173,9 @@ def test_code_for_one_row_is_not_used_for_many(lowered):
 def test_an_operation_of_the_user_is_traced_anew(lowered):
     scale = [2.0]
     own = Op("own", lambda x: scale[0] * x, (lambda y, x: scale[0],))
+    programs = []
     for factor in (2.0, 5.0):
         scale[0] = factor
         x = Value(1.0)
-        assert [*Program(own(x), [x]).forward([[3.0]])] == [3.0 * factor]
+        programs.append(Program(own(x), [x]))
+        assert [*programs[-1].forward([[3.0]])] == [3.0 * factor]

@@ -449,6 +449,7 @@ class Tiers:
     Attributes:
         tables: the tables that both tiers use.
         made: the executables that were made, by whether they are native code.
+        key: what the object is kept by; None if it is not kept.
         chosen: the code to run from now on, which is native code or, if this is faster, threaded code; None until this
             is known.
         background: the tasks that make native code, or optimise kernels.
@@ -456,6 +457,7 @@ class Tiers:
     """
 
     chosen: Executable | None = None
+    key: Any = None
 
     def __init__(self, code: Code, totals: Sequence[tuple[Pair, ...] | Scatter], wanted: Wanted, on: Machine) -> None:
         self._wanted = wanted
@@ -596,16 +598,19 @@ def shared_tiers(code: Code, totals: Sequence[tuple[Pair, ...] | Scatter], wante
     bits = array("d", code.constants.values()).tobytes()  # since 0.0 == -0.0
     sums = [(x.totals, *x.sources) if isinstance(x, Scatter) else x for x in totals]
     key = wanted, on, (*code.instructions,), bits, (*sums,), (*code.op_names.items(),)
+    found = _kept.get(key) or Tiers(code, totals, wanted, on)
+    found.key = key
+    return _keep(found)
+
+
+def _keep(tiers: Tiers) -> Tiers:
+    """Keep what was made for a program as the one that was used last, and return it, or what was kept in its place."""
     with _keeping():
-        if found := _kept.pop(key, None):
-            _kept[key] = found
-            return found
-    made = Tiers(code, totals, wanted, on)
-    with _keeping():
-        _kept[key] = made
+        tiers = _kept.pop(tiers.key, tiers)
+        _kept[tiers.key] = tiers
         while len(_kept) > MAX_KEPT or sum([each.bytes for each in _kept.values()]) > KEPT_BYTES:
             del _kept[next(iter(_kept))]
-    return made
+    return tiers
 
 
 def forget_tiers() -> None:
@@ -806,7 +811,8 @@ class CompiledGraph:
         """
         if not _by_structure or (structure := self._structure(kind, rows_in_lanes)) is None:
             return None
-        return _by_structure.get(structure)
+        found = _by_structure.get(structure)
+        return _keep(found) if found and found.key else found
 
     def _tiers_of(self, lowering: Lowering, kind: str, rows_in_lanes: bool) -> Tiers:
         wanted = Wanted(
