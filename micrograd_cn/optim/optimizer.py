@@ -505,6 +505,8 @@ maximize=False>
         if machine_code and len(self.parameters) >= MIN_PARAMETERS:
             if self.skipped or self._owners != self.parameters:
                 self.match_state()
+            if type(self.lr) is not float:  # such as a numpy scalar, which a schedule gives
+                self.check_lr()
             if machine_code.step(self):
                 return
         states = self.state

@@ -10,7 +10,7 @@ from typing import Any
 from ..engine import Value
 from ..graph.callers import is_of_this_package
 from .hidden import hidden_leaves
-from .members import descends_always, leaves_to_train, may_hold_leaves, members_of_known, walk
+from .members import OF_HIDING, descends_always, leaves_to_train, may_hold_leaves, members_of_known, walk
 from .model import Model, names_its_parameters, of_this_package
 
 
@@ -110,6 +110,14 @@ _holders: dict[type, tuple[list[int], list[Any], list[tuple[type, str, Any]]]] =
 def has_holders(cls: type) -> bool:
     """Return whether `_holders_in_class` has found attributes of the class `cls` that may contain `Value`s."""
     return bool(cls in _holders and _holders[cls][2])
+
+
+def may_have_shared(cls: type) -> bool:
+    """Return whether an attribute of a user's class `cls` or its bases may contain parameters, as a list may.
+
+    Functions and other objects in which no parameters are looked for do not count.
+    """
+    return any(members_of_known(type(x)) not in OF_HIDING for _, _, x in _holders_in_class(cls))
 
 
 def refuse_shared(objects: Sequence[Any], model: Model) -> None:

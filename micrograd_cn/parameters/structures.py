@@ -17,7 +17,7 @@ from typing import Any, Literal
 from ..engine import Value
 from ..graph import context
 from ..graph.callers import is_of_this_package
-from .class_attributes import has_holders, parameters_in_class
+from .class_attributes import may_have_shared
 from .members import OF_HIDING, ONLY_VALUES, is_array, known_slots, members_of_known
 from .model import Model, names_its_parameters, of_this_package, overrides
 from .records import structures
@@ -118,8 +118,7 @@ class Structure:
     def _have_changed(self) -> bool:
         """Return whether a user's class may have its own way to find parameters, or has parameters itself."""
         return any(
-            overrides(cls, "entries") or names_its_parameters(cls) or parameters_in_class(cls) or has_holders(cls)
-            or not _is_plain(cls)
+            overrides(cls, "entries") or names_its_parameters(cls) or may_have_shared(cls) or not _is_plain(cls)
             for cls in self._users
         )  # fmt: skip
 

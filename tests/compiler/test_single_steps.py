@@ -183,6 +183,23 @@ def test_without_anything_between_them_machine_code_takes_all_steps(kind, steps)
     assert steps.count == 10
 
 
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_a_rate_that_a_schedule_gives_as_another_number_is_no_reason_for_steps_in_python(kind, steps):
+    """Numpy computes float64 and float32 scalars, and a user may write an int."""
+    ours, theirs = [[Value(0.5) for _ in range(N)] for _ in range(2)]
+    optimizer, plain = OPTIMIZERS[kind](ours), OPTIMIZERS[kind](theirs)
+    steps.plain.add(plain)
+    for k, rate in enumerate([np.cos(0.1), np.float32(0.25), 1, 0.125, np.float64(0.0)]):
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad = q.grad = 0.25 * k
+        optimizer.lr = plain.lr = rate
+        optimizer.step()
+        plain.step()
+        assert type(optimizer.lr) is float
+    assert steps.count == 5
+    assert state_of(ours, optimizer) == state_of(theirs, plain)
+
+
 def test_a_state_that_somebody_holds_changes_with_each_step_and_otherwise_stays_in_memory(steps):
     parameters = [Value(1.0) for _ in range(N)]
     optimizer = Adam(parameters)

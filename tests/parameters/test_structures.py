@@ -35,6 +35,16 @@ class Named(Module):
     def __init__(self):
         self.a, self.b = Value(0.1), [Value(0.2), Value(0.3)]
 
+    def forward(self, x):
+        return self.scaled(x) + self.b[0]
+
+    def scaled(self, x):
+        return self.a * x
+
+    @property
+    def size(self):
+        return len(self.b)
+
 
 MODELS = {"mlp": lambda: MLP(2, [3, 1], seed=0), "layer": lambda: Layer(2, 2, seed=0), "net": Net, "named": Named}
 
