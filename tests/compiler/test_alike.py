@@ -106,6 +106,40 @@ def test_structures_are_read_once_for_each_group(monkeypatch):
     assert len(calls) < 3 * 15 + 45
 
 
+def others(x):
+    """Return arguments of the same length as the array `x`, or of the same shape, that are read otherwise."""
+    yield from (x[::-1], x.astype("f4"), (9 * x).astype("i8"), x.astype(">f8"), np.repeat(x, 2)[::2], x * np.nan)
+    yield from (x.tolist(), tuple(x.tolist()), [np.float64(number) for number in x], x.reshape(-1, 1))
+    yield from (dict.fromkeys(map(str, x), 1.0), {"x": x}, [x], x.view(Own))
+
+
+class Own(np.ndarray):
+    """A subclass of the class of arrays, with no operators of its own."""
+
+
+@pytest.mark.parametrize("k", range(14))
+@pytest.mark.parametrize("where", [slice(None), slice(3, 4), slice(0, 1), slice(-1, None)])
+def test_what_is_kept_for_arrays_of_some_shapes_is_used_for_such_arrays_alone(k, where, monkeypatch):
+    """Samples of the same lengths are read anew, also if their arrays have other numbers, dtypes, orders or classes."""
+    rng = np.random.default_rng(0)
+    first = [(rng.normal(size=1 + i % 3), rng.normal()) for i in range(12)]
+    second = [*first]
+    second[where] = [([*others(x)][k], y) for x, y in first[where]]
+    read_only = [(x.copy(), y) for x, y in first]
+    for x, _ in read_only:
+        x.setflags(write=False)
+    for samples in (first, second, [(y, x) for x, y in first], read_only, [(-x, y) for x, y in first], first):
+        found = bucket_samples(samples, split)
+        with monkeypatch.context() as patch:
+            patch.setattr(samples_module, "MIN_ALIKE", 10**9)
+            expected = bucket_samples(samples, split)
+        for a, b in zip(found, expected, strict=True):
+            assert (a.treedef, a.width, [*a.samples]) == (b.treedef, b.width, [*b.samples])
+            assert a.numbers.tobytes() == b.numbers.tobytes()
+    renamed = bucket_samples(first, lambda numbered: ((), dict(zip("uv", numbered[1], strict=True))))
+    assert [name for name, _ in renamed[0].treedef] == ["u", "v"]
+
+
 @pytest.mark.parametrize("wrong", ["2", None, 1j, [1.0, "2"], np.array(["a"]), [[1.0], ["2"]], Value(1.0)])
 def test_a_wrong_sample_is_named(wrong):
     f = compile(lambda x, t: t)

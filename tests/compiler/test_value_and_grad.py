@@ -2,6 +2,7 @@
 
 import functools
 import sys
+from collections import OrderedDict, namedtuple
 
 import numpy as np
 import pytest
@@ -1059,6 +1060,7 @@ def test_arrays_that_calls_return_are_the_callers_own():
         assert len({*map(repr, found)}) == 6
 
 
+Pair = namedtuple("Pair", "left right")
 SECOND = {
     "numbers": [2.0, 3.0, 4.0],
     "lists": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
@@ -1070,26 +1072,49 @@ SECOND = {
     "arrays": [np.array([1.0, 2.0]), np.array([3.0, 4.0]), np.array([5.0, 6.0])],
     "ragged arrays": [np.array([1.0, 2.0]), np.array([3.0]), np.array([4.0, 5.0])],
     "a list among arrays": [np.array([1.0, 2.0]), [3.0, 4.0], np.array([5.0, 6.0])],
+    "tuples": [(1.0, 2.0), (3.0, 4.0), (5.0, 6.0)],
+    "a namedtuple among tuples": [(1.0, 2.0), Pair(3.0, 4.0), (5.0, 6.0)],
+    "dicts": [{"a": 1.0, "b": 2.0}, {"a": 3.0, "b": 4.0}, {"a": 5.0, "b": 6.0}],
+    "dicts of ints": [{"a": 1, "b": 2}, {"a": 3, "b": 4}, {"a": 5, "b": np.float64(6.0)}],
+    "a dict in another order": [{"a": 1.0, "b": 2.0}, {"b": 3.0, "a": 4.0}, {"a": 5.0, "b": 6.0}],
+    "a dict with another key": [{"a": 1.0, "b": 2.0}, {"a": 3.0, "c": 4.0}, {"a": 5.0, "b": 6.0}],
+    "a longer dict": [{"a": 1.0, "b": 2.0}, {"a": 3.0}, {"a": 5.0, "b": 6.0}],
+    "an ordered dict among dicts": [{"a": 1.0, "b": 2.0}, OrderedDict(a=3.0, b=4.0), {"a": 5.0, "b": 6.0}],
+    "dicts with ints as keys": [{1: 1.0, 2: 2.0}, {1: 3.0, 2: 4.0}, {1: 5.0, 2: 6.0}],
+    "dicts of lists": [{"a": [1.0], "b": 2.0}, {"a": [3.0], "b": 4.0}, {"a": [5.0], "b": 6.0}],
+    "a list among dicts": [{"a": 1.0, "b": 2.0}, [3.0, 4.0], {"a": 5.0, "b": 6.0}],
+    "empty dicts": [{}, {}, {}],
+    "empty tuples": [(), (), ()],
 }
+
+
+def weighted(x):
+    """Return the sum of the numbers in an argument, each times a factor that depends on its place and its key."""
+    if isinstance(x, dict):
+        return add_up([(len(str(key)) + ord(str(key)[0])) * weighted(item) for key, item in x.items()])
+    if isinstance(x, (list, tuple, np.ndarray)):
+        return add_up([k * weighted(item) for k, item in enumerate(x, 1)])
+    return x
 
 
 @pytest.mark.parametrize("second", SECOND)
 @pytest.mark.parametrize("swapped", [False, True])
-def test_listed_samples_of_arrays_and_others_give_the_mean_of_each_alone(second, swapped):
+@pytest.mark.parametrize("first", [np.array, list])
+@pytest.mark.parametrize("copies", [1, 4])
+def test_listed_samples_of_arrays_and_others_give_the_mean_of_each_alone(second, swapped, first, copies):
     """Samples of one shape are computed together, and others are not taken for such samples."""
-    firsts = [np.array([1.0, -2.0]), np.array([3.0, 0.5]), np.array([-1.0, 4.0])]
+    firsts = [first([1.0, -2.0]), first([3.0, 0.5]), first([-1.0, 4.0])]
     samples = [*zip(firsts, SECOND[second], strict=True)]
     w = Value(0.5)
 
     def f(x, y):
         x, y = (y, x) if swapped else (x, y)
-        numbers = [y] if isinstance(y, (int, float, Value)) else list(y)
-        return w * w * x[0] * x[1] * add_up([k * number for k, number in enumerate(numbers, 1)])
+        return w * w * x[0] * x[1] * (1 + weighted(y))
 
     samples = [sample[::-1] for sample in samples] if swapped else samples
     compiled = compile(f)
     each = [compile(f).value_and_grad([sample]) for sample in samples]
     expected = sum(value for value, _ in each) / 3, sum(slopes[0] for _, slopes in each) / 3
     for _ in range(3):  # later calls are prepared
-        value, [slope] = compiled.value_and_grad(samples)
+        value, [slope] = compiled.value_and_grad(samples * copies)
         assert (value, slope) == pytest.approx(expected, rel=1e-14)

@@ -10,19 +10,21 @@ from __future__ import annotations
 import sys
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate, chain, pairwise
-from operator import attrgetter, methodcaller
+from math import prod
+from operator import attrgetter, itemgetter, methodcaller
 from struct import iter_unpack
 from typing import Any
 
 from .arrays import FlatNumbers, doubles, flat_doubles
 from .nodes import floats_of
-from .treedef import PYTHON_NUMBERS, TreeDef
+from .treedef import PYTHON_NUMBERS, ArrayDef, TreeDef
 
 DOUBLE_SIZE = 8  # bytes
 SAMPLES_PER_CHUNK = 64
+MAX_KEPT_LAYOUTS, MAX_KEPT_SAMPLES = 32, 1000  # the layouts of so many lists are kept, each of so many samples
 # The numbers of an argument in some samples, as the bytes of doubles, and a key for each sample. Samples have equal
 # keys if the argument is nested in the same way. Keys of lists are lengths, or tuples of lengths or shapes. In the key
 # of a list of tuples, ~k stands for the length k.
@@ -120,6 +122,93 @@ def _flat_treedef(names: tuple[str, ...], kinds: tuple[type | None, ...], length
     """Return the treedef of arguments that are numbers, whose kind is None, or lists or tuples of these lengths."""
     inside = [None if kind is None else (kind, length) for kind, length in zip(kinds, lengths, strict=True)]
     return tuple(zip(names, inside, strict=True))
+
+
+def group_arrays(arguments: Mapping[str, Sequence[Any]]) -> list[tuple[list[int], TreeDef, array[float]]] | None:
+    """Group samples whose arguments are numbers, lists or tuples of numbers, and numpy arrays of doubles of any shape.
+
+    It does what `group_alike` does, in about a third of the time. How the samples are grouped depends on their shapes
+    alone, and is kept for the next call with samples of the same shapes.
+
+    Args:
+        arguments: for each name of an argument, its values in all samples.
+
+    Returns:
+        for each group, the indices of its samples, their treedef, and their numbers, one sample after the other; or
+            None if there are other arguments.
+
+    >>> import numpy
+    >>> found = group_arrays({"x": [numpy.ones(1), numpy.ones(2), numpy.zeros(1)], "y": [5.0, 6.0, 7.0]})
+    >>> [(rows, numbers.tolist()) for rows, _, numbers in found]
+    [([0, 2], [1.0, 5.0, 0.0, 7.0]), ([1], [1.0, 1.0, 6.0])]
+    >>> found[0][1]
+    (('x', ArrayDef(shape=(1,), has_array=True, is_tensor=False)), ('y', None))
+    """
+    pieces = list[Any]()
+    forms = list[Any]()  # None for an argument that is a number, otherwise its type and its form in each sample
+    for values in arguments.values():
+        kind = type(values[0])
+        if (dtype := _common_dtype(values)) is not None:
+            if dtype != sys.modules["numpy"].dtype(float):
+                return None
+            pieces += values
+            forms.append((kind, (*map(attrgetter("shape"), values),)))
+        elif (numbers := doubles_of(values)) is not None:
+            pieces += chain.from_iterable(iter_unpack(f"{DOUBLE_SIZE}s", numbers))
+            forms.append(None)
+        elif is_sequence(kind) and {*map(type, values)} == {kind}:
+            if (numbers := doubles_of([*chain.from_iterable(values)])) is None:
+                return None
+            lengths = (*map(len, values),)
+            pieces += _cut(numbers, lengths)
+            forms.append((kind, lengths))
+        else:
+            return None
+    n = len(pieces) // len(forms)
+    layout = (_kept_layout if n <= MAX_KEPT_SAMPLES else _layout)((*arguments,), (*forms,), n)
+    if layout is None:
+        return None
+    select, groups = layout
+    try:
+        data = b"".join(select(pieces))
+    except TypeError:  # an array is not contiguous
+        data = b"".join([x if type(x) is bytes else x.tobytes() for x in select(pieces)])
+    numbers, found, end = array("d", data), [], 0
+    for rows, treedef, width in groups:
+        start, end = end, end + len(rows) * width
+        found.append((rows, treedef, numbers[start:end]))
+    return found
+
+
+def _layout(
+    names: tuple[str, ...], forms: tuple[Any, ...], n: int
+) -> tuple[Callable[[list[Any]], Iterable[Any]], list[tuple[list[int], TreeDef, int]]] | None:
+    """Return how `group_arrays` groups n samples whose arguments have these names and `forms`.
+
+    Returns:
+        a function that selects the pieces of all groups, in their order, from the pieces of one argument after the
+            other; and, for each group, the indices of its samples, their treedef, and the count of numbers of a sample.
+            None if an array has no axis.
+    """
+    columns = [(None,) * n if form is None else form[1] for form in forms]
+    rows_of: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for i, key in enumerate(zip(*columns, strict=True)):
+        rows_of[key].append(i)
+    kinds = [None if form is None else form[0] for form in forms]
+    groups = []
+    for key, rows in rows_of.items():
+        if () in key:
+            return None
+        inside: list[TreeDef] = []
+        for kind, form in zip(kinds, key, strict=True):
+            inside.append(form if form is None else (kind, form) if type(form) is int else ArrayDef(form, True))
+        width = sum([1 if form is None else form if type(form) is int else prod(form) for form in key])
+        groups.append((rows, tuple(zip(names, inside, strict=True)), width))
+    order = [k * n + i for rows, _, _ in groups for i in rows for k in range(len(forms))]
+    return (itemgetter(*order) if len(order) > 1 else tuple), groups
+
+
+_kept_layout = lru_cache(MAX_KEPT_LAYOUTS)(_layout)
 
 
 def _read(values: Sequence[Any]) -> Column | None:

@@ -18,6 +18,7 @@ from .alike import (
     arrays_of_one_shape,
     doubles_of,
     group_alike,
+    group_arrays,
     group_flat,
     is_sequence,
     keys_of_all,
@@ -309,13 +310,16 @@ def _buckets_of_alike(
     if static or not arguments or not _are_arguments(samples[0], arguments):
         return None
     values = [*zip(*samples, strict=True)]
+    if _has_other_shape(samples[0], samples[-1]) and (found := group_arrays(dict(zip(arguments, values, strict=True)))):
+        return [Bucket(treedef, (), numbers, len(numbers) // len(rows), rows) for rows, treedef, numbers in found]
     columns = [column for column in map(_number_column, values) if column]
     if len(columns) == len(values):
         n, treedefs = len(samples), tuple(zip(arguments, [treedef for treedef, _ in columns], strict=True))
         beside = together([numbers for _, numbers in columns], n)
         return [Bucket(treedefs, (), beside, len(beside) // n, range(n))]
-    if (flat_groups := group_flat(dict(zip(arguments, values, strict=True)))) is not None:
-        return [Bucket(treedef, (), numbers, len(numbers) // len(rows), rows) for rows, treedef, numbers in flat_groups]
+    by_name = dict(zip(arguments, values, strict=True))
+    if found := group_flat(by_name) or group_arrays(by_name):
+        return [Bucket(treedef, (), numbers, len(numbers) // len(rows), rows) for rows, treedef, numbers in found]
     groups = group_alike(values)
     buckets = []
     for rows, numbers in groups or ():
@@ -323,6 +327,11 @@ def _buckets_of_alike(
         treedef = tuple([(name, _treedef_of_valid(x)) for name, x in first])
         buckets.append(Bucket(treedef, (), numbers, len(numbers) // len(rows), rows))
     return buckets or None
+
+
+def _has_other_shape(first: Sequence[Any], other: Sequence[Any]) -> bool:
+    """Return whether an argument is an array in both samples, and has different shapes in them."""
+    return any(getattr(x, "shape", None) != getattr(y, "shape", None) for x, y in zip(first, other, strict=True))
 
 
 def _listed(samples: Any) -> Any:

@@ -17,6 +17,7 @@ from itertools import chain
 from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
+from ..data.alike import keys_of_all
 from ..data.columns import ColumnTable
 from ..data.partition import nan_finder
 from ..data.treedef import PYTHON_NUMBERS, ArrayDef, TreeDef
@@ -34,6 +35,7 @@ MIN_REFERENCED = 4000  # an array with so many numbers is read where it is, whic
 # Lists with more numbers are read faster by `bucket_samples`. An array counts as one number for each hundred elements.
 MAX_LISTED = 200
 MAX_READ_SINGLY = 8  # the numbers of more samples than these are copied argument by argument, which is faster then
+COLLECTIONS = frozenset([list, tuple, dict])  # an argument in a list of samples may be one of these
 LARGEST_INT = 2**1000  # a smaller int is converted to a finite double
 Shape: TypeAlias = "tuple[int, ...]"
 
@@ -272,12 +274,15 @@ class ListedSamples(NamedTuple):
 def listed_samples(samples: list[Any]) -> ListedSamples | None:
     """Return the numbers of samples that are a list of tuples.
 
-    An argument must be a number in all samples, or a list of equally many numbers, or a numpy array of doubles of the
-    same shape. Return None for other samples, and for more than `MAX_LISTED` numbers.
+    An argument must be a number in all samples, or a list, a tuple or a dict of equally many numbers, or a numpy array
+    of doubles of the same shape. The keys of a dict must be the same texts in all samples, in the same order. Return
+    None for other samples, and for more than `MAX_LISTED` numbers.
 
     >>> listed = listed_samples([([1.0, 2.0], 3), ([4.0, 5.0], 6.0)])
     >>> listed.numbers.tolist(), listed.shapes, listed.treedefs
     ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], ((2, 2), (2,)), ((<class 'list'>, 2), None))
+    >>> listed_samples([({"x": 1.0, "y": 2.0},), ({"x": 3.0, "y": 4.0},)]).treedefs
+    ((<class 'dict'>, ('x', 'y'), (None, None)),)
     """
     numpy = sys.modules.get("numpy")
     array_kind = numpy.ndarray if numpy else None
@@ -288,7 +293,7 @@ def listed_samples(samples: list[Any]) -> ListedSamples | None:
     # Look at the first sample before all of them, since other calls shall not become slower
     kinds = [*map(type, first := samples[0])]
     given = zip(kinds, first, strict=True)
-    sizes = [len(x) if kind is list else 1 + x.size // 100 if kind is array_kind else 1 for kind, x in given]
+    sizes = [len(x) if kind in COLLECTIONS else 1 + x.size // 100 if kind is array_kind else 1 for kind, x in given]
     if len(samples) * sum(sizes) > MAX_LISTED or not {*map(type, samples)} <= {tuple, list}:
         return None
     if len({*map(len, samples)}) != 1:
@@ -296,16 +301,37 @@ def listed_samples(samples: list[Any]) -> ListedSamples | None:
     if array_kind in kinds:
         return _in_columns(samples, kinds)
     n = len(samples)
-    if list not in kinds:
+    if COLLECTIONS.isdisjoint(kinds):
         numbers = [*chain.from_iterable(samples)]
         inside: tuple[TreeDef, ...] = (None,) * len(kinds)
         return ListedSamples(array("d", numbers), ((n,),) * len(kinds), inside) if _are_numbers(numbers) else None
-    found = _all_numbers(samples, kinds, sizes)
+    found = _all_numbers(samples, sizes)
     if found is None or not _are_numbers(found):
         return None
-    shapes = tuple([(n, size) if kind is list else (n,) for kind, size in zip(kinds, sizes, strict=True)])
-    treedefs = tuple([(list, size) if kind is list else None for kind, size in zip(kinds, sizes, strict=True)])
+    treedefs = tuple(map(_flat_treedef, first))
+    shapes = tuple([(n,) if treedef is None else (n, size) for treedef, size in zip(treedefs, sizes, strict=True)])
     return ListedSamples(array("d", found), shapes, treedefs)
+
+
+def _flat_treedef(x: Any) -> TreeDef:
+    """Return the treedef of an argument that is a number, or a list, a tuple or a dict of numbers."""
+    kind = type(x)
+    if kind is dict:
+        return dict, tuple(x), (None,) * len(x)
+    return (kind, len(x)) if kind in COLLECTIONS else None
+
+
+def _items_of_all(column: Sequence[Any]) -> list[Any] | None:
+    """Return the items of all lists, tuples or dicts in `column`, one after another.
+
+    Return None if they differ in type or length. Dicts must have the same texts as keys, in the same order.
+    """
+    kind, size = type(column[0]), len(column[0])
+    if {*map(type, column)} != {kind} or {*map(len, column)} != {size}:
+        return None
+    if kind is not dict:
+        return [*chain.from_iterable(column)]
+    return [*chain.from_iterable(map(dict.values, column))] if not size or keys_of_all(column) else None
 
 
 def _listed_sample(sample: Sequence[Any], numpy: Any) -> ListedSamples | None:
@@ -338,29 +364,34 @@ def _forms_of_sample(inside: tuple[Shape | None, ...]) -> tuple[tuple[Shape, ...
     return shapes, tuple([None if shape is None else ArrayDef(shape, True) for shape in inside])
 
 
-def _all_numbers(samples: list[Any], kinds: list[type], sizes: list[int]) -> list[Any] | None:
-    """Return all items of samples whose arguments are lists or numbers, one sample after the other.
+def _all_numbers(samples: list[Any], sizes: list[int]) -> list[Any] | None:
+    """Return all numbers of samples whose arguments are numbers, or lists, tuples or dicts, one sample after the other.
 
-    `kinds` has the type of each argument, and `sizes` the length of each argument that is a list, and 1 for a number.
-    Return None if lists of an argument differ in length, or if only some samples have a list as this argument.
+    `sizes` has the length of each argument, and 1 for a number. Return None if the items of an argument cannot be read;
+    see `_items_of_all`.
     """
     found, width, begin = list[Any](), sum(sizes), 0
+    firsts = samples[0]
     if len(samples) <= MAX_READ_SINGLY:
         for sample in samples:
-            for kind, size, x in zip(kinds, sizes, sample, strict=True):
-                if kind is not list:
+            for first, size, x in zip(firsts, sizes, sample, strict=True):
+                kind = type(first)
+                if kind not in COLLECTIONS:
                     found.append(x)
-                elif type(x) is list and len(x) == size:
+                elif type(x) is not kind or len(x) != size:
+                    return None
+                elif kind is not dict:
                     found += x
+                elif not size or keys_of_all((first, x)):
+                    found += x.values()
                 else:
                     return None
         return found
     found += [None] * (len(samples) * width)
-    for kind, size, column in zip(kinds, sizes, zip(*samples, strict=True), strict=True):
-        if kind is not list:
+    for first, size, column in zip(firsts, sizes, zip(*samples, strict=True), strict=True):
+        if type(first) not in COLLECTIONS:
             found[begin::width] = column
-        elif {*map(type, column)} == {list} and {*map(len, column)} == {size}:
-            items = [*chain.from_iterable(column)]
+        elif (items := _items_of_all(column)) is not None:
             for k in range(size):
                 found[begin + k :: width] = items[k::size]
         else:
@@ -375,6 +406,8 @@ def _in_columns(samples: list[Any], kinds: list[type]) -> ListedSamples | None:
     `kinds` has the types of the arguments in the first sample.
     """
     numpy = sys.modules["numpy"]
+    if any(getattr(x, "shape", ()) != getattr(y, "shape", ()) for x, y in zip(samples[0], samples[-1], strict=True)):
+        return None  # for speed
     n, shapes, treedefs, columns = len(samples), list[Shape](), list[TreeDef](), list[Any]()
     for k, kind in enumerate(kinds):
         column: Any = [sample[k] for sample in samples]
@@ -388,17 +421,14 @@ def _in_columns(samples: list[Any], kinds: list[type]) -> ListedSamples | None:
             treedefs.append(ArrayDef(shape, True))
             columns.append(column)
             continue
-        numbers: Sequence[Any] = column
-        if kind is list:
-            if {*map(type, column)} != {list} or len({*map(len, column)}) != 1:
-                return None
-            numbers = [*chain.from_iterable(column)]
-        if not _are_numbers(numbers):
+        is_number = kind not in COLLECTIONS
+        numbers = column if is_number else _items_of_all(column)
+        if numbers is None or not _are_numbers(numbers):
             return None
-        shapes.append((n, len(column[0])) if kind is list else (n,))
-        treedefs.append((list, len(column[0])) if kind is list else None)
+        shapes.append((n,) if is_number else (n, len(column[0])))
+        treedefs.append(_flat_treedef(column[0]))
         # numpy would take several times as long to convert nested lists
-        columns.append(numpy.array(array("d", numbers)).reshape(shapes[-1]) if kind is list else column)
+        columns.append(column if is_number else numpy.array(array("d", numbers)).reshape(shapes[-1]))
     return ListedSamples(tuple(columns), tuple(shapes), tuple(treedefs))
 
 

@@ -30,6 +30,7 @@ class GradientCall:
         numbers: the rows' numbers, which the driver reads.
         panel: the size and the address of the first thread's panel, which is memory for the rows that are computed at
             a time.
+        cost: about how many instructions the driver executes for a row.
         words: the operands, as `GradientCallWords`. The methods `renew` and `read` fill them in.
         address: the address of these words.
         work: about how many instructions the driver has executed, or will execute, for the program. The measured
@@ -40,21 +41,18 @@ class GradientCall:
         self.compiled, self._rows = compiled, rows
         self.executable = compiled.select_executable("gradient", rows)
         self.thread_buffers = [self.executable.acquire() for _ in range(threads)]
-        self.panel = self._panel()
+        self.panel, self.cost = self._panel(), self._cost()
         self.words = NO_WORDS[:]
         self.address = address(self.words)
         self._filled: tuple[object, ...] = ()  # what the operands were last filled for
         self.numbers: Numbers = array("d")
         self.work = 0
 
-    @property
-    def cost(self) -> int:
-        """About how many instructions the driver executes for a row."""
-        return self.executable.plan.schedule.cost + 1
-
     def read(self, numbers: Numbers) -> None:
         """Let the driver read the rows' numbers from `numbers`, which must live as long as the driver reads them."""
-        self.numbers, self.words[ROWS_WORD] = numbers, address(numbers)
+        # `address` takes longer
+        self.words[ROWS_WORD] = numbers.buffer_info()[0] if type(numbers) is array else address(numbers)
+        self.numbers = numbers
 
     def upgrade(self, taken: float, left: float) -> None:
         """Add `taken` seconds to the running time of the code, and switch to faster code if compiling it is worthwhile.
@@ -104,8 +102,11 @@ class GradientCall:
         before, thread_buffers = self.executable, self.thread_buffers
         if executable is not before:
             self.executable, self.thread_buffers = executable, [executable.acquire() for _ in thread_buffers]
-            self.panel, self._filled = self._panel(), ()
+            self.panel, self.cost, self._filled = self._panel(), self._cost(), ()
             before.release(*thread_buffers)  # last, since Ctrl-C may come between two lines
+
+    def _cost(self) -> int:
+        return self.executable.plan.schedule.cost + 1
 
     def _panel(self) -> tuple[int, int]:
         panel = self.thread_buffers[0].panel
