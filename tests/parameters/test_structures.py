@@ -341,3 +341,18 @@ def test_parameters_are_found_where_an_optimiser_looks_again():
     (model.a * model.b[0]).backward()
     with pytest.warns(UserWarning, match="has come into the model"):
         optimizer.step()
+
+
+def test_parameters_in_a_list_of_the_class_are_looked_for_each_time():
+    class Sharing(Module):
+        parts = []
+
+        def __init__(self):
+            self.a = Value(1.0)
+
+    model = Sharing()
+    for _ in range(3):
+        found_in(model)
+    model.parts.append(Value(2.0))
+    with pytest.raises(TypeError, match="attribute of the class"):
+        model.parameters()
