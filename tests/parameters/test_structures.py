@@ -345,7 +345,7 @@ def test_parameters_are_found_where_an_optimiser_looks_again():
 
 def test_parameters_in_a_list_of_the_class_are_looked_for_each_time():
     class Sharing(Module):
-        parts = []
+        parts = []  # noqa: RUF012 -- what the test is about
 
         def __init__(self):
             self.a = Value(1.0)
