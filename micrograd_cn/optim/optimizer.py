@@ -1065,6 +1065,18 @@ def copy_states(states: States) -> States:
     return [dict(state) for state in states]
 
 
+def common_state(optimizer: Optimizer) -> dict[str, float] | None:
+    """Return the state that every parameter of `optimizer` has, as before the first step; None if this is not known.
+
+    The dict must not be changed.
+    """
+    lazy: Any = optimizer.lazy_state
+    if type(lazy) is not partial or lazy.func is not copy_states:
+        return None
+    states: States = lazy.args[0]
+    return states[0] if len(states) == len(optimizer.parameters) and len({*map(id, states)}) == 1 else None
+
+
 def _count(name: str, x: Any) -> int:
     """Return `x` if it is an int of at least 0. Error messages begin with `name`.
 

@@ -22,6 +22,7 @@ from ...graph import context
 from ...graph.interrupts import at_once
 from ...optim import Optimizer
 from ...optim.by_optimizer import ByOptimizer
+from ...optim.optimizer import common_state
 from ..data.nodes import clear_gradients, finds_leaves, finds_trained, norm_of_gradients, scale_gradients, slot_offset
 from ..llvm.machine import Memory, machine
 from ..runtime.executable import driver, driver_address, has_driver
@@ -136,7 +137,10 @@ class SingleStep:
             return False
         state: Any = optimizer.lazy_state
         arrays = state.in_order_of(optimizer.parameters) if isinstance(state, PackedState) else None
-        if arrays is None:
+        common = common_state(optimizer)
+        if common and {*map(type, common.values())} == {float}:
+            arrays = {name: array("d", [x]) * self._count for name, x in common.items()}
+        elif arrays is None:
             states = state() if callable(state) else state
             if len(states) != self._count or any(each.keys() != self._names_set for each in states):
                 return False

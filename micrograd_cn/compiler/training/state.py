@@ -22,7 +22,7 @@ from ...graph.callers import warn_at_user
 from ...graph.interrupts import at_once
 from ...optim import Optimizer
 from ...optim.by_optimizer import ByOptimizer
-from ...optim.optimizer import States, at_least_0, copy_states, warn_of_functions, warn_of_replaced
+from ...optim.optimizer import States, at_least_0, common_state, copy_states, warn_of_functions, warn_of_replaced
 from ..data.captured import check_captured, describe
 from ..data.columns import address
 from ..data.nodes import some_frozen, uses_machine_code, write_by_machine_code
@@ -302,9 +302,13 @@ def packed_state(optimizer: Optimizer, layout: ParameterLayout, names: Sequence[
     state = optimizer.lazy_state
     if isinstance(state, PackedState) and state.layout is layout:
         return state
-    states, names = (state(), optimizer.state_names) if callable(state) else (state, names)
-    optimizer.check_parameter_count(len(states))
-    packed = PackedState(layout, {name: array("d", [states[k][name] for k in layout.order]) for name in names})
+    if common := common_state(optimizer):
+        arrays = {name: array("d", [common[name]]) * len(layout.order) for name in optimizer.state_names}
+    else:
+        states, names = (state(), optimizer.state_names) if callable(state) else (state, names)
+        optimizer.check_parameter_count(len(states))
+        arrays = {name: array("d", [states[k][name] for k in layout.order]) for name in names}
+    packed = PackedState(layout, arrays)
     if callable(state):
         optimizer.lazy_state = packed  # the same numbers, in the order that the next call of `fit` needs
     return packed
