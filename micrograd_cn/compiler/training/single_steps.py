@@ -137,8 +137,7 @@ class SingleStep:
             return False
         state: Any = optimizer.lazy_state
         arrays = state.in_order_of(optimizer.parameters) if isinstance(state, PackedState) else None
-        common = common_state(optimizer)
-        if common and {*map(type, common.values())} == {float}:
+        if common := common_state(optimizer):
             arrays = {name: array("d", [x]) * self._count for name, x in common.items()}
         elif arrays is None:
             states = state() if callable(state) else state
