@@ -200,14 +200,15 @@ def test_a_rate_that_a_schedule_gives_as_another_number_is_no_reason_for_steps_i
     assert state_of(ours, optimizer) == state_of(theirs, plain)
 
 
-@pytest.mark.parametrize("kind", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "kind", sorted(OPTIMIZERS.keys() - {"sgd"})
+)  # which keeps no state, so it trains the new one, too
 def test_a_parameter_that_is_added_before_the_first_step_is_refused(kind, steps):
     optimizer = OPTIMIZERS[kind]([Value(0.5) for _ in range(N)])
     optimizer.parameters.append(Value(1.0))
-    if optimizer.state_names:
-        with pytest.raises(ValueError, match="was made for 37 parameters and has 38 now"):
-            optimizer.step()
-        assert optimizer.steps == 0
+    with pytest.raises(ValueError, match="was made for 37 parameters and has 38 now"):
+        optimizer.step()
+    assert optimizer.steps == 0
 
 
 def test_a_state_that_somebody_holds_changes_with_each_step_and_otherwise_stays_in_memory(steps):
