@@ -273,16 +273,14 @@ class Module(Model):
         {'weight': [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]], 'bias': [0.0, 0.0, 0.0]}
         """
         refuse_options("state_dict()", wrong, _OPTIONS)
-        known = structure_of(self)
-        if known is None or known.entries is None:
+        if (known := structure_of(self)) and known.entries is not None:
+            return known.state(data_of)
+        entries = self.entries()
+        if refuse_unsaved(self, entries):
             entries = self.entries()
-            if refuse_unsaved(self, entries):
-                entries = self.entries()
-            refuse_dotted(self)
-            if known := note_structure(self):
-                known.entries = entries
-        else:
-            entries = known.entries
+        refuse_dotted(self)
+        if known := note_structure(self):
+            known.note_entries(entries)
         return {name: data_of(entry) for name, entry in entries.items()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True, **wrong: Never) -> None:

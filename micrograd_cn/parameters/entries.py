@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from operator import attrgetter
 from typing import Any
 
 from ..engine import Value, traverse
-from ..graph import context
 from .lost import refuse_lost
 from .members import (
     COLLECTIONS,
@@ -27,7 +25,6 @@ from .tree import arrays_to_lists, flatten, tuple_like
 from .unheld import may_hold_computed, with_unheld_leaves
 
 ONLY_FLOATS = {float}
-_data = attrgetter("_data")
 
 
 def as_lists(entry: Any) -> Any:
@@ -54,8 +51,6 @@ def data_of(entry: Any) -> Any:
     if isinstance(entry, Value):
         return entry.data
     if type(entry) is list:
-        if not context.active and ONLY_VALUES.issuperset(map(type, entry)):
-            return [*map(_data, entry)]
         return [data_of(x) for x in entry]
     leaves, unflatten = flatten(as_lists(entry))
     return unflatten([leaf.data for _, leaf in leaves])

@@ -8,8 +8,8 @@ model, so a few loops in C tell whether this is so. This takes about a twentieth
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate, chain, pairwise
 from operator import attrgetter, is_
 from types import FunctionType
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from .members import OF_HIDING, ONLY_VALUES, is_array, known_slots, members_of_k
 from .model import Model, names_its_parameters, of_this_package, overrides
 from .records import structures
 
-_dict, _requires_grad = attrgetter("__dict__"), attrgetter("requires_grad")
+_dict, _data, _requires_grad = [attrgetter(name) for name in ("__dict__", "_data", "requires_grad")]
 # Attributes with these names would take the place of methods of a module
 _METHODS = frozenset(("parameters", "named_parameters", "entries", "activation_entries"))
 _KEYS = {str, int}  # the classes of keys whose comparison runs no code of users
@@ -53,6 +53,9 @@ class Structure:
     def __init__(self, model: Model) -> None:
         self.parameters: list[Value] | None = None
         self.entries: dict[str, Any] | None = None
+        self._in_order: list[Value] = []  # the leaves in those entries that are lists of leaves, or lists of such lists
+        # For each entry, its name, and where its leaves are among these: a slice or, for a list of lists, several
+        self._places: list[tuple[str, slice | list[slice] | None]] = []
         self.reads_no_leaves = True
         self._modules: list[Model] = []  # those inside the model: the model itself must not be kept alive
         self._dicts: list[dict[Any, Any]] = []  # those that are not the attributes of a module
@@ -108,6 +111,30 @@ class Structure:
         self._facts = self._facts_of(model)
         self._held = [*self._parts(model)]
         self._copies = [x.copy() for x in self._rows]
+
+    def note_entries(self, entries: dict[str, Any]) -> None:
+        """Remember `entries`, the dict that `model.entries()` has returned."""
+        self.entries, self._in_order, self._places = entries, [], []
+        for name, entry in entries.items():
+            rows = entry if type(entry) is list and entry and {*map(type, entry)} == {list} else [entry]
+            if not all(type(row) is list and ONLY_VALUES.issuperset(map(type, row)) for row in rows):
+                self._places.append((name, None))
+                continue
+            begin, ends = len(self._in_order), [*accumulate(map(len, rows), initial=len(self._in_order))]
+            self._in_order += chain.from_iterable(rows)
+            spans = [slice(i, j) for i, j in pairwise(ends)]
+            self._places.append((name, spans if rows is entry else slice(begin, ends[-1])))
+
+    def state(self, numbers_of: Callable[[Any], Any]) -> dict[str, Any]:
+        """Return the data of the entries by name; `numbers_of` reads those entries that are not lists of leaves."""
+        assert self.entries is not None
+        numbers, state = [*map(_data, self._in_order)], {}
+        for name, place in self._places:
+            if place is None:
+                state[name] = numbers_of(self.entries[name])
+            else:
+                state[name] = numbers[place] if type(place) is slice else [*map(numbers.__getitem__, place)]
+        return state
 
     def _items_of(self, x: dict[Any, Any], module: Model | None) -> Iterable[Any]:
         """Return the items of `x`, a dict, or the attributes of `module`."""
