@@ -183,7 +183,7 @@ class BoundCall:
                 self.output = refuse_nan_to_num_of_nan(lambda: f(*bound, **kwargs))
             else:
                 self.output = f(*bound, **kwargs)
-        except (TypeError, AttributeError, RuntimeError) as error:
+        except (TypeError, AttributeError, IndexError, RuntimeError) as error:
             from ..graph.conversion import instead_of
             from ..graph.numpy_errors import numpy_advice  # imported here, because correct programs do not need it
 

@@ -34,6 +34,7 @@ NUMPY_ERRORS = {
     r"valid JAX|Error interpreting argument to .* as an? (abstract array|JAX value)|'\S*ArrayImpl' and '\w*Value'|"
     r"'\w*Value' and '\S*ArrayImpl'": "jax's functions and arrays take no Values: write micrograd_cn.exp(x), and the "
     "like, for jnp.exp(x), and np.asarray(x) for an array x of numbers",
+    r"only integers, slices": "an array takes integers as indices, and no Values: write take(xs, i) for xs[i]",
     r"'complex' and '\w*Value'|'\w*Value' and 'complex'": "a Value is a real number: compute the real and the "
     "imaginary part by themselves, as in x * a and x * b for x * (a + 1j * b)",
     # numpy goes on after the error of a conversion, and Python raises one of these at the next occasion
@@ -67,6 +68,11 @@ def numpy_advice(error: BaseException) -> str:
         if name in OPS:
             operands = operand_names(OPS[name].arity)
             return f"np.{name} takes no arrays of Values: write micrograd_cn.{name}({operands}), which does"
+    if (method := re.search(r"'(ValueArray|ArgumentArray|ndarray)' object has no attribute '(\w+)'", text)) and (
+        name := method[2]
+    ) in OPS:
+        operands = operand_names(OPS[name].arity)
+        return f"an array has no method {name}: write micrograd_cn.{name}({operands}), which takes arrays of Values"
     known = {found: advice for found, advice in NUMPY_ERRORS.items() if in_python or found != NO_SHAPE}
     if advice := next((advice for found, advice in known.items() if re.search(found, text)), ""):
         return advice

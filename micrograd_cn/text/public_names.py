@@ -127,9 +127,10 @@ STATEMENTS = {
     "array": "np.array([Value(x) for x in xs]) of numpy",
     **{
         name: f"np.{name}(n) of numpy for numbers, or [Value(x) for x in np.{name}(n)] for parameters"
-        for name in ("ones", "arange")
+        for name in ("zeros", "ones", "arange")
     },
-    **dict.fromkeys(("randn", "rand", "normal"), "[Value(random.gauss(0, 1)) for _ in range(n)]"),
+    **dict.fromkeys(("randn", "normal"), "[Value(random.gauss(0, 1)) for _ in range(n)]"),
+    **dict.fromkeys(("rand", "uniform"), "[Value(random.random()) for _ in range(n)]"),
     **dict.fromkeys(("autograd", "Function"), "Op(name, forward, partials) for an operation, and gradients(y, xs)"),
     **{
         f"{name}_": f"MLP(nin, nouts, init={name!r})"
@@ -155,7 +156,9 @@ STATEMENTS = {
     "ModuleDict": "a dict: a Module finds the parameters in it",
     "ModuleList": "a list: a Module finds the parameters in it",
     "ParameterList": "a list of Values: a Module finds the parameters in it",
-    "clip_grad_value_": "p.grad = min(max(p.grad, -limit), limit) for each parameter p",
+    **dict.fromkeys(
+        ("clip_grad_value_", "clip_grad_value"), "p.grad = min(max(p.grad, -limit), limit) for each parameter p"
+    ),
     "enable_grad": "with no_grad(): around the code that shall not be recorded, and not around the rest",
     "backward": "y.backward() for a Value y",
     **dict.fromkeys(("GradientTape", "tape"), "y.backward() and x.grad, or gradients(y, [x])"),
@@ -192,7 +195,7 @@ STATEMENTS = {
     "ConstantLR": _RATE.format("factor * lr if optimizer.steps < total_iters else lr"),
     "CosineAnnealingWarmRestarts": _RATE.format("cosine_lr(lr, steps)(optimizer.steps % steps)"),
     "CyclicLR": _RATE.format("rate(optimizer.steps) for a function rate"),
-    "ExponentialLR": _RATE.format("lr * gamma**optimizer.steps"),
+    **dict.fromkeys(("ExponentialLR", "exponential_lr"), _RATE.format("lr * gamma**optimizer.steps")),
     "LambdaLR": _RATE.format("lr * f(optimizer.steps)"),
     "LinearLR": _RATE.format("linear_lr(lr, steps, lr_end)(optimizer.steps)"),
     "MultiStepLR": _RATE.format("lr * gamma ** sum(optimizer.steps >= m for m in milestones)"),
@@ -227,6 +230,8 @@ def missing_name(name: str, caller: FrameType, module: str = PACKAGE.name) -> Ex
     package = PACKAGE.name
     owner = package if name in getattr(sys.modules[package], "__all__", ()) else _modules().get(name, "")
     write = f"; write {owner}.{name}" if owner else ""
+    if owner == f"{package}.init" and name in STATEMENTS:  # other packages give an array of numbers this name
+        write = f"; write {owner}.{name} for the init of a model, or {STATEMENTS[name]}"
     if not owner and name in INSTEAD:
         write = f"; write {package}.{INSTEAD[name]}"
     elif not owner and name in STATEMENTS:

@@ -27,7 +27,7 @@ from micrograd_cn import sum as add_up
 from micrograd_cn.compiler import compile, scipy_functions  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.runtime import prepared
 from micrograd_cn.losses import mse_loss
-from micrograd_cn.nn import Module, Neuron
+from micrograd_cn.nn import MLP, Module, Neuron
 from micrograd_cn.optim import SGD, Optimizer
 
 w = Value(2.0, "w")
@@ -724,6 +724,14 @@ def test_an_attribute_that_a_compiled_function_does_not_have_is_answered_with_wh
     assert not hasattr(net, name)
     with pytest.raises(AttributeError, match=message):
         getattr(net, name)
+
+
+def test_rows_that_a_model_takes_for_its_arguments_are_answered_with_samples_of_one_argument():
+    net = compile(MLP(2, [1]))
+    with pytest.raises(TypeError, match="MLP takes one list of inputs, got 2 arguments") as caught:
+        net.forward([[1.0, 2.0], [3.0, 4.0]])
+    assert "write [(x,) for x in samples]" in "\n".join(caught.value.__notes__)
+    assert len(net.forward([(x,) for x in [[1.0, 2.0], [3.0, 4.0]]])) == 2
 
 
 @pytest.mark.parametrize(

@@ -396,6 +396,9 @@ ADVICE = {
     "np.fft.fft": (lambda x: abs(np.fft.fft(x)[0]), r"write np.cos\(a\) @ x and -np.sin\(a\) @ x"),
     "np.fft.rfft": (lambda x: abs(np.fft.rfft(x)[0]), r"write np.cos\(a\) @ x and -np.sin\(a\) @ x"),
     "np.savetxt": (lambda x: np.savetxt(io.StringIO(), x), "numpy's savetxt takes numbers alone: write its formula"),
+    "x.tanh()": (lambda x: x.tanh().sum(), r"an array has no method tanh: write micrograd_cn.tanh\(x\)"),
+    "x.maximum(y)": (lambda x: x.maximum(0.0).sum(), r"write micrograd_cn.maximum\(x, y\), which takes arrays"),
+    "A[x[0]]": (lambda x: A[x[0]] * x[1], r"write take\(xs, i\) for xs\[i\]"),
     "an index of numbers": (lambda x: A[x].sum(), r"write \[take\(xs, i\) for i in index\]"),
 }
 
@@ -406,6 +409,20 @@ def test_errors_of_numpy_come_with_what_to_write(name):
     with pytest.raises((TypeError, IndexError, AttributeError)) as caught:
         compile(f)(np.array([1.0, 2.0, 0.0]))
     assert re.search(advice, "\n".join([str(caught.value), *getattr(caught.value, "__notes__", ())]))
+
+
+@pytest.mark.parametrize("name", ["np.cov", "np.linalg.inv", "np.fft.fft", "x.tanh()", "x.maximum(y)", "A[x[0]]"])
+def test_derivatives_of_functions_say_the_same(name):
+    f, advice = ADVICE[name]
+    with pytest.raises((TypeError, IndexError, AttributeError)) as caught:
+        grad(f)(np.array([1.0, 2.0, 0.0]))
+    assert re.search(advice, "\n".join(caught.value.__notes__))
+
+
+def test_a_compiled_function_names_static_arguments_for_an_index_of_an_array():
+    with pytest.raises(IndexError) as caught:
+        compile(lambda i: A[i] * 2.0)(1)
+    assert 'compile(f, static=["i"])' in "\n".join(caught.value.__notes__)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,11 @@ def test_names_of_all_modules_are_looked_for():
     assert {"MLP", "Module", "compile", "grad", "gradcheck", "SGD", "Adam", "mse_loss", "zeros"} <= {*ELSEWHERE}
 
 
+def _expression(error):
+    """Return the expression that the message of `error` says to write, without what else it says."""
+    return str(error.value).partition("; write ")[2].partition(" for the init of a model")[0]
+
+
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_what_an_error_says_to_write_finds_the_name(name):
     with pytest.raises(ImportError, match=f"^cannot import name '{name}' from 'micrograd_cn'; write from ") as error:
@@ -29,7 +34,7 @@ def test_what_an_error_says_to_write_finds_the_name(name):
     exec(str(error.value).partition("; write ")[2], names)
     with pytest.raises(AttributeError, match=f"has no attribute '{name}'; write ") as error:
         getattr(mc, name)
-    assert eval(str(error.value).partition("; write ")[2], {"micrograd_cn": mc}) is names[name]
+    assert eval(_expression(error), {"micrograd_cn": mc}) is names[name]
     assert not hasattr(mc, name)
 
 
@@ -44,7 +49,7 @@ def test_a_module_that_is_asked_for_a_name_of_another_one_says_where_it_is(modul
             AttributeError, match=f"^module 'micrograd_cn.{module}' has no attribute '{name}'; "
         ) as error:
             getattr(asked, name)
-        found = eval(str(error.value).partition("; write ")[2], {"micrograd_cn": mc})
+        found = eval(_expression(error), {"micrograd_cn": mc})
         with pytest.raises(ImportError, match=f"^cannot import name '{name}' from 'micrograd_cn.{module}'; ") as error:
             exec(f"from micrograd_cn.{module} import {name}")
         names = {}
@@ -133,3 +138,10 @@ def test_the_answer_imports_no_module():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['micrograd_cn.text', 'micrograd_cn.text.public_names']"
+
+
+@pytest.mark.parametrize(("name", "instead"), [("zeros", "np.zeros(n) of numpy"), ("uniform", "random.random()")])
+def test_a_name_of_init_that_others_give_to_arrays_is_answered_with_how_to_make_numbers_too(name, instead):
+    with pytest.raises(AttributeError, match=f"write micrograd_cn.init.{name} for the init of a model, or ") as error:
+        getattr(mc, name)
+    assert instead in str(error.value)

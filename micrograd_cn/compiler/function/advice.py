@@ -12,6 +12,8 @@ PLAIN_NUMBER_ERRORS = (
     r"|integer array|dtype\('O'\) to dtype\('int64'|no callable|of a Value would|there is no operation"
     r"|has no attribute .*; write .*\.data"
 )
+SEVERAL_INPUTS = "takes one list of inputs, got"  # the error of a neuron, layer or network for several arguments
+NO_INDEX = "only integers, slices"  # the error of numpy for an index that is a Value
 # The errors of Python for the text of a Value in the place of the text of a number
 TEXT_ERRORS = r"(could not convert string to float|invalid literal for int\(\)).*\bValue\("
 TEXT_INSTEAD = (
@@ -63,6 +65,10 @@ def add_advice(name: str, error: Exception, of_tensors: bool) -> None:
     advice = numpy_advice(error)
     if not advice and re.search(PLAIN_NUMBER_ERRORS, text):
         advice = "; ".join([WRITE_INSTEAD, *[also for found, also in FURTHER_ADVICE.items() if re.search(found, text)]])
+    if re.search(SEVERAL_INPUTS, text):
+        advice = "a sample is a tuple of arguments: write [(x,) for x in samples] if each x is a vector"
+    if re.search(NO_INDEX, text):
+        advice += ', or compile(f, static=["i"]) for a program for each i'
     if of_tensors and not advice and re.search(TENSOR_ERRORS, text):
         advice = TENSOR_INSTEAD
     if not advice and re.search("'ValueArray' object has no attribute", text):
