@@ -87,9 +87,16 @@ class ReverseMode:
             changed,
         )
         self.backward_twice = twice
+        self._stored: tuple[Vector, Vector, Vector] | None = None
+
+    def store_gradient(self, x: Vector, u: Vector, g: Vector) -> None:
+        """Let `gradient` return `g` whenever it is called with these vectors `x` and `u`, which must not change."""
+        self._stored = x, u, g
 
     def gradient(self, x: Vector, u: Vector) -> Vector:
         """Return Df(x)ᵀ u, the gradient of the weighted sum u · f at the point x."""
+        if self._stored is not None and self._stored[0] is x and self._stored[1] is u:
+            return self._stored[2]
         return self._pullback(x, u)
 
     def slope(self, x: Vector, u: Vector, d: Vector) -> float:

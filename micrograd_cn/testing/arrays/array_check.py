@@ -178,10 +178,13 @@ def compare_problem(problem: Problem, seed: int, exhaustive: bool = False) -> li
     random = np.random.default_rng(seed)
     checked = check_contract(problem, random)
     unlimited = problem.half_precision or exhaustive
-    with np.errstate(all="ignore"):
-        problem.may_have_treads = not problem.half_precision and _may_have_treads(problem, checked)
-    problem.budget.left = UNLIMITED_CALLS if unlimited else MAX_CALLS - problem.budget.calls - RESERVED_CALLS
     n, m = problem.x.size, problem.y.size
+    if n * m > MAX_COMPARED_SINGLY and not problem.half_precision:
+        problem.may_have_treads = None  # the first direction, which moves all elements, tells
+    elif not problem.half_precision:
+        with np.errstate(all="ignore"):
+            problem.may_have_treads = _may_have_treads(problem, checked)
+    problem.budget.left = UNLIMITED_CALLS if unlimited else MAX_CALLS - problem.budget.calls - RESERVED_CALLS
     with np.errstate(all="ignore"):  # near the point there may be a pole or the edge of the domain
         if n * m <= MAX_COMPARED_SINGLY:
             comparisons = _without_hidden_elements(problem, random, compare_singly(problem))
@@ -809,7 +812,7 @@ def _is_hidden(comparison: Comparison, problem: Problem) -> bool:
 def _shortest_step(v: Vector) -> float:
     """Return the smallest absolute value of the entries of a direction that are not 0; inf if all are 0."""
     steps = (np.abs(v[some]) for some in chunks(slice(0, v.size)))
-    return min(float(np.min(some, where=some != 0.0, initial=math.inf)) for some in steps)
+    return min(float(some[some != 0.0].min(initial=math.inf)) for some in steps)
 
 
 def _largest_hidden(problem: Problem, comparison: Comparison) -> float:

@@ -109,6 +109,8 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
         return None
     try:
         u = without_overflow(problem, u)
+        if derivative.backward_pass is not None and not problem.half_precision:
+            derivative.store_gradient(problem.x, u, _unchanging_backward_pass(problem, u))
         g = derivative.gradient(problem.x, u)
     except RuntimeError as error:
         if not str(error).startswith("view size is not compatible"):
@@ -123,17 +125,74 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
         _check_repeated(problem, u, g, derivative.gradient(problem.x, u.copy()), nearby)
         _check_drawing(problem, u, g)
         return u, g
-    args, factored = problem.arguments.unpack(problem.x), UPSTREAM * u
-    upstream = problem.outputs.unpack(factored)
-    scaled = derivative.backward_pass(args, upstream)
+    factor = LARGE_UPSTREAM * 2.0 ** (u.size - 1).bit_length()
+    # The factor is negative, so that a backward pass that treats the two signs differently is noticed, too.
+    linear = not problem.half_precision and _is_linear_if_large(problem, -factor * u, -factor * g)
+    if linear:
+        _check_drawing(problem, u, g)
+    else:
+        _check_linearity(problem, u, g, nearby, factor)
+    for variant, weights, expected in _upstream_variants(problem, u, g, strided=not linear):
+        try:
+            found = derivative.backward_pass(problem.arguments.unpack(problem.x), weights)
+        except Exception as error:  # a user's backward pass may raise anything
+            text = " ".join(str(error).split())[:200]
+            raise _contract_failure(
+                problem,
+                f"the backward pass fails if the upstream gradient is {variant}: {type(error).__name__}: {text}",
+            ) from error
+        # In half precision, the gradient of a bias before a batch norm is nothing but rounding of larger terms.
+        largest = np.full(g.size, np.max(np.abs(g[np.isfinite(g)]), initial=0.0)) if problem.half_precision else g
+        at = _first_difference(problem, found, expected, largest)
+        if at and not _is_rounding(problem, u, found - expected):
+            raise _contract_failure(
+                problem,
+                f"the backward pass is wrong if the upstream gradient is {variant}: {_derivative_by(problem, at[1])} "
+                f"is {found[at[1]]:.6g}, not {expected[at[1]]:.6g}",
+            )
+    return u, g
+
+
+def _unchanging_backward_pass(problem: Problem, u: Vector) -> Vector:
+    """Return what the backward pass gives for the cotangent `u`, and check that it changes no array that it gets.
+
+    Raises:
+        GradientMismatch: the backward pass changes an argument or the upstream gradient.
+    """
+    derivative = problem.derivative
+    assert isinstance(derivative, ReverseMode)
+    assert derivative.backward_pass is not None
+    args, upstream = problem.arguments.unpack(problem.x), problem.outputs.unpack(u)
+    g = derivative.backward_pass(args, upstream)
     if changed := problem.arguments.first_change(args, problem.x):
         raise _contract_failure(
             problem, f"the backward pass changes the argument {changed}; let it compute with a copy"
         )
-    if changed := problem.outputs.first_change(upstream, factored):
+    if changed := problem.outputs.first_change(upstream, u):
         raise _contract_failure(
             problem, f"the backward pass changes the upstream gradient, {changed}; let it make a copy"
         )
+    return g
+
+
+def _check_linearity(problem: Problem, u: Vector, g: Vector, nearby: Vector, factor: float) -> None:
+    """Check that the backward pass gives the same gradient again, and is linear in the upstream gradient.
+
+    Args:
+        problem: the function, its derivative and the point.
+        u: a cotangent.
+        g: its gradient.
+        nearby: another point, where the derivative was called before it was called at the problem's point.
+        factor: a large number. The backward pass must be linear up to this factor, except in half precision.
+
+    Raises:
+        GradientMismatch: the backward pass is not linear, changes an array that it gets, or gives stored results.
+        NotDeterministic: two calls gave different gradients.
+    """
+    derivative = problem.derivative
+    assert isinstance(derivative, ReverseMode)
+    assert derivative.backward_pass is not None
+    scaled = _unchanging_backward_pass(problem, UPSTREAM * u)
     if not np.array_equal(scaled, UPSTREAM * g):  # if they are equal, the second call has given the same result
         again = derivative.backward_pass(problem.arguments.unpack(problem.x), problem.outputs.unpack(u))
         _check_repeated(problem, u, g, again, nearby)
@@ -157,9 +216,7 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
             f"{what[0]}: {_derivative_by(problem, i)} is {g[i]:.6g}, with {UPSTREAM} times the upstream gradient "
             f"{scaled[i]:.6g}, not {UPSTREAM * g[i]:.6g}. {what[1]}",
         )
-    factor = LARGE_UPSTREAM * 2.0 ** (u.size - 1).bit_length()
-    linear = not problem.half_precision and _is_linear_if_strided(problem, factor * u, factor * g)
-    if not problem.half_precision and not linear:
+    if not problem.half_precision:
         found = derivative.gradient(problem.x, factor * u)
         if (
             np.isfinite(found).all()
@@ -172,25 +229,6 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
                 f"{g[at[1]]:.6g}, with {factor:g} times the upstream gradient {found[at[1]]:.6g}, not "
                 f"{factor * g[at[1]]:.6g}",
             )
-    for variant, weights, expected in _upstream_variants(problem, u, g, strided=not linear):
-        try:
-            found = derivative.backward_pass(problem.arguments.unpack(problem.x), weights)
-        except Exception as error:  # a user's backward pass may raise anything
-            text = " ".join(str(error).split())[:200]
-            raise _contract_failure(
-                problem,
-                f"the backward pass fails if the upstream gradient is {variant}: {type(error).__name__}: {text}",
-            ) from error
-        # In half precision, the gradient of a bias before a batch norm is nothing but rounding of larger terms.
-        largest = np.full(g.size, np.max(np.abs(g[np.isfinite(g)]), initial=0.0)) if problem.half_precision else g
-        at = _first_difference(problem, found, expected, largest)
-        if at and not _is_rounding(problem, u, found - expected):
-            raise _contract_failure(
-                problem,
-                f"the backward pass is wrong if the upstream gradient is {variant}: {_derivative_by(problem, at[1])} "
-                f"is {found[at[1]]:.6g}, not {expected[at[1]]:.6g}",
-            )
-    return u, g
 
 
 def _check_repeated(problem: Problem, u: Vector, g: Vector, again: Vector, nearby: Vector) -> None:
@@ -364,21 +402,21 @@ def _is_linear(problem: Problem, u: Vector) -> bool:
     return bool(np.isfinite(g).all()) and not _first_difference(problem, scaled, UPSTREAM * g)
 
 
-def _is_linear_if_strided(problem: Problem, u: Vector, expected: Vector) -> bool:
-    """Return whether the backward pass gives exactly the gradient `expected` for an upstream gradient that is strided.
+def _is_linear_if_large(problem: Problem, u: Vector, expected: Vector) -> bool:
+    """Return whether the backward pass gives exactly the gradient `expected` for a large upstream gradient `u`.
 
-    `u` has large weights of the outputs. If the result is True, a single backward pass has shown two things: the
-    derivative is linear where the upstream gradient is large, and it is right where the upstream gradient is not
-    contiguous. If the result is False, the caller has to check each of the two by itself.
+    The arrays of the upstream gradient are strided. If the result is True, a single backward pass has shown several
+    things: a second call gives the same gradient as the first one, the derivative is linear, also where the upstream
+    gradient is large, and it is right where the upstream gradient is not contiguous. If the result is False, the caller
+    has to check each of these by itself.
     """
     derivative = problem.derivative
     assert isinstance(derivative, ReverseMode)
     assert derivative.backward_pass is not None
-    strided = _strided(problem, u)
-    if strided is None:
-        return False
     with contextlib.suppress(Exception):  # the caller calls the backward pass again, and reports its error
-        return np.array_equal(derivative.backward_pass(problem.arguments.unpack(problem.x), strided), expected)
+        upstream = _strided(problem, u)
+        upstream = problem.outputs.unpack(u) if upstream is None else upstream
+        return np.array_equal(derivative.backward_pass(problem.arguments.unpack(problem.x), upstream), expected)
     return False
 
 

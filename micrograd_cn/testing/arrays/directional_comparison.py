@@ -9,6 +9,7 @@ each may replace the comparison by a better one.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -87,6 +88,9 @@ def compare_along(
     x = problem.x if x is None else x
     phi = DirectionalFunction(problem, u, v, x, per_element=True)
     comparison = compare_within_limit(title, phi, typical_slope)
+    if problem.may_have_treads is None:
+        with contextlib.suppress(OutOfCalls):  # otherwise, the next comparison finds out
+            problem.may_have_treads = not keeps_slope(phi)
     if problem.may_have_treads and (stepped := _by_treads(comparison, phi)):
         return stepped, phi
     settled = comparison.agrees and not comparison.noisy and not _agrees_beside_steeper(comparison, phi)

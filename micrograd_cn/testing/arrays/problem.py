@@ -85,8 +85,8 @@ class Problem:
         few_comparisons: whether there are so many numbers in half precision that only few derivatives are compared.
         generators: the states of the global random number generators before the derivative is called.
         drawn: the name of a global random number generator that f uses without seeding it; "" if there is none.
-        may_have_treads: whether f may be a step function near the point, such as a quantiser; False until a check sets
-            it.
+        may_have_treads: whether f may be a step function near the point, such as a quantiser; None if the next
+            comparison along a direction shall find out, and False until a check sets it.
         steps_in_own_types: whether elements are moved by numpy in the types of their arrays, and not as doubles. This
             is quicker if there are many elements.
         point_leaves: the elements of each array of the point, in its own type; empty if there are few elements.
@@ -192,7 +192,7 @@ class Problem:
         self.unit_cotangent = functools.cache(lambda output: unit_vector(self.y.size, output))
         self.norm = cached_by_identity(norm, 3)
         self.scratch = np.empty(self.x.size)
-        self.may_have_treads = False
+        self.may_have_treads: bool | None = False
         self.smallest_normal = max(self.arguments.smallest_normal, self.outputs.smallest_normal)
         self.bits = bits = -math.log2(self.eps)
         self.half_precision = bits <= HALF_PRECISION_BITS

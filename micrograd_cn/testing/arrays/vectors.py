@@ -188,6 +188,8 @@ class Packed:
 
         The variables are the floating-point leaves that are not constants. Arrays that are constants are copied.
         """
+        if len(variables) == len(self._leaves):  # there are no constants
+            return self._rebuild(list(variables))
         found = list(self._leaves)
         for i, x in zip(self._variable_indices, variables, strict=True):
             found[i] = x
@@ -279,8 +281,11 @@ class Packed:
         """Return the name of the element of the vector with this index, such as "x[0, 1]"."""
         for _, path, shape, place in self._parts:
             if place.start <= index < place.stop:
-                inside = np.unravel_index(index - place.start, shape) if shape else ()
-                return f"{path}[{', '.join(map(str, inside))}]" if inside else path
+                inside, rest = list[str](), index - place.start
+                for n in reversed(shape):
+                    rest, k = divmod(rest, n)
+                    inside.append(str(k))
+                return f"{path}[{', '.join(reversed(inside))}]" if inside else path
         raise IndexError(index)
 
     def transposed_index(self, index: int) -> int:
@@ -349,7 +354,10 @@ def draw_from(values: Vector, n: int, random: np.random.Generator) -> Vector:
     >>> draw_from(np.array([0.5]), 2, np.random.default_rng(0))
     array([0.5, 0.5])
     """
-    found, indices = np.empty(n), random.integers(0, values.size, n, dtype=np.uint8)
+    indices = random.integers(0, values.size, n, dtype=np.uint8)
+    if n <= CHUNK_SIZE:
+        return values[indices]
+    found = np.empty(n)
     for some in chunks(slice(0, n)):
         np.take(values, indices[some], out=found[some], mode="clip")
     return found

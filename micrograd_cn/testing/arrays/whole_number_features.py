@@ -45,7 +45,7 @@ def takes_long_steps(phi: DirectionalFunction) -> bool:
 
 def longest_move(phi: DirectionalFunction, step: float) -> float:
     """Return how far the step moves that element which it moves farthest."""
-    return step * float(np.abs(phi.v[phi.moved_elements]).max(initial=0.0))
+    return step * float(np.abs(phi.v).max(initial=0.0))
 
 
 def has_features(phi: DirectionalFunction) -> bool:

@@ -72,15 +72,14 @@ def to_doubles(x: Any) -> NDArray[float64]:
     >>> to_doubles([1, 2.5])
     array([1. , 2.5])
     """
+    whose = library_of(x)
+    if whose == "torch":  # this is done most often, so it comes before the import, which takes a while even if repeated
+        coarse = x.element_size() <= 2  # numpy has no bfloat16
+        doubles: NDArray[float64] = x.double().numpy(force=True) if coarse else x.numpy(force=True).astype(float)
+        return doubles
     import numpy as np
 
-    whose = library_of(x)
-    if whose == "torch":
-        if x.element_size() <= 2:  # numpy has no bfloat16
-            doubles: NDArray[float64] = x.double().numpy(force=True)
-            return doubles
-        x = x.numpy(force=True)
-    elif isinstance(x, Value):
+    if isinstance(x, Value):
         x = x.data
     elif whose == "other" and not hasattr(x, "__array__"):
         x = x.tolist()
