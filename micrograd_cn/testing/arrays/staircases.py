@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -341,7 +341,7 @@ def may_be_rounding_steps(phi: DirectionalFunction, heights: Vector) -> bool:
         for k in range(1, 2 * NEARER_POINTS + 1):  # a quantiser may have steps that are far lower than 1
             nearer = line.nearer(far * MUCH_SMALLER**k)
             if are_high(nearer.outputs):
-                jumps, _ = _first_jumps(nearer._replace(v=line.v))
+                jumps, _ = _all_first_jumps(nearer._replace(v=line.v))
                 return not are_many(jumps >= 0.5 * heights)
     return True
 
@@ -425,7 +425,7 @@ def has_high_steps(phi: DirectionalFunction, heights: Vector) -> bool:
     seen = (heights > 0.0) & line.weighted
     if not seen.any() or (heights[seen] < 2.0 ** (-STEP_BITS * phi.problem.bits) * size_of_parts(phi)).any():
         return False
-    nearer, _ = _first_jumps(line.nearer(MUCH_SMALLER)._replace(v=line.v))
+    nearer, _ = _all_first_jumps(line.nearer(MUCH_SMALLER)._replace(v=line.v))
     return bool(2 * np.count_nonzero((nearer >= 0.5 * heights) & seen) >= np.count_nonzero(seen))
 
 
@@ -469,9 +469,21 @@ def _heights_of_steps(line: _Line, subnormals: float) -> Vector | None:
         if np.count_nonzero(2.0 * unlike_steps > len(NEXT_STEPS)) > CHANGING_SHARE * np.count_nonzero(dependent):
             return None
     problem.budget.lift_limit()
-    jumps, farthest = _first_jumps(line)
-    jumps = np.where(at_once[0] != 0.0, at_once[0], np.where(at_once[1] != 0.0, at_once[1], jumps))
-    moving = weighted & (jumps > subnormals * problem.outputs.smallest_subnormal)
+    least, lowest = subnormals * problem.outputs.smallest_subnormal, 2.0 ** -(LOW_STEP_BITS * problem.bits)
+
+    def or_at_once(jumps: Vector) -> Vector:
+        return np.where(at_once[0] != 0.0, at_once[0], np.where(at_once[1] != 0.0, at_once[1], jumps))
+
+    def are_low(jumps: Vector, farthest: Vector) -> bool:
+        jumps = or_at_once(jumps)
+        low = np.count_nonzero(weighted & (jumps > least) & (jumps < lowest * np.maximum(farthest, here)))
+        return low > np.count_nonzero(weighted) - low
+
+    found = _first_jumps(line, None if half else are_low)
+    if found is None:
+        return None
+    jumps, farthest = or_at_once(found[0]), found[1]
+    moving = weighted & (jumps > least)
     jumps = np.where(moving, jumps, 0.0)
     count = np.count_nonzero(moving)
     if not count:
@@ -494,10 +506,10 @@ def _heights_of_steps(line: _Line, subnormals: float) -> Vector | None:
     height = jumps / np.maximum(farthest, here, out=np.ones(here.size), where=moving)
     if 2 * np.count_nonzero((height >= 2.0 ** -(STEP_BITS * problem.bits)) & moving) >= count:
         return jumps
-    if 2 * np.count_nonzero((height >= 2.0 ** -(LOW_STEP_BITS * problem.bits)) & moving) < count:
+    if 2 * np.count_nonzero((height >= lowest) & moving) < count:
         return None
     # rounding in a coarser type makes lower treads at a point that is nearer to 0
-    others, _ = _first_jumps(line.nearer(MUCH_SMALLER)._replace(v=line.v))
+    others, _ = _all_first_jumps(line.nearer(MUCH_SMALLER)._replace(v=line.v))
     return jumps if 2 * np.count_nonzero((others >= 0.5 * jumps) & moving) >= count else None
 
 
@@ -535,16 +547,30 @@ def _may_jump(line: _Line, heights: Vector) -> bool:
     return bool(2 * np.count_nonzero(same) >= np.count_nonzero(moving))
 
 
-def _first_jumps(line: _Line) -> tuple[Vector, Vector]:
+def _all_first_jumps(line: _Line) -> tuple[Vector, Vector]:
     """Return two vectors: the first change of each output that is not 0, and its largest change.
 
     The point is moved by growing steps along the line, to both sides in turn.
     """
+    found = _first_jumps(line, None)
+    assert found is not None
+    return found
+
+
+def _first_jumps(line: _Line, are_low: Callable[[Vector, Vector], bool] | None) -> tuple[Vector, Vector] | None:
+    """Return the two vectors that `_all_first_jumps` returns, or None as soon as `are_low` says so.
+
+    `are_low` takes the two vectors of the steps so far, and tells whether most jumps are too low, whatever longer steps
+    may show. It is called only after a step in which further outputs have changed for the first time.
+    """
     problem, half = line.problem, line.problem.half_precision
-    jumps, farthest = np.zeros(line.outputs.size), np.zeros(line.outputs.size)
+    jumps, farthest, count = np.zeros(line.outputs.size), np.zeros(line.outputs.size), 0
     first = -problem.bits if half else math.log2(problem.steps.finest) + 1.0
     for k, h in enumerate((2.0 ** np.arange(first, 4.0, 1.0 if half else math.log2(CROSSED_TREADS))).tolist()):
         change = line.changes((h if k % 2 else -h) * line.v)
         jumps = np.where(jumps == 0.0, change, jumps)
         farthest = np.maximum(farthest, change)
+        before, count = count, int(np.count_nonzero(jumps))
+        if are_low and count > before and are_low(jumps, farthest):
+            return None
     return jumps, farthest
