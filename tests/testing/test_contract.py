@@ -864,3 +864,15 @@ def test_a_view_of_an_upstream_gradient_fails_with_what_to_write_where_the_argum
     x = torch.arange(6.0, dtype=torch.float64).reshape(2, 3)
     with pytest.raises(GradientMismatch, match=r"not contiguous \(.contiguous\(\) makes it so\): view size is not"):
         gradcheck(Flat, x.t())
+
+
+def test_all_rules_of_a_right_backward_pass_are_checked_in_few_calls():
+    """A backward pass that is exactly linear is called as often as there are points and kinds of upstream gradients."""
+    calls = []
+
+    def cube_backward(x, u):
+        calls.append(x)
+        return 3.0 * x * x * u
+
+    gradcheck(lambda x: x**3, draw(5), vjp=cube_backward)
+    assert len(calls) <= 8

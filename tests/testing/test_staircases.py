@@ -865,3 +865,15 @@ def test_in_half_precision_what_rounding_absorbs_in_some_outputs_is_not_wrong(b)
     is_not_called_wrong(*args, vjp=vjp)
     with pytest.raises(GradientMismatch):
         gradcheck(*args, vjp=lambda *each: vjp(*each, factor=np.float16(2)))
+
+
+def test_a_smooth_function_is_soon_told_from_a_step_function_though_rounding_makes_steps_near_0():
+    calls = []
+
+    def softmax(x):
+        calls.append(x)
+        return np.exp(x) / np.exp(x).sum()
+
+    with pytest.raises(GradientMismatch):
+        gradcheck(softmax, np.array([0.5, -1.25, 2.0, 0.25, -0.75]), vjp=none)
+    assert len(calls) <= 500
