@@ -477,7 +477,7 @@ def _heights_of_steps(line: _Line, subnormals: float) -> Vector | None:
     def are_low(jumps: Vector, farthest: Vector) -> bool:
         jumps = or_at_once(jumps)
         low = np.count_nonzero(weighted & (jumps > least) & (jumps < lowest * np.maximum(farthest, here)))
-        return low > np.count_nonzero(weighted) - low
+        return 2 * int(low) > int(np.count_nonzero(weighted))
 
     found = _first_jumps(line, None if half else are_low)
     if found is None:
