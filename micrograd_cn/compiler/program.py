@@ -218,7 +218,7 @@ class _OneProgram(Dispatcher):
         return self._program.parameters
 
     def parameter_free(self, bucket: Bucket) -> Dispatched:
-        """Return the program with all rows."""
+        """Return a list with one pair: the compiled program, and the indices of all rows of the bucket."""
         return [(self._program.compiled, row_numbers(len(bucket.samples)))]
 
     def explain_nan(self) -> None:

@@ -149,7 +149,7 @@ class _Elimination:
                     self.users[j].add(v)
 
     def used(self) -> list[Edges]:
-        """Return the list `incoming`, but with {} as the edges that lead to a node on which no result depends."""
+        """Return a copy of the list `incoming`. A node on which no result depends has no edges in the copy."""
         first = self.interior.stop
         return [x if v >= first or self.users[v] or self.nonlinear[v] else {} for v, x in enumerate(self.incoming)]
 

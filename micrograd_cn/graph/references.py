@@ -55,7 +55,10 @@ def unheld(known: dict[Any, int]) -> list[Any]:
 
 
 def held_elsewhere(known: dict[Any, int]) -> list[Any]:
-    """Return the other values in `known`: those to which something else refers; see `unheld`."""
+    """Return those values to which something else refers than the dict `known` and the references that it counts.
+
+    `known` is a dict from each value to the count of the known references to it, as for `unheld`.
+    """
     counts, fewest = _other_references(known)
     return [x for x, count in zip(known, counts, strict=True) if count > fewest]
 

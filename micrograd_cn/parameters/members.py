@@ -343,10 +343,9 @@ def leaves_in_set(held: Iterable[object]) -> Iterator[Value]:
 
 
 def is_part_of(module: Model, x: object) -> bool:
-    """Return whether `x` is `module` itself, or is not a module.
+    """Return whether a search for the parts of `module` enters `x`: if `x` is `module` itself, or is not a module.
 
-    If this decides whether `walk` goes into an object, `walk` yields the modules inside `module`, but does not enter
-    them.
+    So `walk(module, partial(is_part_of, module))` yields the modules inside `module`, but not what is inside of them.
     """
     return x is module or not isinstance(x, Model)
 

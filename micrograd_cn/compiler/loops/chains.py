@@ -51,7 +51,7 @@ def chains_of_products(code: Code, computed: Sequence[int], kept: Container[int]
         return uses[i] == 1 and i not in kept
 
     def factors(i: int) -> Pair | None:
-        """Return the factors of a product that nothing but an addition reads."""
+        """Return the two factors if instruction `i` is a product that is read only once; otherwise None."""
         if instructions[i][0] != "fmul" or not is_read_once(i):
             return None
         _, a, b = instructions[i]

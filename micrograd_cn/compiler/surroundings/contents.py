@@ -65,10 +65,10 @@ class Contents:
         return [name for name, is_read in self._changed_names(_has_other_number, _have_others, changed) if is_read]
 
     def values_only_kept(self) -> list[str]:
-        """Return the names of what holds another computed `Value` now than before, and is not read by the functions.
+        """Return the names of variables, attributes and keys that have another computed `Value` now than before.
 
-        These are variables, attributes and keys. A collection to which such a `Value` was added has the name of what
-        holds it.
+        Those that the code of the functions reads are left out. If such a `Value` was added to a collection, the name
+        is that of the variable, attribute or key that has the collection.
         """
         return [name for name, is_read in self._changed_names(_has_other_value, _have_other_values, []) if not is_read]
 

@@ -161,9 +161,11 @@ class Tables:
         return self.kernel(sums.matrix, group.opcode), self.table(words)
 
     def _tiles(self, group: Sums) -> Iterator[tuple[bool, list[int]]]:
-        """Yield each tile of a matrix: whether the values from which its sums start are in lanes, and the sums.
+        """Yield a pair for each tile, a part of the group's sums that is computed in registers.
 
-        The sums are given by their positions in `group`. The sizes of tiles of the same kind differ by one at most.
+        The first item says whether the values from which the tile's sums start are vectors with a row in each lane. The
+        second item has the positions of these sums in `group`. For each of the two kinds of tiles, their sizes differ
+        by one at most.
         """
         in_lanes = [*map(self.schedule.in_lanes, group.starts)]
         for kind in (False, True):

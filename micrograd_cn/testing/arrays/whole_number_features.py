@@ -165,11 +165,12 @@ def _has_short_slope(changes: _Changes) -> bool:
 
 
 def _height(phi: DirectionalFunction, x: Vector, move: Vector) -> float:
-    """Return how far f is from a straight line in short moves, weighted by the outputs' weights.
+    """Return how far f is from a straight line through `x`, as seen in several short moves.
 
-    The line has the slope of f in a long move. The largest distance is left out, since it may be a rare jump. An output
-    does not count if its own last bits explain the distance, or if the distance is far less than the change that the
-    slope in the long move to either side predicts.
+    Each move goes a multiple of `move` away from `x`. The line has the slope of f in a long move. The distance in a
+    short move is the sum over the outputs, weighted by the outputs' weights, of how far the output is from its line.
+    An output does not count if its own last bits explain this, or if it is far less than the change that the slope
+    predicts. The result is the second largest of the distances, since the largest may be that of a rare jump.
     """
     changes = _Changes(phi, x, move)
     long = changes.long

@@ -50,9 +50,9 @@ class Comparison:
         argument: the name of the array that the derivative is with respect to; "" if it has no name.
         cause: what is likely wrong, if the comparison shows it.
         hidden: about how large a mistake in one element of the gradient may be without showing along any direction,
-            relative to the norm of the gradient. If there are several arrays, the gradient of each is first multiplied
-            by one number, the least of the scales by which the array's elements are moved. It is nan where it is not
-            known, as for a single derivative.
+            relative to the norm of the gradient; nan if it is not known, as for a single derivative. If there are
+            several arrays, which may have different units, the gradient of each is first multiplied by the scale of
+            the steps by which the elements of this array are moved, the smallest if elements differ in it.
     """
 
     title: str
@@ -330,7 +330,7 @@ def lies_far_outside(claim: Claim) -> Comparison | None:
 
 
 def is_unknown(claim: Claim) -> Comparison:
-    """Return a comparison without a verdict, whose note says whether noise is the reason. It is the last stage."""
+    """Return a comparison without a verdict, the last resort. Its note says whether noise hides the derivative."""
     central = claim.central
     if central.noise > NOISE_SHARE * central.error:
         return claim.verdict(central, None, noise_note(claim.rounding), noisy=True)
