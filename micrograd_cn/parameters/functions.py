@@ -38,13 +38,13 @@ def leaves_in_functions(model: Model) -> list[tuple[str, Value]]:
     what an iterator, a `functools.cache` or an object such as a queue keeps. A collection in a global variable, or in a
     variable of a function that still runs, may have data that are not to be trained, so the leaves in it are left out.
     """
-    if (known := structure_of(model)) and known.reads_no_leaves:
-        return []
     found: dict[Value, str] = {}
     looked: set[int] = set()  # the ids of functions that were looked at
     entered: set[int] = set()
-    classes: dict[type[Model], None] = {}
-    waiting: list[tuple[str, Any]] = [("", model)]
+    known = structure_of(model)
+    has_none = known is not None and known.holds_no_functions
+    classes: dict[type[Model], None] = dict.fromkeys(known.classes_of_users) if known and has_none else {}
+    waiting: list[tuple[str, Any]] = [] if has_none else [("", model)]
     while waiting:
         path, x = waiting.pop()
         members = members_of_known(type(x))
@@ -69,6 +69,7 @@ def leaves_in_functions(model: Model) -> list[tuple[str, Value]]:
     return [(path, p) for p, path in found.items()]
 
 
+_CACHED = type(lru_cache(len))  # the class of functions with a cache
 # The classes of most attributes that are neither functions nor have any inside, for speed
 _WITHOUT_LEAVES = {Value, str, bool, int, float, type(None)}
 
@@ -83,7 +84,7 @@ def _functions_of(x: Any) -> list[Any]:
         return [x.func]
     if isinstance(x, partialmethod):
         return [partial(x.func, *x.args, **x.keywords)]
-    is_read = isinstance(x, (FunctionType, partial, type(lru_cache(len)))) or members_of_known(type(x)) is of_opaque
+    is_read = isinstance(x, (FunctionType, partial, _CACHED)) or members_of_known(type(x)) is of_opaque
     return [x] if is_read else []
 
 
@@ -112,7 +113,7 @@ def _leaves_read_by(f: Any, model: Model, looked: set[int]) -> list[Value]:
             held = [*x.args, *x.keywords.values()]
         elif isinstance(x, MethodType):
             waiting.append(x.__func__)
-        elif isinstance(x, type(lru_cache(len))) or members_of_known(type(x)) is of_opaque:
+        elif isinstance(x, _CACHED) or members_of_known(type(x)) is of_opaque:
             inside = [*behind(x)]
             held = [y for y in inside if isinstance(y, (Value, Model))]
             waiting += [y for y in inside if not isinstance(y, (Value, Model))]

@@ -44,7 +44,9 @@ class Structure:
         parameters: the list that `model.parameters()` has returned; None if it was not asked yet.
         entries: the dict that `model.entries()` has returned when the model was found to be without mistakes; None if
             it was not asked yet.
-        reads_no_leaves: whether no function of the model can read leaves that the model does not have.
+        holds_no_functions: whether the model has neither functions, except those of this package, nor other objects in
+            which no parameters are looked for, but may be.
+        classes_of_users: the classes of modules in the model that users have defined, in the order of their modules.
 
     Raises:
         _Unusual: the model has something else.
@@ -56,7 +58,7 @@ class Structure:
         self._in_order: list[Value] = []  # the leaves in those entries that are lists of leaves, or lists of such lists
         # For each entry, its name, and where its leaves are among these: a slice or, for a list of lists, several
         self._places: list[tuple[str, slice | list[slice] | None]] = []
-        self.reads_no_leaves = True
+        self.holds_no_functions = True
         self._modules: list[Model] = []  # those inside the model: the model itself must not be kept alive
         self._dicts: list[dict[Any, Any]] = []  # those that are not the attributes of a module
         self._rows: list[list[Value]] = []  # the lists of `Value`s
@@ -102,10 +104,10 @@ class Structure:
                 if members not in OF_HIDING:
                     raise _Unusual
                 if not (cls is FunctionType and is_of_this_package(x)):
-                    self.reads_no_leaves = False
-        self._users = [*{type(x) for x in (model, *self._modules)} - of_this_package]
-        if self._users:
-            self.reads_no_leaves = False
+                    self.holds_no_functions = False
+        self.classes_of_users = [
+            cls for cls in dict.fromkeys(map(type, (model, *self._modules))) if cls not in of_this_package
+        ]
         if self._have_changed():
             raise _Unusual
         self._facts = self._facts_of(model)
@@ -146,7 +148,7 @@ class Structure:
         """Return whether a user's class may have its own way to find parameters, or has parameters itself."""
         return any(
             overrides(cls, "entries") or names_its_parameters(cls) or may_have_shared(cls) or not _is_plain(cls)
-            for cls in self._users
+            for cls in self.classes_of_users
         )  # fmt: skip
 
     def _parts(self, model: Model) -> Iterator[Any]:
@@ -167,7 +169,7 @@ class Structure:
             [[*x] for x in self._dicts],
             [(x.shape, x.tobytes()) for x in self._arrays],
             # Where parameters are trained is in the records of users' models
-            [*map(_requires_grad, self._leaves)] if self._users else [],
+            [*map(_requires_grad, self._leaves)] if self.classes_of_users else [],
         )
 
     def fits(self, model: Model) -> bool:
@@ -176,7 +178,7 @@ class Structure:
             return False
         if self._rows != self._copies or not all(map(is_, self._parts(model), self._held)):  # a `Value` equals itself
             return False
-        return not (self._users and self._have_changed())
+        return not (self.classes_of_users and self._have_changed())
 
 
 def _is_plain(cls: type) -> bool:
