@@ -78,7 +78,7 @@ class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
 
     @cached_property
     def _places(self) -> array[int]:
-        """The index of each entry in the whole matrix if this is stored row after row."""
+        """The index of each entry in the dense matrix, whose numbers are stored row after row."""
         (rows, columns), width = self, self.shape[1]
         return array("q", [i * width + j for i, j in zip(rows, columns, strict=True)])
 

@@ -351,12 +351,12 @@ class BoundCall:
             )
 
     def _refuse_beside(self, *outputs: Value) -> None:
-        """Raise ValueError if `outputs` depend on an argument, and also directly on leaves that were passed in it.
+        """Raise ValueError if `outputs` depend on an argument, and on a leaf in it other than through the argument.
 
-        A function may reach such leaves through its closure, as a method of a model does that reads the model's
-        parameters. Their part of the derivative would be missing. Only the leaves in the arguments to differentiate of
-        the outermost call are looked for. It is no mistake if other arguments contain the same leaves: `grad(f)(x, x)`
-        is a partial derivative.
+        A function may reach the leaf through its closure, as a method of a model does that reads the model's
+        parameters. The derivative would then lack a part. In nested derivatives, only the outermost call is looked at,
+        and of its arguments only those that it differentiates with respect to. It is no mistake if another argument
+        contains the same leaf: `grad(f)(x, x)` is a partial derivative.
         """
         known = variables.get()
         if known is None or not known.given:

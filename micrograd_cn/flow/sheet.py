@@ -36,8 +36,9 @@ IN_THE_HTML = ("noscript", "description")  # no script reads these
 def words_of(*pages: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
     """Return a dict from each language to the texts that a page's script reads.
 
-    These are the texts of `pages`, except those that are in the HTML alone, and some texts of pictures. If several of
-    `pages` have a text of the same name, that of the last one counts.
+    These are the texts of `pages`, without those that no script reads (`IN_THE_HTML`), and the texts that pages have in
+    common with pictures (`SHARED_WORDS`). If several of `pages` have a text of the same name, that of the last one
+    counts.
     """
     found: dict[str, dict[str, str]] = {}
     for lang in WORDS:

@@ -284,9 +284,9 @@ def is_watched() -> bool:
 
 
 def asks_if_watched() -> Iterator[bool]:
-    """Return an iterator that gives the result of `is_watched()` once, when it is asked for it.
+    """Return an iterator with one item, which `next` computes: the result of `is_watched()` at that time.
 
-    It is written in C, as `interrupts.at_once` needs it.
+    The iterator runs no Python code, so Ctrl-C cannot interrupt it; see `interrupts.at_once`.
     """
     return map(is_not, map(attrgetter("hooks"), [_outside]), [None])
 

@@ -18,8 +18,8 @@ from .node import Node
 def operands_once(nodes: Iterable[Any]) -> list[Any]:
     """Return the operands of nodes. An operand is in the list as often as the nodes refer to it.
 
-    Several nodes may share a tuple of operands, which refers to each of these once. If a node has one operand, None is
-    in the list, too. Each node must be in `nodes` only once.
+    A tuple of operands that several nodes share is read once. If a node has only one operand, None is in the list in
+    place of the second one. Each node must be in `nodes` only once.
 
     >>> from micrograd_cn import Value, exp, sum
     >>> x = Value(1.0)

@@ -155,7 +155,7 @@ MOST_CALLED = 20  # more functions around each other are not looked into
 
 
 def leaves_of_bound(x: Any, owner: object) -> list[Value]:
-    """Return the leaves to train of `x`. An attribute of `owner` is a function that calls `x`, or is a method of `x`.
+    """Return the trainable leaves of `x`, an object that a function or a method in an attribute of `owner` is bound to.
 
     The list is empty if `x` contains `owner`, or if `x` is a model whose `__init__` is running and which may still get
     `owner`. If `x` is not a module, only leaves and collections of leaves in its attributes count, because it may be a

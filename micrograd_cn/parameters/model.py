@@ -52,7 +52,7 @@ _defined: dict[str, Any] = {}  # the methods that `Module` defines and users' cl
 
 
 def overridable(method: Method) -> Method:
-    """Return `method`, and register it as a method of `Module` for which `overrides` may be called."""
+    """Return `method`, a method of `Module`, and register it, so `overrides` can tell whether a class overrides it."""
     _defined[method.__name__] = method
     return method
 

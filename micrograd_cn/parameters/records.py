@@ -63,8 +63,8 @@ class _Record:
     """Where a model had parameters when they were last listed.
 
     Python does not report an assignment to an item of a collection, so `refuse_lost` compares the collections with this
-    record. To be fast, it first asks whether the lists still equal the copies in the record. `with_unheld_leaves`
-    deletes the copies, because they refer to parameters.
+    record. The record has copies of the collections. `with_unheld_leaves` deletes these copies before it counts
+    references to parameters.
 
     Attributes:
         model: a weak reference to the model.
@@ -75,7 +75,8 @@ class _Record:
         frozen: the names of attributes with parameters that are not trained, such as running means. A constant that
             replaces such a parameter is a parameter, too, and not a state. The attribute is a collection in which no
             parameter is trained, or a computed value that replaced such a parameter.
-        lists: copies of all lists in the model, if it consists of modules, lists and leaves alone.
+        lists: copies of all lists in the model, if it consists of modules, lists and leaves alone. If they still equal
+            the lists in the model, nothing else is compared.
     """
 
     __slots__ = ("arrays", "frozen", "items", "lists", "model", "places")

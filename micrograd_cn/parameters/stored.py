@@ -63,7 +63,9 @@ def _attribute(cls: type, name: str) -> Any:
 
 @lru_cache(4096)
 def _read(code: CodeType) -> _Code:
-    """Return the `_Code` of a function's code and of the functions inside it.
+    """Return the names that a code object uses, and the attributes in which it stores values.
+
+    The code of functions inside it counts, too.
 
     An attribute counts as stored in if the code assigns to it, to an item of it, or calls a method such as `append` of
     it. In the last two cases, the code reads the attribute earlier in the same statement, or reads a variable there to

@@ -212,7 +212,7 @@ _kept_layout = lru_cache(MAX_KEPT_LAYOUTS)(_layout)
 
 
 def _read(values: Sequence[Any]) -> Column | None:
-    """Return the `Column` of an argument: its numbers, and a key for each sample that says how it is nested there.
+    """Return the `Column` of an argument: its numbers in all samples, and a key for its nesting in each sample.
 
     `values` has the value of the argument in each sample. Return None if the samples must be read one by one.
     """

@@ -218,10 +218,10 @@ def reached_nodes(outputs: Iterable[Value], unselected: bool = True) -> set[Valu
 
 
 def visited_nodes(outputs: Iterable[Value]) -> set[Value]:
-    """Return the nodes that `backward()` visits: all that `outputs` are computed from, except what they use detached.
+    """Return the nodes that `backward()` visits: those that `outputs` are computed from, but no operand of `detach`.
 
-    The leaves among them that require a gradient have a `grad` after `backward()`, which is 0.0 where no gradient
-    flows, as to the operands of a comparison.
+    After `backward()`, each of these nodes that is a leaf and requires a gradient has a `grad`. It is 0.0 if no
+    gradient can flow to the leaf, as to an operand of a comparison. The set `reached_nodes` does not have such a leaf.
 
     >>> from micrograd_cn import less
     >>> x, k = Value(1), Value(2)

@@ -253,7 +253,10 @@ class RecordingStore:
         return known
 
     def objects(self) -> list[Any]:
-        """Return the objects that arguments of the recorded samples bring into the function; see `objects_in`."""
+        """Return the objects, apart from plain numbers and texts, that the function gets in the recorded samples.
+
+        See `objects_in`.
+        """
         brought = [*self._brought.values()]  # a copy, since another thread may record the function
         return [*{id(x): x for x in chain.from_iterable(brought)}.values()]
 

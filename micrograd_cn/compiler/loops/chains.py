@@ -75,7 +75,7 @@ def chains_of_products(code: Code, computed: Sequence[int], kept: Container[int]
 
 
 def _kind(code: Code, pair: Pair) -> int:
-    """Return how many of the two factors depend on the row."""
+    """Return how many of the two factors in `pair` depend on the row of the batch."""
     return sum([x in code.per_sample for x in pair])
 
 

@@ -172,10 +172,10 @@ class Schedule:
         return len({a in per_sample for a, _ in pairs}) == 1 and all(b in per_sample for _, b in pairs)
 
     def _ranks(self, numbers: Sequence[int]) -> Iterator[Rank]:
-        """Yield the ranks of a phase, whose instructions have these numbers, in the order of their computation.
+        """Yield the instructions with these numbers in ranks: groups of instructions that do not depend on each other.
 
-        Long sums and gathers are loops, so they come as late as possible: before the first instruction that has one of
-        their results on a path to it.
+        The ranks are in the order of their computation, and all instructions belong to one phase. Long sums and gathers
+        are loops. They wait until no other instruction can be computed without their results.
         """
         code, long, gathers = self.code, self.long_sums, self.gathers
         ranks: dict[tuple[int, int, int], list[int]] = defaultdict(list)

@@ -634,14 +634,14 @@ class Drivers:
     def update(self) -> Function:
         """Write the driver that takes an optimiser's step for every parameter.
 
-        The update of an optimiser is compiled to an executable, too. Its rows are the parameters that are trained, see
-        `CompiledUpdate`. `%p` is the address of its header. `%us` is the address of its scalars, which begin with the
-        learning rate and the count of steps. `%uw` is the address of its `%all` blocks, with a parameter in each lane.
-        A block begins with the inputs: the data, the gradients and the state. The outputs are first written to memory
-        that follows the blocks, and then take the places of the data and the state. The trained program reads only the
-        parameters of the first `%own` blocks: the gradients of these parameters are at the address `%gradients`, and
-        their new data are copied to `%s`, the address of the trained program's parameters. `%rate` is the address of
-        this step's learning rate, or `%us` if the rate does not change.
+        The update of an optimiser is compiled to an executable, too, whose rows are the trained parameters; see
+        `CompiledUpdate`. The driver's arguments `%p`, `%us` and `%uw` are the addresses of this executable's header, of
+        its scalars, which begin with the learning rate and the count of steps, and of its blocks. The count of blocks
+        is `%all`, and each lane of a block has a parameter. A block begins with the inputs: the data, the gradients and
+        the state. The outputs are first written to memory that follows the blocks, and then take the places of the data
+        and the state. The trained program reads only the parameters of the first `%own` blocks: the gradients of these
+        parameters are at the address `%gradients`, and their new data are copied to `%s`, the address of the trained
+        program's parameters. `%rate` is the address of this step's learning rate, or `%us` if the rate does not change.
         """
         f = Function(
             self.name["update"], "ptr %p, ptr %s, ptr %gradients, ptr %rate, ptr %us, ptr %uw, i64 %own, i64 %all"

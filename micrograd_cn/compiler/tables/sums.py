@@ -85,7 +85,7 @@ def block_loop(f: Function, carried: Sequence[Operand]) -> AbstractContextManage
 
 @contextmanager
 def each_block(f: Function, carried: Sequence[Operand] = ()) -> Iterator[tuple[Doubles, list[Any], list[Any]]]:
-    """Write a loop over the blocks of a panel.
+    """Write a loop over blocks of memory, each of which has the values of several rows.
 
     This is a context manager: the code in its `with` block writes the loop's body. Yield three things: the address of
     the current block, the loop-carried values, and an empty list. The body must append the values for the next
@@ -497,23 +497,23 @@ def column_totals(machine: Machine) -> Function:
 
 
 def _columns(machine: Machine, f: Kernel, base: Doubles, letter: str = "") -> Function:
-    """Write a kernel that multiplies matrices of scalars, in column-major order, by lists of scalars.
+    """Write a kernel that multiplies matrices of scalars, stored in column-major order, by vectors of scalars.
 
     The results of one matrix are a group of sums. The left factors of each sum are a row of the matrix, so the k-th
-    left factors of all sums are contiguous, for each k. The right factors of all sums are the list. The results are
-    contiguous, too. The lanes of a vector hold several sums.
+    left factors of all sums are contiguous, for each k. The right factors of each sum are the vector's entries. The
+    results are contiguous, too. The lanes of a SIMD register hold several sums.
 
     The kernel's table has these words, with offsets in bytes: the count of groups. Then, for each group: the count of
     sums rounded up to whole SIMD vectors, the count of products in each sum, the offset of the first result and, if
-    there is a `letter`, a word for the values from which the sums start. Then, for each k: the offset of the first
-    sum's k-th left factor, and the offset of the k-th right factor.
+    `letter` is not "", a word that says where the start values of the sums are. Then, for each k: the offset of the
+    first sum's k-th left factor, and the offset of the k-th right factor.
 
     Args:
         machine: the machine that the kernel is for.
         f: the kernel.
         base: the kernel's argument from which the results' offsets count: the address of the scalars, or of the totals.
-        letter: what the word for the values from which the sums start is, see `operand_loads`. If it is "", there is no
-            such word, and each sum starts from the value in the place of its result.
+        letter: what the word for the start values means, as in `operand_loads`. If it is "", there is no such word, and
+            each sum starts from the value in the place of its result.
     """
     simd = machine.simd
     lanes = Lanes(f, simd)

@@ -271,7 +271,7 @@ class PackedState(StateInArrays):
         return self._arrays
 
     def arrays_of(self, names: Iterable[str]) -> dict[str, array[float]]:
-        """Return the arrays for some state names; call `read_others` only if one of these has not been read yet."""
+        """Return a dict with the arrays for some state names; call `read_others` only if it is needed for them."""
         known = self._arrays
         names = [*names]
         if not all(name in known for name in names):

@@ -245,12 +245,13 @@ def compare_singly(problem: Problem) -> list[Comparison]:
 
 
 def _unless_hidden(comparison: Comparison, phi: DirectionalFunction) -> ComparedAlong:
-    """Return the comparison, but without a verdict if the derivative agrees only since rounding of f hides it.
+    """Return the comparison, but without a verdict if rounding of f may hide an error in this small derivative.
 
-    The estimated error of the numerical derivative is then small beside other derivatives, but thousands of times as
-    large as this derivative, which is negligible beside the others. A derivative that is nothing but rounding, as that
-    of a bias before a batch norm, keeps its verdict. Such a derivative changes by much of its own size if all elements
-    move by a few last bits.
+    This is so if the estimated error of the numerical derivative is thousands of times as large as the derivative that
+    is checked. Any other derivative of this small size would agree, too.
+
+    But the verdict stays if the checked derivative is itself nothing but rounding, as that of a bias before a batch
+    norm is. Such a derivative changes by about its own size if all elements of the point move by a few last bits.
     """
     problem, size, e = phi.problem, math.fabs(comparison.analytic), comparison.numeric
     error = ESTIMATED_ERRORS * e.error

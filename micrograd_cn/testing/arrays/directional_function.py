@@ -155,10 +155,10 @@ class DirectionalFunction:
 
     @property
     def rounding_beside_largest(self) -> float:
-        """How far this function may be off if outputs are rounded by a few last bits of their array's largest output.
+        """The error of φ if each output is wrong by a few last bits of the largest output in its array.
 
-        `COARSE_BITS` says how many. An output that is much smaller than the largest, such as gelu(x) for x far below 0,
-        may have few correct digits.
+        `COARSE_BITS` says how many last bits. An output that is much smaller than the largest, such as gelu(x) for x
+        far below 0, may have few correct digits.
         """
         if self._rounding_beside is None:
             weights = np.where(self.changed_outputs, self.u, 0.0) if self.changed_outputs.any() else self.u
@@ -383,7 +383,7 @@ class DirectionalFunction:
         self._rounding = self._rounding_beside = None
 
     def analytic_along(self, d: Vector, x: Vector) -> float:
-        """Return the checked derivative of u · f at the point `x` along the direction `d`, divided by `divisor`."""
+        """Return u · Df(x) d / divisor: the checked derivative at the point `x` along the direction `d`."""
         return self.problem.derivative.slope(x, self.u, d) / self.divisor
 
     def analytic_at(self, t: float) -> float:

@@ -166,11 +166,11 @@ def rounding_absorbs_changes(doubt: Doubt) -> str:
 
 
 def rounding_of_all_elements(doubt: Doubt) -> str:
-    """Return a note if the mismatch comes from rounding that shows only when all elements move; else "".
+    """Return a note if the mismatch may come from rounding of f near the point; else "".
 
-    The mismatch is the difference of the checked derivative from the numerical one. Such rounding is looked for only if
-    the mismatch is small, or if f hardly changes. When only one element moves, the outputs may stay the same by chance,
-    as the rounded value of log(exp(x)) - x may.
+    The mismatch is the difference of the checked derivative from the numerical one. Rounding is measured by moves of
+    all elements at once. When only one element moves, the outputs may stay the same by chance, as the rounded value of
+    log(exp(x)) - x may. Nothing is measured unless the mismatch is small, or f hardly changes.
     """
     phi = doubt.phi
     typical = max(doubt.typical_slope, doubt.gradient_norm)

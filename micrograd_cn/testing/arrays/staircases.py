@@ -287,7 +287,7 @@ def step_heights(phi: DirectionalFunction) -> Vector | None:
 
 
 def _too_large(phi: DirectionalFunction) -> float:
-    """Return the power of 2 by which the largest moved element must be divided, so its last bit is about 1."""
+    """Return the power of 2 by which to divide the point, so its largest moved element has a last bit of about 1."""
     largest = float(np.max(np.abs(phi.x[phi.moved_elements]), initial=0.0))
     return float(2.0 ** (math.frexp(largest)[1] - round(phi.problem.bits)))
 
@@ -400,9 +400,9 @@ def climbs_by_rounding(phi: DirectionalFunction) -> bool:
     """Return whether f keeps its value in the finest steps only since it is rounded, and climbs in longer steps.
 
     An example is 1 - tanh(x)**2 in float32 at -7: it keeps its value until tanh(x) changes by its last bit. All changes
-    of f are then multiples of one jump, which is only a few last bits of an intermediate result of f. In long steps, f
-    climbs by more jumps than noise makes. A function that is 0 beside a kink, like relu, has other changes. Only steps
-    that have been taken before count, so this costs hardly any calls.
+    of f over short steps are then multiples of one jump, which is only a few last bits of an intermediate result of f.
+    The largest change is many jumps, so it is not noise. The changes of a function that is 0 on one side of a kink,
+    like relu, are not such multiples. The changes are those of steps taken before, so this costs hardly any calls.
     """
     changes = [size for size in phi.known_changes if size > 0.0]
     if len(set(changes)) < LEAST_TREADS or phi(phi.problem.steps.finest) or phi(-phi.problem.steps.finest):
@@ -430,9 +430,10 @@ def has_high_steps(phi: DirectionalFunction, heights: Vector) -> bool:
 
 
 def _changes_at_once(line: _Line) -> bool:
-    """Return whether outputs change in the smallest steps, but do not jump.
+    """Return whether an output changes already in the smallest step along the line, and by too little to be a jump.
 
-    In half precision, rounding may change some outputs, so more than half must change.
+    In half precision, more than half of the outputs must change, since rounding may change some, and changes of any
+    size count.
     """
     changes = np.maximum(*(line.changes(move) for move in (line.smallest_move, -line.smallest_move)))
     weighted = line.weighted

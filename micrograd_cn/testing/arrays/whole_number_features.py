@@ -77,7 +77,11 @@ def has_features(phi: DirectionalFunction) -> bool:
 
 
 def has_slope(phi: DirectionalFunction, slope: float) -> bool:
-    """Return whether f has about this slope along `phi` in steps that are shorter than narrow features of f."""
+    """Return whether the difference quotient of `phi` over very short steps is about `slope`.
+
+    These steps are shorter than narrow features of f, such as the teeth of a sawtooth. The difference may be half of
+    the larger of the two slopes.
+    """
     near = central_quotient(phi, 0.0, SHORTEST_MOVE / longest_move(phi, 1.0))
     return math.fabs(near - slope) <= 0.5 * max(math.fabs(near), math.fabs(slope))
 
