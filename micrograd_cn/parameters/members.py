@@ -136,7 +136,7 @@ def _with_attributes(items: Members) -> Members:
 _CALLED: tuple[type, ...] = (partial, FunctionType, type(lru_cache(len)), MethodType)
 _HIDING: tuple[type, ...] = (type, *_CALLED, type({}.keys()), type({}.values()), type({}.items()))
 # The bit of a class's flags that says that the garbage collector knows to which other objects its objects refer
-_KNOWN_TO_GC = 1 << 14
+KNOWN_TO_GC = 1 << 14
 # The classes of objects that the garbage collector knows, but that never keep a parameter
 _WITHOUT_CONTENT = (Number, ReferenceType, *ProxyTypes, CodeType)
 # For each class, the function that lists an object's members with their names, keys or indices. It is None for a class
@@ -191,7 +191,7 @@ def members_of(cls: type) -> Members | None:
         found = of_hiding if "__call__" in dir(cls) else None
     elif origin not in sys.stdlib_module_names or origin in ("collections", "types"):
         found = of_object
-    elif cls.__flags__ & _KNOWN_TO_GC and not issubclass(cls, _WITHOUT_CONTENT):
+    elif cls.__flags__ & KNOWN_TO_GC and not issubclass(cls, _WITHOUT_CONTENT):
         # A mock object says that it is of another class, as which it must not be searched
         found = None if any("__class__" in vars(base) for base in cls.__mro__[:-1]) else of_opaque
     is_weak = cls is WeakKeyDictionary  # whose attributes have what its items are made of

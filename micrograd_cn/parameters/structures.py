@@ -17,8 +17,11 @@ from typing import Any, Literal
 from ..engine import Value
 from ..graph import context
 from ..graph.callers import is_of_this_package
+from ..graph.groups import Group
+from ..ops.operation import Op
+from ..ops.registry import is_known
 from .class_attributes import may_have_shared
-from .members import OF_HIDING, ONLY_VALUES, is_array, known_slots, members_of_known
+from .members import KNOWN_TO_GC, ONLY_VALUES, is_array, known_slots, members_of_known
 from .model import Model, names_its_parameters, of_this_package, overrides
 from .records import structures
 
@@ -36,9 +39,9 @@ class Structure:
     """All objects in a model, and what was found in them.
 
     Args:
-        model: the model. It consists of modules, lists, tuples, dicts, arrays and leaves, and of objects in which no
-            parameters are looked for, such as numbers and functions. All classes of its modules use the methods of this
-            package to find parameters.
+        model: the model. It consists of modules, lists, tuples, dicts, arrays and leaves, of numbers and texts, and of
+            functions that refer to no other objects. All classes of its modules use the methods of this package to find
+            parameters.
 
     Attributes:
         parameters: the list that `model.parameters()` has returned; None if it was not asked yet.
@@ -100,11 +103,10 @@ class Structure:
                     entered.add(id(x))
                     self._arrays.append(x)
                     held += x.ravel().tolist()
-            elif members := members_of_known(cls):
-                if members not in OF_HIDING:
-                    raise _Unusual
-                if not (cls is FunctionType and is_of_this_package(x)):
-                    self.holds_no_functions = False
+            elif (members_of_known(cls) or cls.__flags__ & KNOWN_TO_GC) and not _refers_to_no_model(x):
+                raise _Unusual
+            elif cls is FunctionType and not is_of_this_package(x):
+                self.holds_no_functions = False
         self.classes_of_users = [
             cls for cls in dict.fromkeys(map(type, (model, *self._modules))) if cls not in of_this_package
         ]
@@ -179,6 +181,18 @@ class Structure:
         if self._rows != self._copies or not all(map(is_, self._parts(model), self._held)):  # a `Value` equals itself
             return False
         return not (self.classes_of_users and self._have_changed())
+
+
+def _refers_to_no_model(x: Any) -> bool:
+    """Return whether `x`, an object in a model, is known to refer to no model, which it would keep alive.
+
+    A `Structure` refers to all that it holds, so Python's garbage collector would never free a model to which one of
+    its functions refers.
+    """
+    cls = type(x)
+    if cls is FunctionType:
+        return is_of_this_package(x) or not (x.__closure__ or x.__defaults__ or x.__kwdefaults__ or x.__dict__)
+    return cls is Group or (cls is Op and is_known(x))
 
 
 def _is_plain(cls: type) -> bool:

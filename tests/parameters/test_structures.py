@@ -5,11 +5,14 @@ import gc
 import pickle
 import random
 import weakref
+from functools import partial
+from itertools import cycle
 
 import numpy as np
 import pytest
 
 from micrograd_cn import Value, detect_anomaly, no_grad
+from micrograd_cn.compiler import compile as compiled
 from micrograd_cn.nn import MLP, Layer, Module, Neuron
 from micrograd_cn.optim import SGD
 from micrograd_cn.parameters.records import structures
@@ -356,3 +359,41 @@ def test_parameters_in_a_list_of_the_class_are_looked_for_each_time():
     model.parts.append(Value(2.0))
     with pytest.raises(TypeError, match="attribute of the class"):
         model.parameters()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda model: lambda x: model.w * x,
+        lambda model: model.bound,
+        lambda model: partial(print, model),
+        lambda model: lambda x, of=model: of.w * x,
+        lambda model: compiled(model.bound),
+        lambda model: cycle([model]),
+        lambda model: {"f": with_attribute(model)},
+    ],
+)
+def test_a_function_that_refers_to_its_model_does_not_keep_it_alive(make):
+    class Model(Module):
+        def __init__(self):
+            self.w = Value(1.0)
+            self.held = make(self)
+
+        def bound(self, x):
+            return self.w * x
+
+    model = Model()
+    for _ in range(3):
+        found_in(model)
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+def with_attribute(model):
+    def f(x):
+        return x
+
+    f.model = model
+    return f
