@@ -538,10 +538,10 @@ class _TupleOfOne(tuple[Any, ...]):
 
 
 def _of_single(name: str, f: Function, x: Any) -> Function:
-    """Return f; but if `x` is a tuple of one entry, return a function that refuses to repeat it and passes it to f.
+    """Return f. But if `x` is a tuple of one entry, return a function that calls f with a tuple that refuses `x * 2`.
 
-    In jax and PyTorch, the function `name`, such as "jvp", would pass the entry itself to f. So `lambda x: x * 2` would
-    be meant as a product, and not as a tuple with the entry twice.
+    In jax and PyTorch, the function `name`, such as "jvp", would pass the entry itself to f. There, `lambda x: x * 2`
+    is a product, and here it would be a tuple with the entry twice.
     """
     if type(x) is not tuple or len(x) != 1 or not callable(f) or names_nan_to_num(f):
         return f

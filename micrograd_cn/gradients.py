@@ -482,8 +482,8 @@ def symbolic_edges(node: Value, relevant: Collection[Value]) -> list[tuple[Value
 def _note_constants(op: Op, operands: Sequence[Value]) -> None:
     """Call the hook `made_constant`, if hooks are installed, for the constants that partials of `op` may depend on.
 
-    A graph of derivatives has only their numbers, or no part of them at all, as in the derivative 2 of `2 * x`. No
-    partial depends on the terms of a sum.
+    A graph of derivatives keeps these constants as plain numbers, or not at all, so the hook must learn of them here.
+    The partials of a sum do not depend on its terms.
     """
     if hooks := context.here().hooks:
         factors: Sequence[Any] = () if op.lowerings.machine in ("fadd", "fsub") else operands

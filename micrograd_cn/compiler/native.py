@@ -205,7 +205,7 @@ def _functions_and_loops(plan: Plan, phase: int) -> Iterator[NativeFunction | Lo
 
 
 def _group_stages(plan: Plan, phase: int) -> Iterator[list[Stage]]:
-    """Yield the stages of a phase in groups. A stage that is not unrolled is a group by itself."""
+    """Yield the stages of a phase in groups of limited cost. A stage that a kernel computes is a group by itself."""
     group: list[Stage] = []
     cost = 0
     for stage in plan.stages[phase]:

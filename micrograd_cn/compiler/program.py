@@ -501,11 +501,11 @@ class Program:
 
     @cached_property
     def _selected_nodes(self) -> set[Value]:
-        """The nodes that get a gradient regardless of which operands operations such as `where` select."""
+        """The nodes that a gradient reaches in any case, whichever operands `where` and the like select."""
         return reached_nodes(self.outputs, unselected=False)
 
     def check_frozen(self, name: str) -> None:
-        """Raise ValueError if a constant of the program requires a gradient now, which the program does not compute.
+        """Raise ValueError if a constant of the program requires a gradient now. The program does not compute one.
 
         `name` is the method that needs the gradient.
         """

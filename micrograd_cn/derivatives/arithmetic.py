@@ -49,12 +49,12 @@ Factor: TypeAlias = tuple[int, Derivative, int | None]
 class SumFactor(tuple[Any, ...]):
     """The local derivative of a sum of products, such as `dot`, with respect to an operand: the operand's factor.
 
-    If the factor is infinite, its product with a derivative of 0 depends on which derivative is 0:
+    If the factor is infinite, its product with a derivative that is 0 is computed in one of two ways:
 
-    - The derivative with respect to the sum, since a later operation, such as `relu`, did not select the sum. The
-      product is nan, as `Gates.NOT_FOR_SUMS` says. With `Gates.ALL`, there are no factors of this class.
-    - The derivative of the operation that computed the operand, since this operation did not select its own operand.
-      The product is 0.
+    - The derivative with respect to the sum may be 0, since a later operation, such as `relu`, did not select the sum.
+      The product is then nan, as `Gates.NOT_FOR_SUMS` says. With `Gates.ALL`, there are no factors of this class.
+    - The derivative of the operation that computed the operand may be 0, since that operation did not select its own
+      operand. The product is then 0.
     """
 
     __slots__ = ()

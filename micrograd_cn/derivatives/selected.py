@@ -131,7 +131,7 @@ class Gated:
 
 
 def ungated_product(x: Any, y: Any, first: Selected | None, second: Selected | None) -> Any:
-    """Return a number or node that is x * y where all operands were selected, and any number elsewhere.
+    """Return a number or node that is x * y where all operands were selected. Elsewhere, its value does not matter.
 
     If x or y is a local derivative that is 1 wherever its operand was selected, the other factor is returned alone. If
     x or y is a local derivative that an operation chooses from constants, not all of which are 0 or 1, as `maximum`

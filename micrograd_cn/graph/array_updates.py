@@ -208,8 +208,7 @@ def refuse_array_update(op: Op, caller: FrameType) -> None:
 def remember_arrays(caller: FrameType) -> None:
     """Keep copies of the arrays of leaves that `caller` has in variables, if it may put a result into one of them.
 
-    Nothing is done outside `no_grad()`. When the block ends, the arrays are compared with the copies, as this module's
-    docstring says.
+    Nothing is done outside `no_grad()`. When the `no_grad()` block ends, the arrays are compared with the copies.
 
     Args:
         caller: the frame of the code that applies an operation to a leaf.
@@ -312,8 +311,8 @@ class Remembered:
     def compare(self, raises: bool) -> None:
         """Put leaves back into the arrays where constants or numbers stand in their place.
 
-        A leaf that another array or an attribute has is not put back, because the array is then a copy, into which
-        results may go.
+        A leaf that is also in another array or an attribute is not put back: it is not lost, and the array may be a
+        copy that is meant for results.
 
         Raises:
             TypeError: a leaf was put back, and `raises` is true.

@@ -110,8 +110,9 @@ class Hooks:
     def made_constant(self, operands: Sequence[Any]) -> None:
         """Called when a graph keeps only the numbers of `operands`, since none of these requires a gradient.
 
-        They are all operands of an operation, whose result is therefore a constant. Or they are some operands of an
-        operation that is differentiated, and its partials, which become nodes or numbers, may depend on them.
+        There are two cases. In one, `operands` are all operands of an operation, whose result is therefore a constant.
+        In the other, an operation is differentiated, and its partials may depend on `operands`, which are some of its
+        operands.
         """
 
     def made_by_hand(self, op: Any, operands: Sequence[Any]) -> None:

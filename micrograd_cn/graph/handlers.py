@@ -114,10 +114,10 @@ def _handlers(code: CodeType, at: int) -> list[tuple[str, ...]]:
 
 
 def _exception_table(code: CodeType) -> Iterator[tuple[int, int, int]]:
-    """Yield the entries of the exception table of some code: the first offset, the last one plus 1, and the handler's.
+    """Yield the entries of a code object's exception table: the offsets of a block's start, its end, and its handler.
 
-    Numbers are written in groups of six bits, of which the first is the highest; see `Objects/exception_handling_notes`
-    in the source of CPython.
+    Numbers are stored in groups of six bits, the highest group first; see `Objects/exception_handling_notes` in the
+    source of CPython.
     """
     numbers, x = list[int](), 0
     for byte in code.co_exceptiontable:

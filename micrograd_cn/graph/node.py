@@ -436,7 +436,7 @@ class Node(NumpyMethods):
         __hash__ = object.__hash__
 
     def _equals(self, other: object, caller: FrameType) -> Any:
-        """Return the result of `==` for this node and `other` in the frame `caller`, which `__eq__` describes."""
+        """Return the result of `self == other` in the frame `caller`, by the rules in the docstring of `__eq__`."""
         if self is other:
             if not plain_numbers.is_users_code(caller):
                 return True

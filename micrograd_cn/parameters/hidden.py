@@ -88,7 +88,7 @@ def hidden_leaves(x: Any, owner: object) -> list[tuple[str, Value]]:
 
 
 def _leaves_of_called(x: Any, owner: object) -> list[Value]:
-    """Return the leaves to train of `x`, which an attribute of `owner` calls.
+    """Return the trainable leaves of `x`, an object that a function or a method in an attribute of `owner` calls.
 
     If `x` is a function, these are the leaves in its attributes, or in the arguments that a `functools.partial` has
     for it, also if they are in models or in collections of models.
@@ -114,10 +114,11 @@ def _attributes_of_value(x: Value) -> list[tuple[str, Any]]:
 
 
 def called_by(x: Any) -> list[tuple[str, Any]]:
-    """Return the objects that `x`, a method or a function made from another one, may call, and functions in between.
+    """Return what `x` may call, if it is a method or a function that wraps another one, such as a `partial`.
 
-    Each is in a pair with the code behind `x` that leads to it. If a user has written the function, what it calls is
-    not known, except for a function that it wraps, as with `functools.wraps`.
+    For a method, this is the object that it is bound to. Functions that are wrapped more than once are followed, and
+    all that are found are in the result. Each is in a pair with the code that leads from `x` to it. If a user has
+    written a function, what it calls is not known, except for a function that it wraps, as with `functools.wraps`.
 
     >>> numbers = []
     >>> called_by(partial(partial(numbers.append), 1.0)) == [(".func", numbers.append)]

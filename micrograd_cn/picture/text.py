@@ -9,7 +9,7 @@ MOST_DIGITS = 9
 
 
 def number(x: float) -> str:
-    """Return `x` in four digits, or in up to `MOST_DIGITS` if it would look like a whole number but is not.
+    """Return `x` with four significant digits, or up to `MOST_DIGITS` if it would look like a whole number but is none.
 
     >>> number(2 / 3), number(-0.99997), number(3 + 1e-12), number(-0.0)
     ('0.6667', '-0.99997', '3', '-0')

@@ -207,7 +207,7 @@ def machine_code_is_ready(numbers: int) -> bool:
 
 
 def shuffle_by_machine_code(rows: array[int], getrandbits: Callable[[int], int]) -> None:
-    """Shuffle an array as `random.Random.shuffle` does, whose random bits `getrandbits` returns.
+    """Shuffle an array as `random.Random.shuffle` does. `getrandbits` is the method of the `random.Random` to use.
 
     Python exchanges each item, from the last one down to the second, with a random one at the same or a smaller index
     (the algorithm of Fisher and Yates). If the random index is too large, Python draws another one. An index consists

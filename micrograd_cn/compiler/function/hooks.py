@@ -428,7 +428,7 @@ class OtherThreads(RefusingHooks):
             hook_other_threads(self if self._recordings else None)
 
     def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
-        """Store `error` in each recording that has made one of `values`. The recording raises it at its end."""
+        """Store `error` in each recording to which one of `values` belongs, so the recording raises it at its end."""
         for hooks in self._recordings:
             if any(hooks.has_made(x) for x in values):
                 hooks.remember(error)

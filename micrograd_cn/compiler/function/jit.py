@@ -1130,7 +1130,8 @@ class CompiledFunction:
     def compare_if_due(self, *args: Any) -> None:
         """Raise ValueError if the function is not what it was when it was recorded for arguments nested as `args` are.
 
-        It is not compared if nothing that it reads has changed, or if it is too early to look again.
+        Nothing is done if nothing that the function reads has changed, or if the last look was too recent to look
+        again.
         """
         if perf_counter() >= self._stale.due:
             self._stale.compare_if_changed("", [self._arguments.bucket_of(args, {})])

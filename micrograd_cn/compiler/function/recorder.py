@@ -130,10 +130,10 @@ class _Before:
     """What a function can read before it is recorded: a snapshot or, if its code may change something, all of it.
 
     Attributes:
-        snapshot: the argument; None if it leaves something out, or once `has_changed` has found that the function
-            changed something while it was recorded.
-        leaves: the leaves that the function could read before it was recorded. If a snapshot was passed, they are None
-            until `has_changed` finds a change.
+        snapshot: the snapshot. It is None if the function's code may change something, if a snapshot leaves something
+            out, and once `has_changed` has found a change.
+        leaves: the leaves that the function could read before it was recorded. If the class got a snapshot, they are
+            None until `has_changed` finds a change.
     """
 
     def __init__(self, roots: Sequence[Any], snapshot: Snapshot | None) -> None:

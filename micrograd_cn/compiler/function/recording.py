@@ -313,7 +313,7 @@ class Recording:
     def is_same(self, other: Recording) -> bool:
         """Return whether the program of this recording can be used for `other`, a recording without a program.
 
-        Return False if there is a comparison by ==, or if a result is nested, since this method does not compare these.
+        Return False if the function compares by ==, or if its result is nested: this method cannot tell then.
         """
         if not (self.single and other.single) or self.outcomes != other.outcomes:
             return False

@@ -264,16 +264,16 @@ class Reruns:
         return found
 
     def _other_rows(self) -> list[int]:
-        """Return the indices of a few rows of the bucket other than the present one, from all parts of it."""
+        """Return the indices of a few rows that are spread over the bucket, without the row that was recorded."""
         last = len(self._bucket.samples) - 1
         return sorted({last * k // MAX_OTHER_ROWS for k in range(MAX_OTHER_ROWS + 1)} - {self._row})[-MAX_OTHER_ROWS:]
 
     def _of_sample(self, numbers: Sequence[float], asked: str) -> list[_Numbers]:
         """Return the numbers of another sample, for which the function is recorded if the results seem to differ.
 
-        Usually the function is first called with plain `Value`s, which is faster. But it is always recorded if the
-        recording depends on the text of a `Value`: only recorded `Value`s have texts without numbers, as they had for
-        the program.
+        Usually the function is first called with plain `Value`s, which is faster. But it is recorded at once if the
+        recording depends on the text of a `Value`: that text has the number of a plain `Value`, but not that of a
+        recorded one.
         """
 
         @cache
@@ -345,9 +345,10 @@ class Reruns:
         return results_from(partial(self._call, arguments)) or []
 
     def _as_given(self, given: Callable[[], dict[str, Any]]) -> list[_Numbers]:
-        """Return a list with a copy of the arguments that `given` returns; [] if all numbers are floats or ints.
+        """Return a list with a copy of the user's own arguments, or [] if all of their numbers are floats or ints.
 
-        The list is empty, too, if the arguments cannot be copied, or read once more.
+        The numbers in the copy keep their types, such as numpy's float32. The list is empty, too, if the arguments
+        cannot be copied, or read once more.
         """
         try:
             arguments = copy.deepcopy(given())

@@ -175,7 +175,7 @@ class StaleCheck:
         return program in (known.current if self.could_read(optimizer.parameters) else known.compared)
 
     def could_read(self, leaves: Sequence[Value]) -> bool:
-        """Return whether the function could read all these leaves when it was recorded, and does not make them."""
+        """Return whether all these leaves existed, where the function can read them, when it was recorded."""
         known = self._known
         if known is None or known.writes:
             return False
@@ -199,7 +199,7 @@ class StaleCheck:
     def _known_now(
         self, programs: Sequence[Program], code: ReachableCode | None = None, snapshot: Snapshot | None = None
     ) -> _Known:
-        """Return what is known after recordings have been made, with a snapshot of all that the function can read.
+        """Return a `_Known`, with a snapshot of all that the function can read, after recordings have been made.
 
         The programs are those of the recordings. `code` is the code that the function may run, and `snapshot` what it
         can read, if they are known already.

@@ -215,8 +215,8 @@ class Places:
     def block_offset(self, i: int) -> int:
         """Return the offset in bytes at which code that computes rows finds the value of instruction `i`.
 
-        If rows are in lanes, this is the offset of a vector in a block, which a scalar has if it was passed to
-        `broadcast`. If rows are computed one at a time, it is the offset of the value among the scalars.
+        If rows are in lanes, this is the offset of a vector in a block. A scalar has such a vector only if it was
+        passed to `broadcast`. If rows are computed one at a time, it is the offset of the value among the scalars.
 
         Raises:
             KeyError: the value has no such place.

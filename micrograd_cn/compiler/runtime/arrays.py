@@ -136,8 +136,8 @@ class ArrayRunner(PreparedRunner):
         kind: "forward" to compute the outputs of every sample, "gradient" to compute the mean output and its gradient.
         shapes: the shape of each argument's array. The first axis runs over the samples.
         of_result: the shape of the result of a sample; () for a number.
-        nan_stride: k if the method `finds_nan` of the rows looks at every k-th output, beginning with the first one; 0
-            if it looks at none.
+        nan_stride: k if every k-th output, beginning with the first one, is looked at for nan (see
+            `_ArrayRows.finds_nan`); 0 if none is.
         is_listed: whether samples are in a list. The numbers of a sample are then written one after the other. If they
             are not, each argument has memory of its own, or is read where it is, which is faster.
     """

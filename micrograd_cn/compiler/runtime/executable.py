@@ -767,7 +767,10 @@ class CompiledGraph:
         return lowering
 
     def _lowered_base(self) -> Lowering | None:
-        """Return the instructions of `base`, or None if there is no `base`, or if too few of its nodes are needed."""
+        """Return the instructions of the graph `base`, for this graph to share; None if too few of them are needed.
+
+        The result is also None if there is no `base`, or if its operations run the user's code.
+        """
         if not self.base or self.base.graph.runs_users_code:
             return None
         needed = {node for node, _ in self.graph.operations}

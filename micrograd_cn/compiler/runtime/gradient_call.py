@@ -73,7 +73,7 @@ class GradientCall:
             self._use(self.compiled.select_executable("gated", self._rows))
 
     def renew(self, panel: int, merged: bool) -> None:
-        """Fill in the operands for the present code and buffers.
+        """Write the operands of the call: the addresses of the code that runs now, and of its buffers.
 
         Args:
             panel: the address of the panel, memory for the rows that are computed at a time, which all programs share.

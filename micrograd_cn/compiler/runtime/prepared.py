@@ -34,8 +34,8 @@ def is_worth_preparing(calls: int) -> bool:
 def may_prepare(calls: int, has_driver: Callable[[], bool]) -> bool:
     """Return whether to prepare a call after `calls` calls of its kind.
 
-    `has_driver` is asked after a few calls. It returns whether the driver that prepared calls need is compiled; if not,
-    it may have it compiled in the background.
+    `has_driver` is called once there were a few calls. It returns whether the driver that prepared calls need is
+    compiled. If the driver is not, `has_driver` may have it compiled in the background.
     """
     return is_worth_preparing(calls) or (calls >= CALLS_BEFORE_DRIVER and has_driver())
 

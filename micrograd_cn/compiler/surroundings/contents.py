@@ -182,7 +182,10 @@ def _have_others(before: list[Any], now: list[Any]) -> bool:
 
 
 def _has_other_value(before: Any, now: Any) -> bool:
-    """Return whether `now` is another object than `before`, and a computed `Value` or a list or tuple that has one."""
+    """Return whether `now` is another object than `before`, and is or contains a computed `Value`.
+
+    Only lists and tuples are looked into.
+    """
     if now is before:
         return False
     return any(isinstance(x, Value) and x.op is not None for x in (now if type(now) in (list, tuple) else [now]))

@@ -341,8 +341,8 @@ class Surroundings:
     def _visit_opaque(self, x: Any) -> None:
         """Visit the contents of an object for which `is_opaque` holds, or of a record, an array of records or a ufunc.
 
-        The object's own methods may need a collection in it, so such a collection is compared, but never put back. What
-        is beyond the first `MAX_OPAQUE` objects and collections of this kind is not looked at.
+        A collection in the object is compared, but never put back, since the object's own methods may rely on it. At
+        most `MAX_OPAQUE` such objects and collections are looked at.
         """
         waiting = [x]
         while waiting:

@@ -240,7 +240,7 @@ class Tables:
         return self.kernel(maps.map_kernel, stage.opcode, pattern), self.table(words)
 
     def _operand_word(self, letter: str, places: Sequence[int]) -> int:
-        """Return the word that says where some scalars are; `sums.operand_loads` describes it, and the letter.
+        """Return the word that says where some scalars are. `letter` is the form of the word; see `sums.operand_loads`.
 
         `places` has the offsets of the scalars in bytes.
         """

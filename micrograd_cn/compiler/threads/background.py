@@ -41,7 +41,7 @@ class _ShortInterval:
                 self._intervals = usual, sys.getswitchinterval()
 
     def lengthen(self) -> None:
-        """Set the switch interval to what it was before, unless a thread is inside the `with` block.
+        """Set Python's switch interval to what it was before `shorten`, unless a thread is inside the `with` block.
 
         If the user has set another interval meanwhile, this interval stays.
         """
@@ -63,7 +63,10 @@ class _ShortInterval:
             self.lengthen()
 
     def end(self) -> None:
-        """Reset the switch interval in a child process after `os.fork`, which has no thread inside the block."""
+        """Set the usual switch interval in a child process after `os.fork`.
+
+        The threads of the parent process that were inside the `with` block do not exist there.
+        """
         self._threads = 0
         self.lengthen()
 

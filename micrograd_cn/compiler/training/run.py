@@ -634,7 +634,7 @@ class TrainingRun:
         return start
 
     def _places_of(self, samples: array[int]) -> array[float]:
-        """Return, for each sample, the index of its program in `_assigned`; nan if the program may still change."""
+        """Return, for each sample, the index in `_assigned` of the program that computes it; nan if it may change."""
         return gather_rows(self._place, samples, 1)
 
     def _sub_batches(self, samples: array[int]) -> SubBatches:

@@ -23,7 +23,7 @@ def shuffled(order: array[int], shuffle: Any) -> array[int]:
     """Return the row numbers that are in `order`, in the order in which `shuffle.shuffle` puts a list of them.
 
     Raises:
-        TypeError: the method returns a new order.
+        TypeError: the method returns a new order instead of changing the list.
         ValueError: after the call, a row number is missing, or the list has something other than row numbers.
     """
     generator: Any = getattr(shuffle.shuffle, "__self__", None)

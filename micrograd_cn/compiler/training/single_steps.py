@@ -232,7 +232,7 @@ class SingleSteps:
         return found
 
     def _compiled(self, optimizer: Optimizer) -> SingleStep | None:
-        """Return the `SingleStep` of an optimiser; None if its class is the user's, or while machine code is made."""
+        """Return the `SingleStep` of an optimiser; None if its class is the user's, or if machine code is not ready."""
         key = update_key(optimizer, False, False)
         if not slot_offset("_data") or key is None:
             return None

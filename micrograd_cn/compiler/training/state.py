@@ -434,7 +434,7 @@ class ParameterBlocks:
 
     @property
     def places(self) -> int:
-        """How many lanes all blocks have together."""
+        """How many parameters have room in the blocks: the count of blocks times the lanes of each."""
         return int(self.count * self._update.lanes)
 
     def write_column(self, k: int, numbers: array[float]) -> None:

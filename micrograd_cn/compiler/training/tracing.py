@@ -366,9 +366,9 @@ def _updated(optimizer: Optimizer, numbers: Sequence[Any]) -> list[Any]:
 
 
 def _fill_caches(optimizer: Optimizer, lr: float) -> None:
-    """Call the update of an optimiser once with numbers, so it stores what it computes only in its first call.
+    """Call the update of an optimiser once with numbers, to fill the caches that its first call fills.
 
-    A later call of the update then changes nothing more. The attributes of the optimiser itself are put back.
+    Later calls, with terms, then change no cache. The attributes of the optimiser itself are put back.
     """
     saved = dict(vars(optimizer))
     with suppress(Exception):  # the call with terms raises it again

@@ -200,9 +200,9 @@ def names_of_options(optimizer: Optimizer) -> tuple[str, ...]:
 
 
 def snapshot_of_options(optimizer: Optimizer) -> Snapshot | None:
-    """Return the global variables and the collections that the update of a user's class reads, with what they hold now.
+    """Return a snapshot of the variables and collections that the `update` of a user's optimiser can read.
 
-    The collections may be attributes of the optimiser, or global. Return None for an optimiser of this package, or if
+    The snapshot tells later whether one of them has changed. Return None for an optimiser of this package, or if
     something that the update can read cannot be compared.
     """
     update = vars(optimizer).get("update", type(optimizer).update)

@@ -204,10 +204,10 @@ def compare_problem(problem: Problem, seed: int, exhaustive: bool = False) -> li
 
 
 def _may_have_treads(problem: Problem, checked: tuple[Vector, Vector] | None) -> bool:
-    """Return whether the change of f in the finest step is not what the derivative predicts, as for a step function.
+    """Return whether f changes in the finest step otherwise than its derivative predicts, as a step function may.
 
     The treads of a step function are the intervals in which it does not change. One call of f is enough to find out,
-    since all elements move at once. `checked` is a cotangent and its gradient, if they are known.
+    since all elements move at once. `checked` has a cotangent u and the gradient of u · f, if they are known.
     """
     random = np.random.default_rng(0)
     u, g = checked or (random_cotangent(problem, random), None)

@@ -178,8 +178,8 @@ class Case:
     def _choose_tolerance(self) -> ArrayTolerance:
         """Return the tolerance, which grows with the typical slope of f.
 
-        The typical slope is the one in the step of the numerical derivative. If f may be far flatter in shorter steps,
-        as x**4 is near 0, a slope in a shorter step takes its place.
+        The typical slope is measured over a step of the numerical derivative. If f may be far flatter near the point,
+        as x**4 is near 0, the slope over a shorter step is used instead.
         """
         problem, phi, moved, typical_slope = self.problem, self.phi, self.moved, self._typical_slope
         half = self.half_precision
@@ -395,13 +395,16 @@ def first_look_decides(case: Case) -> Comparison | None:
 
 
 def first_look_is_more_exact(case: Case) -> Comparison | None:
-    """Return the cheapest comparison, `Case.first_look`, if it is more exact than that at the point; else None."""
+    """Return the comparison `Case.first_look` if its error is less than that of `by_measured_rounding`; else None."""
     seen = case.first_look
     return seen if seen and seen.numeric.error < case.by_measured_rounding.numeric.error else None
 
 
 def interval_means_decide(case: Case) -> Comparison | None:
-    """Compare means over intervals around the point; return the comparison if it has a verdict, else None."""
+    """Compare the mean of the derivative over intervals around the point with the mean slope of f there.
+
+    Return the comparison if it has a verdict, else None.
+    """
     over = compare_interval_means(case.phi, case.title, case.at_point[1])
     return None if over is None or over.agrees is None else over
 
@@ -439,7 +442,7 @@ def _change_over(phi: DirectionalFunction, step: float) -> float:
 def _moves_beyond_own_size(phi: DirectionalFunction) -> bool:
     """Return whether `phi` moves some element by more than `BEYOND_OWN_SIZE` times the element's absolute value.
 
-    Then smaller steps may stay in the domain. Elements that are 0 do not count.
+    Such a move may leave the domain of f, and a smaller one may not. Elements that are 0 do not count.
     """
     here, steps = np.abs(phi.x), np.abs(phi.v)
     return bool(np.any((here != 0.0) & (steps > BEYOND_OWN_SIZE * here)))
@@ -489,11 +492,11 @@ def _compare_quickly(phi: DirectionalFunction, title: str, tolerance: ArrayToler
 
 
 def _stands_out(phi: DirectionalFunction, slope: float, mismatch: float, steps: Sequence[float]) -> bool:
-    """Return whether the mismatch far exceeds the scatter of difference quotients with small steps to both sides.
+    """Return whether difference quotients with small steps agree so well that the mismatch cannot be noise.
 
-    Noise that could hide the correct derivative would scatter the quotients far more. The quotients also differ at a
-    kink, or next to a feature as small as the steps. If `slope` is 0, but an output changes in far larger steps, the
-    result is False, since rounding may hide the changes in small steps.
+    They must agree with `slope` up to a small part of the mismatch. Noise as large as the mismatch would scatter them
+    far more. At a kink, or next to a feature as small as the steps, they do not agree either. If `slope` is 0, but an
+    output changes in far larger steps, the result is False, since rounding may hide the changes in small steps.
 
     Args:
         phi: the function of one number that is differentiated.

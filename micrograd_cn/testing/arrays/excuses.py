@@ -274,8 +274,8 @@ def hidden_feature(doubt: Doubt) -> str:
     derivative is -1e6 * a, and far beyond |x| = 1e-6 the derivative vanishes. But the cosine is so small that rounding
     loses it beside 1. Three conditions must hold. Rounding would hide the mismatch of the two derivatives, the analytic
     and the numerical one, in the finest steps. At the ends of these and of longer steps, the analytic derivative is
-    near the numerical one. At points very near the checked one, the analytic derivative is nearly the same as there,
-    unlike one that is wrong only at a special number such as 0.
+    near the numerical one. At points very near the checked one, the analytic derivative is nearly the same as at the
+    checked point. (One that is wrong only at a special number such as 0 is not.)
     """
     phi, finest, mismatch = doubt.phi, doubt.problem.steps.finest, doubt.mismatch
     if mismatch * finest > phi.rounding:
@@ -451,7 +451,7 @@ def tied_kink(doubt: Doubt) -> str:
 
 
 def cancelling_kinks(doubt: Doubt) -> str:
-    """Return a note if f has kinks in several elements, which cancel along the direction; else ""."""
+    """Return a note if several elements are at kinks of f, and these cancel along the direction; else ""."""
     kink = has_cancelling_kinks(doubt.phi, doubt.mismatch)
     return "kink: not differentiable, though kinks of several elements cancel along this direction" if kink else ""
 
@@ -502,7 +502,7 @@ def rounding_nearby(phi: DirectionalFunction, mismatch: float) -> float:
 
 
 def _part_of_still_arrays(phi: DirectionalFunction, step: float) -> float:
-    """Return how much of `phi.analytic` comes from arrays that change no output in this step when they move alone.
+    """Return how much of `phi.analytic` comes from arrays that change no output in the step `step` if each moves alone.
 
     It is 0.0 if only one array moves, or if the gradient is not known.
     """

@@ -299,10 +299,10 @@ class Problem:
         return np.zeros_like(self.tied_elements) if unavoidable else self.tied_elements
 
     def check_jump(self, x: Vector) -> None:
-        """Call f again and again, at the problem's point and at `x`, since f seems to jump between them.
+        """Check that f, which seems to jump between the problem's point and `x`, gives the same results there again.
 
-        A function with a random number generator or a state of its own seems to jump, too. Only the first call of this
-        method does something, since a function that jumps may do so in many places.
+        The jump may be that of a random number generator in f, or of a state that f keeps. A function that jumps may do
+        so in many places, so only the first call of this method does something.
 
         Raises:
             NotDeterministic: two calls at the same point gave different results.

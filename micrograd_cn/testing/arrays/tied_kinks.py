@@ -1,7 +1,7 @@
 """Find kinks that do not show along one direction alone.
 
-They are kinks where several elements are equal, such as those of sorting and of the median, and kinks of several
-elements that cancel along the direction.
+At kinks of one kind, several elements are equal, as in sorting and in the median. At kinks of the other kind, each of
+several elements is at a kink, and along the direction these kinks cancel.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _additivity_terms(functions: Sequence[DirectionalFunction], h: float) -> lis
 
 
 def _one_sided_terms(functions: Sequence[DirectionalFunction], h: float) -> list[float]:
-    """Return φ(h) / h and φ(-h) / h for the single function φ in `functions`; if φ is smooth, their sum vanishes."""
+    """Return φ(h) / h and φ(-h) / h for φ, the only item of `functions`. If φ is smooth, their sum vanishes with h."""
     [phi] = functions
     return [phi(h) / h, phi(-h) / h]
 
@@ -166,10 +166,11 @@ def _stays_nonzero(
 
 
 def _small_steps(functions: Sequence[DirectionalFunction]) -> Sequence[float]:
-    """Return two small steps, or three: the last of them is so short that rows of an array hardly change their order.
+    """Return up to three small steps, the longest first; in half precision two, since noise hides kinks in a third.
 
-    No step is so small that rounding keeps elements from moving. Among the smallest numbers of a type, such as those of
-    about 1e-7 in float16, only long steps move all elements. In half precision, noise hides kinks in a third step.
+    The third step is so short that rows of an array hardly change their order. No step is so small that rounding keeps
+    elements from moving. Among the smallest numbers of a type, such as those of about 1e-7 in float16, only long steps
+    move all elements.
     """
     problem = functions[0].problem
     first = problem.steps.first_steps

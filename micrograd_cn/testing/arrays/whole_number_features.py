@@ -87,7 +87,7 @@ def has_slope(phi: DirectionalFunction, slope: float) -> bool:
 
 
 def _coarse(phi: DirectionalFunction, x: Vector) -> bool:
-    """Return whether neighbouring numbers at `x` are so far apart that they skip features about as wide as 1."""
+    """Return whether the spacing of floats at `x` is so coarse that steps skip features of f about as wide as 1."""
     return float(np.max(_spacings(phi, x))) >= SHORTEST_MOVE
 
 

@@ -92,7 +92,7 @@ def sample_along(op: Op, slot: int, others: list[float]) -> Callable[[float], Sa
 
 @functools.lru_cache
 def grid_over(domain: Interval) -> list[float]:
-    """Return the numbers in this domain for which an operation and its partial are evaluated, in ascending order."""
+    """Return a grid of numbers in `domain`, in ascending order, at which to evaluate an operation and its partial."""
     even = [k / STEPS_PER_UNIT for k in range(-GRID_REACH * STEPS_PER_UNIT, GRID_REACH * STEPS_PER_UNIT + 1)]
     powers = [10.0 ** (e + k / STEPS_PER_DECADE) for e in DECADES for k in range(STEPS_PER_DECADE)]
     near = [end + sign * p for end in (0.0, *domain) if math.isfinite(end) for p in powers for sign in (1.0, -1.0)]
@@ -186,9 +186,10 @@ def persistent_part(at: Callable[[float], Sample], a: Sample, b: Sample) -> Inte
 
 
 def fast_cells(cells: list[tuple[Sample, Sample]]) -> list[int]:
-    """Return the indices of cells in which the partial changes four times as fast as a few cells away on both sides.
+    """Return the indices of cells in which the partial changes more than four times as fast as in cells on both sides.
 
-    A cell is an interval between two neighbouring points of a grid, given as the samples at its two ends.
+    The cells on both sides are those four to six cells away. A cell is an interval between two neighbouring points of a
+    grid, given as the samples at its two ends.
     """
     rates = [math.fabs((b[2] - a[2]) / (b[0] - a[0])) for a, b in cells]
     found = []

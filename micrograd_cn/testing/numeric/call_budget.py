@@ -64,7 +64,7 @@ class CallBudget:
     def lift_limit(self, sure: bool = False) -> None:
         """Let the running comparison call the function as often as it wants, since something looks wrong.
 
-        A firm limit stays, unless `sure` says that a mistake is certain.
+        If the limit is firm, it is lifted only if `sure` says that a mistake is certain.
         """
         if sure or not self._is_firm:
             self.limit = math.inf

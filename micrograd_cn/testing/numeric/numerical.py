@@ -237,9 +237,9 @@ def _predicts_neighbours(e: Estimate, g: Callable[[float], float], x: float, rou
 
 
 def jump_near(values: Mapping[float, float], slope: float, rounding: float) -> float | None:
-    """Return the step over which a function changes far more than it should if it is continuous; None if there is none.
+    """Return a short step over which a function changes so much that it seems to jump; None if there is none.
 
-    The change should be about as large as the slopes over longer steps predict.
+    The change is then far larger than rounding, and than the slopes over longer steps predict.
 
     Args:
         values: the changes of the function, keyed by the step from the point.
@@ -309,7 +309,7 @@ def noise_level(
 
 
 def _steady_slope(values: list[float], h: float) -> float:
-    """Return the slope of a function from values at points with the spacing `h`; 0.0 if the slope is not constant."""
+    """Return the slope of a function from values at points with the spacing `h`; 0.0 if the slope varies among them."""
     changes = [b - a for a, b in itertools.pairwise(values)]
     low, high = min(changes), max(changes)
     return (values[-1] - values[0]) / (h * len(changes)) if high - low <= STEADY * min(abs(low), abs(high)) else 0.0
@@ -361,7 +361,7 @@ def _refutes(e: Estimate, accepted: Estimate, accept: Callable[[Estimate], bool 
 
 
 def _confirms(finer: Estimate, e: Estimate) -> bool:
-    """Return whether a one-sided estimate with a smaller first step agrees with `e`, and is not a mere guess.
+    """Return whether `finer`, a one-sided estimate with a smaller first step, agrees with `e`, and is no guess.
 
     The estimate `finer` is a guess if its error is finite, larger than the slope of `e`, and far larger than rounding
     and the error of `e`. Then it has not converged, and `e`, with larger steps, cannot have converged either. That
