@@ -7,6 +7,7 @@ import random
 import weakref
 from functools import partial
 from itertools import cycle
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -371,6 +372,7 @@ def test_parameters_in_a_list_of_the_class_are_looked_for_each_time():
         lambda model: compiled(model.bound),
         lambda model: cycle([model]),
         lambda model: {"f": with_attribute(model)},
+        lambda model: Mock(side_effect=model.bound),
     ],
 )
 def test_a_function_that_refers_to_its_model_does_not_keep_it_alive(make):
