@@ -56,7 +56,7 @@ from ..numeric.thresholds import (
     UNLIMITED_CALLS,
     UPHILL_SHARES,
 )
-from .analytic import GradientFunction
+from .analytic import GradientFunction, dot
 from .contract import check_additivity, check_contract, check_no_stale_state, random_cotangent, without_overflow
 from .directional_comparison import BESIDE_FEATURES, NEGLIGIBLE, ComparedAlong, can_tell_one_percent, compare_along
 from .directional_function import DirectionalFunction
@@ -556,10 +556,12 @@ class SampledCheck:
             with contextlib.suppress(OutOfCalls):
                 of_one = wrong_output(phi)
                 title = problem.derivative_name(int(np.argmax(of_one)), i)
-                direction, slope = problem.element_direction(i), problem.typical_slope(of_one)
-                along = DirectionalFunction(problem, of_one, direction, problem.x, per_element=True)
-                of_output = compare_within_limit(title, along, slope)  # excuses have been looked for above
-                comparison = of_output if of_output.agrees is False else comparison
+                of_output = _of_single_output(comparison, phi, of_one)
+                if of_output is None:
+                    direction, slope = problem.element_direction(i), problem.typical_slope(of_one)
+                    along = DirectionalFunction(problem, of_one, direction, problem.x, per_element=True)
+                    of_output = compare_within_limit(title, along, slope)  # excuses have been looked for above
+                comparison = replace(of_output, title=title) if of_output.agrees is False else comparison
             comparison = replace(comparison, cause=cause)
         return replace(_excuse_infinite_point(comparison, phi), argument=problem.arguments.leaf_path(i)), phi
 
@@ -785,6 +787,31 @@ class SampledCheck:
         if first is not None:
             return first
         return without_overflow(self._problem, random_cotangent(self._problem, self._random))
+
+
+def _of_single_output(comparison: Comparison, phi: DirectionalFunction, of_one: Vector) -> Comparison | None:
+    """Return the comparison of the only output that changes, for the weight 1; None if several outputs change.
+
+    `comparison` is that of `phi`, the weighted sum of the outputs as a function of one element. If a single output has
+    changed in all steps so far, the numerical derivative of this output is known, up to its weight. Then only its
+    derivative that is checked has to be computed. None is also returned if this derivative is not that of the weighted
+    sum, so that other outputs seem to contribute to the sum.
+
+    Args:
+        comparison: a comparison that calls the derivative of `phi` wrong.
+        phi: the function of one number that was differentiated.
+        of_one: weights of the outputs: 1 for the output, and 0 for all others.
+    """
+    problem, weight = phi.problem, float(dot(phi.u, of_one))
+    changed = phi.changed_outputs & (phi.u != 0.0)
+    if phi.x is not problem.x or np.count_nonzero(changed) != 1 or not changed[int(np.argmax(of_one))]:
+        return None
+    at_point = problem.derivative.slope(problem.x, of_one, phi.v) / phi.divisor
+    if not math.fabs(weight * at_point - phi.analytic) <= EQUAL_RTOL * math.fabs(phi.analytic):
+        return None
+    e, size = comparison.numeric, math.fabs(weight)
+    numeric = Estimate(e.slope / weight, e.error / size, e.noise / size)
+    return replace(comparison, analytic=comparison.analytic / weight, numeric=numeric)
 
 
 def _may_hide_kink(comparison: Comparison, phi: DirectionalFunction) -> bool:

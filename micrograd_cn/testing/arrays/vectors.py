@@ -114,6 +114,10 @@ class Packed:
         kinds = {to_numpy(self._leaves[i]).dtype for i, *_ in self._parts}
         self._all_float32 = kinds == {np.dtype(np.float32)}  # then numpy rounds the whole vector at once
         self._dtype = np.float32 if self._all_float32 else np.float64
+        # Tensors of float16 and bfloat16 are converted from a vector of doubles, so they never share memory with it.
+        self._is_copied = all(
+            is_tensor(x) and x.element_size() <= 2 for x in (self._leaves[i] for i, *_ in self._parts)
+        )
         self._rounded_buffer: Vector | None = None
         self.smallest_normal = 2.0**-14 if self.eps == FLOAT16_EPS else 1e-37 if self.eps > DOUBLE_EPS else 1e-307
         self.smallest_subnormal = self.smallest_normal * self.eps
@@ -139,7 +143,7 @@ class Packed:
             return functools.partial(self.unpack, vector), vector
         if self._rounded_buffer is None:
             self._rounded_buffer = np.empty(self.vector.size)
-        typed = vector.astype(self._dtype)
+        typed = vector.astype(self._dtype, copy=not self._is_copied)
         if self._all_float32:
             self._rounded_buffer[...] = typed
             return lambda: self.with_variables(self._make_leaves(typed)), self._rounded_buffer
