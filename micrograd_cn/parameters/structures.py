@@ -28,6 +28,8 @@ from .records import structures
 _dict, _data, _requires_grad = [attrgetter(name) for name in ("__dict__", "_data", "requires_grad")]
 # Attributes with these names would take the place of methods of a module
 _METHODS = frozenset(("parameters", "named_parameters", "entries", "activation_entries"))
+# A part of a model may get a reference to the model only after the search, which keeps the model alive: at most so many
+MAX_STRUCTURES = 256
 _KEYS = {str, int}  # the classes of keys whose comparison runs no code of users
 
 
@@ -231,4 +233,6 @@ def note_structure(model: Model) -> Structure | None:
             made = False
     if not isinstance(model, (tuple, list, dict)):  # Python does not tell when a tuple is gone
         structures[known] = weakref.ref(model, lambda _: structures.pop(known, None)), made
+        if len(structures) > MAX_STRUCTURES:
+            structures.pop(next(iter(structures)), None)
     return made or None

@@ -17,7 +17,7 @@ from micrograd_cn.compiler import compile as compiled
 from micrograd_cn.nn import MLP, Layer, Module, Neuron
 from micrograd_cn.optim import SGD
 from micrograd_cn.parameters.records import structures
-from micrograd_cn.parameters.structures import structure_of
+from micrograd_cn.parameters.structures import MAX_STRUCTURES, structure_of
 
 from .models import Holder, SlottedModule, data
 
@@ -254,6 +254,14 @@ def test_a_model_and_former_parts_are_freed():
     del model
     gc.collect()
     assert [x() for x in gone] == [None, None]
+
+
+def test_the_count_of_remembered_models_is_limited():
+    models = [Layer(1, 1) for _ in range(MAX_STRUCTURES + 10)]
+    for _ in range(3):
+        for model in models:
+            model.parameters()
+    assert len(structures) <= MAX_STRUCTURES
 
 
 def test_a_weight_that_was_computed_is_noticed_though_the_structure_had_its_leaf():
