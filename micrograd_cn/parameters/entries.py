@@ -159,8 +159,9 @@ def why_no_entry(model: Model, entries: Mapping[str, Any], names: list[str]) -> 
 def refuse_unsaved(model: Model, entries: Mapping[str, Any]) -> bool:
     """Raise TypeError if a saved state would lack a computed value that was probably meant to be a parameter.
 
-    Otherwise, return whether `model` has constants that operations have computed. Some of these may have been found to
-    be states, which are not entries. `entries` has the entries of the model's state until now.
+    Otherwise, return whether `model` has constants that operations have computed. If so, the caller must list the
+    entries again: some of these constants may now be known as states of the model, which are no entries. `entries` has
+    the entries that were listed before.
 
     A value was probably meant to be a parameter if only graphs refer to its leaves, as after
     `m.w = m.w - 0.1 * m.w.grad` in a call of the model. The error is also raised if an item of a collection was a

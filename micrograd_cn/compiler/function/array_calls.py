@@ -451,7 +451,7 @@ def _matrix_call(
 
 
 def _has_many_results(shapes: Sequence[Shape], of_result: Sequence[int]) -> bool:
-    """Return whether there are so many numbers in the results that no call is prepared, since they would be copied.
+    """Return whether the results have so many numbers that copying them would cost more than a prepared call saves.
 
     Args:
         shapes: the shapes of the arrays of samples. Their first axis runs over the samples.

@@ -82,7 +82,7 @@ def difference(
 
 
 def _gradient(results: Sequence[Any], parameters: Sequence[Value]) -> list[float]:
-    """Return the gradient of a weighted sum of a function's results, with fixed weights."""
+    """Return the gradient of the sum of a function's results with the weights 1, 1/2, 1/3, ..."""
     with recording():
         total = dot([1.0 / (k + 1.0) for k, _ in enumerate(results)], results)
     return gradients(total, parameters) if isinstance(total, Value) else [0.0] * len(parameters)

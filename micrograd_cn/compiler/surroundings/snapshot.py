@@ -194,7 +194,7 @@ def _columns(pairs: Iterable[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
 
 
 def _deciding(x: Any, name: str) -> Any:
-    """Return the attribute `name` of a function, a class or another object, which decides which code runs."""
+    """Return the attribute `name` of `x`. Such attributes, for example `__code__`, decide which code runs."""
     if name == "__class__":
         return type(x)
     if name == "__mro__":  # Python makes a new tuple if `__bases__` is assigned

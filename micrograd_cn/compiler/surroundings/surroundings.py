@@ -563,7 +563,7 @@ class Surroundings:
     def restored(self) -> Iterator[Contents]:
         """Put back, at the end of the `with` block, what code in the block has changed; see `Contents.restore`.
 
-        The block gets the `contents` from before it.
+        The block gets a `Contents`: what all that was visited held before the block.
         """
         before = self.contents()
         try:

@@ -191,7 +191,7 @@ class GradientRunner(GradientCall):
         return Batches(order, words, starts)
 
     def release(self) -> None:
-        """Give the buffers back to the executable, and keep the operands with them."""
+        """Give the buffers back to the executable. The operands are stored in them, for the next training to use."""
         uniform = self._uniform
         keeps = uniform and len(uniform[2]) <= MAX_KEPT_WORDS
         self.thread_buffers[0].kept = self.words, self._filled, uniform if keeps else None

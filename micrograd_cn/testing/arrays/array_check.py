@@ -726,11 +726,11 @@ class SampledCheck:
         return comparison, phi
 
     def _least_slope(self, g: Vector, phi: DirectionalFunction) -> float:
-        """Return how far a mistake as large as the norm of the gradient `g` changes the derivative of `phi`, at least.
+        """Return the least change of the derivative of `phi` by a mistake in one element of the gradient `g`.
 
-        The mistake is in the derivative with respect to one element. It shows least if that element makes the shortest
-        step. If there are several arrays, the gradient of each is multiplied by the size of the array's elements, since
-        small elements move less than large ones.
+        The mistake is as large as the norm of `g`. It shows least if it is in the element that makes the shortest step.
+        If there are several arrays, the norm and the steps are relative to the scale of each array, since small
+        elements move less than large ones.
         """
         sizes = [(place, float(self._problem.scale[place].min())) for _, place in self._arrays]
         shortest = min(_shortest_step(phi.v[place]) / size for place, size in sizes)

@@ -252,13 +252,11 @@ class Case:
     def _measured_rounding(self) -> float:
         """Return the rounding error of the values of `phi`, measured near the point.
 
-        The function `phi` is the weighted sum of the outputs along a direction. If it does not change in the largest
-        step, but outputs change far away, rounding may make a staircase of it: the computed values stay the same along
-        a tread, and jump at its end. The rounding error is then about as large as the jump from the tread on which the
-        point lies to the next one. In half precision, or if no such tread is found, the derivative under test predicts
-        how much `phi` changes in the largest step, and the rounding error is taken to be as large as that. If a mask,
-        such as that of relu, keeps `phi` from changing, there is no staircase: the rounding error is then that of the
-        computed values, as it is for a `phi` that changes.
+        Usually, it is the scatter of these values. But if `phi` does not change in the largest step, and outputs change
+        far away, rounding may make a staircase of `phi`: its values stay the same along a tread, and jump at the
+        tread's end. The rounding error is then the height of the jump at the end of the point's tread. If no such tread
+        is found, and always in half precision, the change that the checked derivative predicts for the largest step is
+        taken instead. A mask, such as that of relu, makes no staircase, although it may keep `phi` from changing.
         """
         problem, phi = self.problem, self.phi
         rounding = max(phi.rounding, noise_level(phi, 0.0, problem.noise_exponents))

@@ -317,20 +317,21 @@ def treads_of_a_factor(doubt: Doubt) -> str:
     derivative there lacks the part of tanh. In x * log(1 + x * x), the sum absorbs most of x * x for small x. A batch
     norm that computes x * a - mean * a, as a function of a, is a smooth function less a staircase.
 
-    The jump shows how far changes of f are rounded. Usually, that is its height. But the next jump may be a low one,
-    while f is off by several of them: XLA's tanh is off by 3.5 last bits at -20, and jumps by half a last bit beside
-    -17.8. If the estimated rounding of intermediate results is a moderate multiple of the jump, f may be off by that
-    much. If f does not change in the finest steps, an intermediate result of f may also be computed in a coarser type,
-    such as float32 in 1 + tanh(x.astype("float32")), so the rounding of such types gives further estimates.
+    The rounding error of f is taken to be the height of the next jump. But this may be a low jump: XLA's tanh is off by
+    3.5 last bits at -20, and jumps by half a last bit beside -17.8. So if the estimated rounding of intermediate
+    results is a moderate multiple of the jump, it is taken instead. If f does not change in the finest steps, an
+    intermediate result may also be computed in a coarser type, such as float32 in 1 + tanh(x.astype("float32")), and
+    its rounding is estimated for such types, too.
 
-    The mismatch is the difference of the checked derivative from the numerical one. Five conditions must hold. First,
-    as far as the next jump, f keeps its value or has the slope of the numerical derivative, except for that rounding.
-    Second, this rounding is higher than rounding of f's outputs alone. But rounding of an intermediate result may
-    explain the jump: the jump is at most as high as the estimated rounding of such results, or so near to the point
-    that f has as many treads as rounding makes. Third, the mismatch times the distance of the jump is at most
-    `MAX_TREADS` times the rounding, so treads of this size may cause the mismatch. Fourth, relative to the derivative,
-    the mismatch vanishes in the mean over some wider interval. Fifth, the derivative no longer counts as wrong if this
-    rounding is taken as the rounding error of the values of f.
+    The mismatch is the difference of the checked derivative from the numerical one. Five conditions must hold:
+
+    - As far as the next jump, f keeps its value or has the slope of the numerical derivative, up to the rounding error.
+    - The rounding error is larger than that of f's outputs alone. The jump is at most as high as the estimated rounding
+      of intermediate results, or so near to the point that f has as many treads as rounding makes.
+    - The mismatch times the distance of the jump is at most `MAX_TREADS` times the rounding error, so treads of this
+      height may cause the mismatch.
+    - Relative to the derivative, the mismatch vanishes in the mean over some wider interval.
+    - A comparison that allows for this rounding error of f does not call the derivative wrong.
     """
     phi, problem, steps = doubt.phi, doubt.problem, doubt.problem.steps
     changes = not phi(steps.finest) == phi(-steps.finest) == 0.0
@@ -371,21 +372,17 @@ def treads_of_a_factor(doubt: Doubt) -> str:
 def rounding_of_parts(doubt: Doubt) -> str:
     """Return a note if rounding of large intermediate results of f or its derivative explains the mismatch; else "".
 
-    The mismatch is the difference of the checked derivative from the numerical one. Rounding errors of neighbouring
-    values need not be independent. XLA's tanh is off by up to four last bits of 1 below -17, and keeps this error over
-    a whole interval. A mean over an interval then has nearly the same error, although its values hardly scatter. But
-    the rounding error of a difference quotient becomes smaller if its step becomes larger. And in a tail, where f
-    decays exponentially, as 1 + tanh(x) does below -17, the mean derivative is larger over a wider interval. So a
-    mistake shows in the mean over some wider interval.
+    The mismatch is the difference of the checked derivative from the numerical one. Three conditions must hold:
 
-    Three conditions must hold. First, rounding shows in one of three ways. Values of f near the point scatter around a
-    polynomial, by a visible part of how far the mismatch would change f there; the rounding is then at most a moderate
-    multiple of this scatter. Or a difference quotient with a longer step confirms the derivative that is checked, and
-    contradicts the quotients with shorter steps, in which f stays on a tread. Or the mismatch vanishes where f changes
-    far more than rounding explains (see `_vanishes_beyond_rounding`). In the last two cases, an intermediate result of
-    f is taken to be at least as large as 1. Second, over no interval do the means of the two derivatives differ by more
-    than this rounding and that of intermediate results of the derivative allow. Third, the derivative at the point
-    belongs to the interval around it: it is near to the mean or between other derivatives there.
+    - Rounding shows in one of three ways. Values of f near the point scatter visibly around a polynomial. Or a
+      difference quotient with a longer step confirms the checked derivative, and contradicts those with shorter steps,
+      in which f does not change. Or the mismatch vanishes where f changes far more than rounding explains (see
+      `_vanishes_beyond_rounding`).
+    - Over each of several intervals around the point, the mean of the checked derivative differs from the mean slope of
+      f by no more than rounding allows. Long intervals are needed: rounding errors of neighbouring values may be nearly
+      the same, as those of XLA's tanh below -17 are, and then a mean over a short interval has this error, too.
+    - The checked derivative at the point is near to its mean over one of these intervals, or between its other values
+      there.
     """
     phi, problem = doubt.phi, doubt.problem
     usual, longest = _usual_step(phi), float(np.max(np.abs(phi.v[phi.moved_elements])))
@@ -399,6 +396,7 @@ def rounding_of_parts(doubt: Doubt) -> str:
     parts = [_on_way(phi, part) for part in PARTS_OF_WAY]
     changes = (dot(np.abs(problem.value(x) - phi.outputs), np.abs(phi.u)) / math.fabs(phi.divisor) for x in parts)
     rounding = max(ROUNDED_PARTS * phi.rounding_beside_largest, bits * max(filter(math.isfinite, changes), default=0.0))
+    # As if an intermediate result of f were at least as large as 1
     of_usual_part, points = max(rounding, bits * norm(phi.u) / math.fabs(phi.divisor)), INTERVAL_POINTS
     if any(_is_confirmed(phi, doubt.mismatch, part * nearest) for part in SHORT_PARTS):
         rounding = of_usual_part
@@ -592,11 +590,11 @@ def _oscillates(phi: DirectionalFunction, numeric: float) -> bool:
     and says nothing about the derivative at the point. `_has_narrow_features` does not see such features if rounding of
     f hides them.
 
-    A wrong derivative may oscillate, too, although `phi` does not. `phi` is smooth, and the derivative is wrong, if the
-    values of `phi` scatter around a parabola by less than such a derivative predicts. If even the finest steps reach
-    the next pole, the points at which the derivative is computed are too far apart to meet most of the poles. Then the
-    period of the oscillation seems too long, and the predicted scatter is too large. In this case, `phi` is smooth only
-    if its values scatter by no more than rounding, and the prediction is far more.
+    If only the derivative oscillates, it is wrong, and the result is False. To find this out, a parabola is fitted to
+    values of `phi` in short steps. They scatter around it by less than the oscillating derivative predicts if `phi` is
+    smooth. If even the finest steps reach the next pole, the points miss most of the poles, so this prediction is too
+    large. In this case, `phi` counts as smooth only if its values scatter by no more than rounding, and the prediction
+    is far more than rounding.
     """
     random = np.random.default_rng(0)  # evenly spaced points may all lie at the same distance from a pole
     reach = OSCILLATION_REACH * phi.problem.steps.finest
@@ -672,7 +670,10 @@ def _narrow_tread(phi: DirectionalFunction) -> float:
 
 
 def _usual_step(phi: DirectionalFunction) -> float:
-    """Return the step along `phi` in which an element moves by its entry in `Problem.scale`, but at least 1."""
+    """Return the step along `phi` in which each moved element moves at least by its entry in `Problem.scale`.
+
+    The step is at least 1.
+    """
     moved = phi.moved_elements
     return float(np.max(phi.problem.scale[moved] / np.abs(phi.v[moved]), initial=1.0))
 

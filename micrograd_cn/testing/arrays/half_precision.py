@@ -42,10 +42,11 @@ def can_tell_one_percent(comparison: Comparison) -> bool:
 
 
 def agrees_closely(comparison: Comparison, problem: Problem, known_to: float = 0.5) -> bool:
-    """Return whether the two derivatives differ by no more than the last bit, though the numerical one is uncertain.
+    """Return whether the checked derivative and the numerical one are equal up to their last bit.
 
-    A wrong derivative would hardly be that close by chance. The estimated error of the numerical one must be at most
-    `known_to` times its size. In other types than float16 and bfloat16, the result is False.
+    A wrong derivative would hardly be that close by chance, even if the numerical one is uncertain. But its estimated
+    error must be at most `known_to` times its size, or the result is False. In other types than float16 and bfloat16,
+    the result is False, too.
     """
     analytic, e = comparison.analytic, comparison.numeric
     if not (problem.half_precision and math.isfinite(analytic)):

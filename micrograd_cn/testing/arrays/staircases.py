@@ -376,9 +376,9 @@ def may_be_ramp(phi: DirectionalFunction) -> bool:
 def size_of_parts(phi: DirectionalFunction, far: bool = False) -> float:
     """Return about how large an intermediate result ("part") of f is, such as the 1 in 1 - cos(x), which is 0 at 0.
 
-    It is the largest absolute value of an output at the point, at 0, and at points beside the point. If `far` is set,
-    all elements move by several times their size to these points, and parts are taken to be at least as large as an
-    element, like the x in log(exp(x)) - x, which is 0.
+    It is estimated by the largest absolute value of an output, plus its change on the way to 0 or to points beside the
+    point. If `far` is set, all elements move by several times their size to these points, and parts are taken to be at
+    least as large as an element, like the x in log(exp(x)) - x, which is 0.
     """
     line = _Line(phi.problem, phi.u, phi.v, phi.x, phi.outputs)
     move = FAR_STEP * (phi.problem.scale if far else np.sign(phi.v))

@@ -183,12 +183,12 @@ def taylor_order(
 def is_off_in_first_order(
     g: Callable[[float], float], x: float, slope: float, rounding: float, first: float, mismatch: float
 ) -> bool:
-    """Return whether values of `g` on both sides of `x` show that `slope` is off, though curvature is large.
+    """Return whether values of `g` on both sides of `x` show that `slope` is wrong, even if `g` has a large curvature.
 
-    The Taylor remainder r(h) = g(x + h) - g(x) - slope * h is of second order in h if curvature outweighs the mistake.
-    In (r(h) - r(-h)) / 2, curvature cancels, and the mistake is left. This must be proportional to h in the last three
-    steps in which rounding does not hide it. The other part, (r(h) + r(-h)) / 2, must be small or vanish faster than h,
-    since at a kink it is proportional to h, too.
+    The Taylor remainder r(h) = g(x + h) - g(x) - slope * h has a term of first order in h, which is the mistake, and
+    one of second order, which may be far larger. In (r(h) - r(-h)) / 2, the second one cancels. This difference must be
+    proportional to h in the last three steps in which rounding does not hide it. The other part, (r(h) + r(-h)) / 2,
+    must be small or vanish faster than h, since at a kink it is proportional to h, too.
 
     Args:
         g: the function of one number whose Taylor remainder is computed.
