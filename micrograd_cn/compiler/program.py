@@ -167,9 +167,10 @@ class CompiledDerivative:
         return self.program.with_outputs(outputs)
 
     def shaped_mean(self, flat: FlatNumbers, n: int, numpy: Any, out: Any, dense: bool) -> Any:
-        """Return the entries, averaged over n rows, or the whole matrix of these means if `dense` is set.
+        """Return the derivative's mean over the rows: its entries, or the whole matrix if `dense` is set.
 
-        `flat` is what the method `mean` has returned. `numpy` and `out` are as for `shaped`.
+        `flat` has the means of the entries, as the method `mean` has returned them. `numpy` and `out` are as for
+        `shaped`.
         """
         if not dense:
             return as_result(flat, (self.structure.entries,), numpy, out)

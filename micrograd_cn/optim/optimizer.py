@@ -650,7 +650,7 @@ maximize=False>
         return found
 
     def check_options(self) -> None:
-        """Raise the error of the constructor if users have assigned something wrong to an option, such as a text.
+        """Raise the error that the constructor would raise if an option has been set to a wrong value.
 
         >>> from micrograd_cn.optim import SGD
         >>> optimizer = SGD([Value(1)])

@@ -69,7 +69,7 @@ def leaves_of(entry: Any) -> list[Value]:
 def pairs_of_floats(entry: Any, given: Any) -> list[tuple[Value, float]] | None:
     """Return pairs (leaf, number) if `entry` is nested lists of leaves, and `given` is floats in lists nested like it.
 
-    Return None for all others. This is faster than `flatten` and `flatten_like`, since it makes no paths.
+    Return None in all other cases. This is faster than `flatten` and `flatten_like`, since it makes no paths.
 
     >>> x, y = Value(1.0), Value(2.0)
     >>> pairs_of_floats([[x], [y]], [[3.0], [4.0]]) == [(x, 3.0), (y, 4.0)], pairs_of_floats([x, y], [3.0])

@@ -1,4 +1,4 @@
-"""Define `Leaves`, which says of each leaf of a recording what its program does with it."""
+"""Define `Leaves`, which says for each leaf of a recording how the recording's program uses the leaf."""
 
 from __future__ import annotations
 

@@ -175,7 +175,10 @@ class StaleCheck:
         return program in (known.current if self.could_read(optimizer.parameters) else known.compared)
 
     def could_read(self, leaves: Sequence[Value]) -> bool:
-        """Return whether all these leaves existed, where the function can read them, when it was recorded."""
+        """Return whether all these leaves existed, where the function can read them, when it was recorded.
+
+        If the function may change something that it can read, the result is False, since it may have made the leaves.
+        """
         known = self._known
         if known is None or known.writes:
             return False

@@ -30,7 +30,9 @@ MAX_KNOWN = 1000  # the operands of so many programs are kept at most
 
 
 class SubBatchCalls:
-    """Compute the mean result and its gradient for samples that several programs compute. Several threads may do so.
+    """Compute the mean result and its gradient for samples that several programs compute.
+
+    Several threads may use the object at the same time.
 
     Args:
         store: the recordings of the function.

@@ -132,10 +132,11 @@ class Formulas:
         return formula
 
     def _of_user(self, key: FormulaKey, known: Sequence[float | None]) -> FormulaSteps:
-        """Return the formula of a user's operation that has this key; trace it if `of_users` does not have it.
+        """Return the formula of a user's operation for `key`; trace it if the dict `of_users` does not have it yet.
 
-        It is traced only once, without constants, and constants are put into its steps. If it were traced again, the
-        functions of the operation might read something that has changed. `known` is as for `of`.
+        An operation is traced only once, with no input known as a constant. A formula with constants is made from the
+        traced one. If the operation were traced again, its functions might read something that has changed since.
+        `known` has the constants, as for `of`.
         """
         op, kind, _ = key
         if key not in self.of_users:

@@ -161,7 +161,7 @@ class ArrayRunner(PreparedRunner):
         return _ArrayRows(self._compiled, executable, *rows)
 
     def computed(self, arrays: Sequence[Any] | array[float]) -> Any:
-        """Copy the numbers of the arrays to `PreparedRows`, or refer to them, compute the outputs, and return the rows.
+        """Compute the outputs for samples in arrays, and return the `PreparedRows` that have the outputs.
 
         `arrays` is what `loaded` takes. The caller reads the outputs from the rows, and then passes the rows to
         `release`.

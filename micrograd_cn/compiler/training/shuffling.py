@@ -65,7 +65,7 @@ def is_librarys(shuffle: Any) -> bool:
 
 @cache
 def _does_as_python() -> bool:
-    """Return whether machine code gives the same order, and the same new generator state, as this Python's shuffle."""
+    """Return whether machine code gives the same order and the same new generator state as `random.shuffle`."""
     ours, pythons, rows, expected = random.Random(0), random.Random(0), array("q", range(100)), [*range(100)]
     shuffle_by_machine_code(rows, ours.getrandbits)
     SHUFFLE(pythons, expected)

@@ -196,7 +196,7 @@ class Question:
     def attempt_with_steps(self, steps: Vector) -> Attempt:
         """Compare the derivative along a direction that moves each element in `moved_elements` by its entry in `steps`.
 
-        The sign of each move stays the same.
+        An element that `v` moves up or down is again moved up or down.
         """
         along = np.zeros(self.v.size)
         along[self.moved_elements] = np.sign(self.v[self.moved_elements]) * steps
