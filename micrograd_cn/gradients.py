@@ -301,9 +301,10 @@ class GradientReach(ABC, Generic[S, N]):
     def spread(self, source: Value, targets: Sequence[Value], selection: S | None) -> None:
         """Record that a gradient that reaches `source` may flow on to `targets`.
 
-        `selection` is None if the operation can leave none of `targets` unselected. Otherwise it says how to find
-        whether the operation has selected them. Call this method for all edges that lead to a node before you call it
-        for the edges that lead on from the node.
+        `source` is the result of an operation, and `targets` are operands of it. `selection` is None if the operation
+        selects all operands in any case. Otherwise, it says how to find out whether the operation has selected
+        `targets`. Call this method for all edges that lead to a node before you call it for the edges that lead on from
+        the node.
         """
         if selection is None and source in self.certain:
             self.certain.update(targets)

@@ -168,10 +168,10 @@ class Module(Model):
 
         Raises:
             TypeError: parameters are in a set, and nowhere else in the model; or an attribute of a class is a
-                parameter; or a weight of a `Neuron` is a number; or a value in the model is computed from leaves that
-                nothing would train, and no call of the model has stored it; or an item of a collection was a parameter,
-                and is now a number or computed from this parameter; or a module's own `parameters` returns something
-                other than `Value`s; or an attribute has the path of a parameter as its name.
+                parameter; or a weight of a `Neuron` is a number; or a value in the model, which was not stored there by
+                a call of the model, is computed from leaves that nothing would train; or an item of a collection was a
+                parameter, and is now a number or computed from this parameter; or a module's own `parameters` returns
+                something other than `Value`s; or an attribute has the path of a parameter as its name.
 
         >>> from micrograd_cn.nn import Layer
         >>> [name for name, _ in Layer(2, 1).named_parameters()]

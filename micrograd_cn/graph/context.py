@@ -140,9 +140,9 @@ class Context:
 
     Attributes:
         blocks: the `with` blocks that the code is in, outermost first. Each is a tuple of the owner, which was passed
-            to `enter`, and a dict of the attributes that the block sets. In the dict of a `no_grad()` block,
-            `array_updates` may keep an object under "remembered", which compares arrays with their copies when the
-            block ends.
+            to `enter`, and a dict of the attributes that the block sets. The dict of a `no_grad()` block may also have
+            the key "remembered", with copies of arrays of leaves. The module `array_updates` puts them there, to
+            compare the arrays with them when the block ends.
         no_grad: whether nothing is recorded, so the results of operations are constants.
         detect_anomaly: whether a result or gradient that is not finite raises an error.
         hooks: the hooks to call; None if there are none.

@@ -37,9 +37,9 @@ class Indices(NamedTuple):
 def indices_of(graph: Graph) -> Indices:
     """Return the indices by which operations of a graph, such as `take`, select one of several operands.
 
-    In the first example, input 1 of two is an index. It must be less than 2, the smaller of two counts of operands. The
-    node `1 - i` is computed from it; it is an index, too, and must be less than 2. In the second example, input 1 is an
-    index unless it is -100.
+    In the examples, the inputs are x and i, at the positions 0 and 1. In the first, i selects one of three operands,
+    and one of two, so it is an index that must be less than 2. The node `1 - i` selects one of two operands. It is a
+    computed index, which must be less than 2, too. In the second example, i is an index unless it is -100.
 
     >>> from micrograd_cn import equal, take, where
     >>> i, x = Value(0), Value(5)

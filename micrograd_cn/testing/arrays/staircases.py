@@ -515,7 +515,7 @@ def _heights_of_steps(line: _Line, subnormals: float) -> Vector | None:
 
 
 def _changes_with_each_bit(line: _Line) -> NDArray[np.bool_]:
-    """Return a mask of the outputs that change almost each time when the point is moved by a further last bit.
+    """Return a mask of the outputs that change in more than half of a few moves, each by one more last bit.
 
     An output whose treads are several last bits wide changes at most once in these moves.
     """
