@@ -289,7 +289,7 @@ def gradcheck(
             "gradcheck: order= is for functions of Values, torch or jax; to check a second derivative that you wrote, "
             "give the gradient as f, and its derivative as jacobian="
         )
-    with restored_generators():
+    with restored_generators() as generators:
         if foreign:
             try:
                 from .arrays.array_check import compare_arrays
@@ -299,7 +299,7 @@ def gradcheck(
                 ) from error
             try:
                 comparisons, half_precision, rtol = compare_arrays(
-                    subject, derivatives, order, rtol, atol, seed, exhaustive, surrogate
+                    subject, derivatives, order, rtol, atol, seed, exhaustive, surrogate, generators
                 )
             except GradientMismatch:
                 notify_failure(subject.short_name)

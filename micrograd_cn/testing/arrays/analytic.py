@@ -454,7 +454,7 @@ def _torch_gradient(results: Any, inputs: Any, weights: Any, retain_graph: bool 
     torch = sys.modules["torch"]
     found = torch.autograd.grad(results, inputs, weights, allow_unused=True, retain_graph=retain_graph)
     zeros = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, inputs, strict=True)]
-    return concatenated([to_doubles(g.detach().to_dense()).reshape(-1) for g in zeros])
+    return concatenated([to_doubles(g.to_dense()).reshape(-1) for g in zeros])
 
 
 def _torch_backward_twice(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> BackwardTwice:

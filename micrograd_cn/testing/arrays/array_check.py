@@ -81,6 +81,7 @@ def compare_arrays(
     seed: int,
     exhaustive: bool = False,
     like: Callable[..., Any] | None = None,
+    generators: dict[str, Any] | None = None,
 ) -> tuple[list[Comparison], bool, float]:
     """Compare the derivatives of a function of arrays, up to those of order `order`, with numerical ones.
 
@@ -98,6 +99,7 @@ def compare_arrays(
         exhaustive: whether derivatives with respect to all elements are compared, and not only to a sample of them.
         like: a function; if it is given, the derivative is compared with its numerical derivatives, and not with those
             of the subject.
+        generators: the states of the global random number generators, if the caller knows them (see `Problem`).
 
     Returns:
         The comparisons, whether an argument or output is in half precision (float16 or bfloat16), and the relative
@@ -107,7 +109,16 @@ def compare_arrays(
         TypeError: the function seems to return a value and its gradient.
     """
     problem = Problem(
-        subject.heading, subject.f, subject.args, derivatives, rtol, atol, subject.names, subject.static, like=like
+        subject.heading,
+        subject.f,
+        subject.args,
+        derivatives,
+        rtol,
+        atol,
+        subject.names,
+        subject.static,
+        like=like,
+        generators=generators,
     )
     if not derivatives and _looks_like_value_and_gradient(problem, subject):
         raise TypeError(VALUE_AND_GRADIENT)
@@ -594,7 +605,7 @@ class SampledCheck:
             if k == 1 and part == first:
                 self._cancelling_tells = self._is_telling(comparison)
             array, *others = [path for path, _ in self._arrays]
-            comparison = replace(comparison, argument="" if others else array)
+            comparison = comparison if others else replace(comparison, argument=array)
             if self._is_telling(comparison) or comparison.note == TOO_FEW_CALLS:
                 return comparison, phi
             if comparison.agrees and agrees_closely(comparison, problem):

@@ -470,10 +470,10 @@ def _compare_quickly(phi: DirectionalFunction, title: str, tolerance: ArrayToler
     mismatch = math.fabs(phi.analytic - e.slope)
     noise = _max_analytic_noise(phi, phi.rounding, tolerance.typical_slope)
     noisy = replace(tolerance, analytic_error=max(tolerance.analytic_error, noise))
+    if not math.isfinite(mismatch) or mismatch <= noisy.allowed_error(phi.analytic, e):
+        return None
     most = phi.largest_change / phi.problem.steps.first_steps[0]
-    if not math.isfinite(mismatch) or mismatch <= max(
-        noisy.allowed_error(phi.analytic, e), min(phi.rounding_beside_largest, most)
-    ):
+    if mismatch <= most and mismatch <= phi.rounding_beside_largest:
         return None
     telling = (
         mismatch * steps.finest > SURE_IN_FINEST * phi.rounding

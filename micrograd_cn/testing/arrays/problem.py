@@ -66,6 +66,8 @@ class Problem:
         static: names, or indices, of arguments that are constants.
         output_name: what messages call the result.
         like: a function whose numerical derivatives the derivative of `f` is compared with, instead of those of `f`.
+        generators: the states of the global random number generators, if the caller knows them. This saves a call that
+            reads them.
 
     Attributes:
         is_empty: whether the arguments have no element. Of the attributes below, only `arguments`, `outputs`, `x`, `y`,
@@ -116,6 +118,7 @@ class Problem:
         static: Collection[str | int] = (),
         output_name: str = "f",
         like: Callable[..., Any] | None = None,
+        generators: dict[str, Any] | None = None,
     ) -> None:
         self.budget = budget = CallBudget(MAX_CALLS)
         self._cache: dict[bytes, Vector] | None = {}
@@ -158,10 +161,15 @@ class Problem:
             return
         self.finite_outputs: NDArray[np.bool_] = np.isfinite(self.y)
         self.eps = max(self.arguments.eps, self.outputs.eps)
-        before = generator_states()
+        before = generator_states() if generators is None else generators
         self._check_repeats(self.x, self.y, 1)
         self.generators = generator_states()
-        if drawn := advanced_generator(before, self.generators):  # f uses it, and does not seed it
+        drawn = advanced_generator(before, self.generators)
+        if drawn and before is generators:  # f may have seeded it in the first call, and then leaves the same state
+            self._check_repeats(self.x, self.y, 1)
+            before, self.generators = self.generators, generator_states()
+            drawn = advanced_generator(before, self.generators)
+        if drawn:  # f uses it, and does not seed it
             self._check_repeats(self.x, self.y, REPEATED_CALLS)
             self.generators = generator_states()
         self.drawn, self._checked_jump = drawn, False

@@ -16,14 +16,26 @@ def generator_states() -> dict[str, Any]:
 
     numpy and PyTorch are left out if they have not been imported.
     """
-    states: dict[str, Any] = {"random": random.getstate()}
+    python, of_numpy, of_torch = _states()
+    return _comparable(python, of_numpy, of_torch)
+
+
+def _states() -> tuple[Any, Any, Any]:
+    """Return the states of the generators of Python, numpy and PyTorch; None for a library that is not imported."""
     numpy: Any = sys.modules.get("numpy")
     torch: Any = sys.modules.get("torch")
-    if numpy is not None:
-        name, keys, *rest = numpy.random.get_state()
+    of_numpy = numpy.random.get_state() if numpy is not None else None
+    return random.getstate(), of_numpy, torch.get_rng_state() if hasattr(torch, "get_rng_state") else None
+
+
+def _comparable(python: Any, of_numpy: Any, of_torch: Any) -> dict[str, Any]:
+    """Return three states of generators as objects that can be compared by ==, keyed by name."""
+    states: dict[str, Any] = {"random": python}
+    if of_numpy is not None:
+        name, keys, *rest = of_numpy
         states["numpy.random"] = (name, keys.tobytes(), *rest)
-    if hasattr(torch, "get_rng_state"):
-        states["torch"] = torch.get_rng_state().numpy().tobytes()
+    if of_torch is not None:
+        states["torch"] = of_torch.numpy().tobytes()
     return states
 
 
@@ -42,17 +54,17 @@ def advanced_generator(before: dict[str, Any], now: dict[str, Any] | None = None
 
 
 @contextmanager
-def restored_generators() -> Iterator[None]:
-    """Restore the states of the global random number generators at the end of the `with` block."""
-    numpy: Any = sys.modules.get("numpy")
-    torch: Any = sys.modules.get("torch")
-    python, of_numpy = random.getstate(), numpy.random.get_state() if numpy is not None else None
-    of_torch = torch.get_rng_state() if hasattr(torch, "get_rng_state") else None
+def restored_generators() -> Iterator[dict[str, Any]]:
+    """Restore the states of the global random number generators at the end of the `with` block.
+
+    The states are also what the block gets, as `generator_states` returns them.
+    """
+    python, of_numpy, of_torch = _states()
     try:
-        yield
+        yield _comparable(python, of_numpy, of_torch)
     finally:
         random.setstate(python)
-        if numpy is not None:
-            numpy.random.set_state(of_numpy)
+        if of_numpy is not None:
+            sys.modules["numpy"].random.set_state(of_numpy)
         if of_torch is not None:
-            torch.set_rng_state(of_torch)
+            sys.modules["torch"].set_rng_state(of_torch)
