@@ -18,6 +18,7 @@ from micrograd_cn.functional import grad, value_and_grad
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP
 from micrograd_cn.ops.number import number
+from micrograd_cn.optim import SGD
 from micrograd_cn.parameters.tree import flatten
 
 
@@ -1118,3 +1119,85 @@ def test_listed_samples_of_arrays_and_others_give_the_mean_of_each_alone(second,
     for _ in range(3):  # later calls are prepared
         value, [slope] = compiled.value_and_grad(samples * copies)
         assert (value, slope) == pytest.approx(expected, rel=1e-14)
+
+
+BESIDE = [0.3, -2, True, np.float64(0.5), np.float32(0.1), np.int64(3), float("nan"), -0.0, np.array(0.7), 10**400]
+METHODS = {
+    "forward": lambda f, samples: f.forward(samples),
+    "gradient": lambda f, samples: f.gradient(samples),
+    "the mean's gradient": lambda f, samples: f.value_and_grad(samples),
+    "of the number": lambda f, samples: f.value_and_grad(samples, "k"),
+    "of all": lambda f, samples: f.value_and_grad(samples, ("x", "k"), each=True),
+    "each": lambda f, samples: f.value_and_grad(samples, wrt=f.parameters, each=True) if f.parameters else None,
+    "Jacobian": lambda f, samples: f.jacobian(samples, dense=True),
+    "Hessian": lambda f, samples: f.hessian(samples, dense=True),
+    "mean Hessian": lambda f, samples: f.hessian(samples, wrt=f.parameters, dense=True, mean=True),
+    "training": lambda f, samples: f.fit(samples, SGD(f.parameters, lr=1e-3), 1),
+}
+
+
+def plain(x):
+    """Return a nesting of arrays and numbers as lists, tuples and floats, with the type of each part beside it."""
+    items = [*map(plain, x)] if isinstance(x, (list, tuple)) else np.asarray(x).tolist()
+    return type(x), np.shape(x) if isinstance(x, np.ndarray) else (), items
+
+
+def shown(call):
+    """Return what a call returns, or the error that it raises, in a form that can be compared."""
+    try:
+        return plain(call())
+    except (TypeError, ValueError, OverflowError) as error:
+        return type(error), str(error)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("rows", [1, 5, 40])
+@pytest.mark.parametrize("number_first", [False, True])
+def test_a_number_beside_arrays_is_that_of_all_samples_in_prepared_calls_too(method, rows, number_first, monkeypatch):
+    """The first call for each number is prepared, and gives what a call that reads the samples gives."""
+
+    def made():
+        w = Value(0.5)
+        g = (lambda k, x: exp(w * k * x[0]) * x[1]) if number_first else (lambda x, k: exp(w * k * x[0]) * x[1])
+        f = compile(g)
+        f.forward([(1.0, [1.0, 2.0]) if number_first else ([1.0, 2.0], 1.0)])
+        return f
+
+    x = RANDOM.standard_normal((rows, 2))
+    prepared_calls, read = made(), made()
+    for _ in range(2):
+        METHODS[method](prepared_calls, (1.5, x) if number_first else (x, 1.5))
+        METHODS[method](read, (np.full(rows, 1.5), x) if number_first else (x, np.full(rows, 1.5)))
+    for k in BESIDE:
+        samples = (k, x) if number_first else (x, k)
+        with monkeypatch.context() as patch:
+            patch.setattr(ArrayCalls, "_runner", lambda *arguments, **options: None)
+            expected = shown(lambda samples=samples: METHODS[method](read, samples))
+        found = shown(lambda samples=samples: METHODS[method](prepared_calls, samples))
+        assert repr(found) == repr(expected)
+
+
+def test_numbers_alone_are_no_samples():
+    f = compile(lambda x, k: x * k)
+    for _ in range(4):
+        f.forward((np.ones(3), 2.0))
+        with pytest.raises(TypeError, match="a list or an array"):
+            f.forward((1.0, 2.0))
+
+
+def test_large_arrays_may_have_a_number_beside_them():
+    f = compile(lambda x, k: x * k)
+    for _ in range(4):
+        assert f.forward((np.ones(5000), 2.0)).tolist() == [2.0] * 5000
+
+
+def test_a_namedtuple_with_the_arguments_in_another_order_is_refused_in_prepared_calls_too():
+    right, wrong = namedtuple("right", "x y"), namedtuple("wrong", "y x")
+    w = Value(2.0)
+    f = compile(lambda x, y: w * x / y)
+    for _ in range(4):
+        assert f.value_and_grad([right(3.0, 4.0), right(6.0, 8.0)]) == (1.5, [0.75])
+        assert f.value_and_grad([(3.0, 4.0), right(6.0, 8.0)]) == (1.5, [0.75])
+    for samples in ([wrong(4.0, 3.0)] * 2, [right(3.0, 4.0), wrong(4.0, 3.0)], [(3.0, 4.0), wrong(4.0, 3.0)]):
+        with pytest.raises(TypeError, match="namedtuple with the fields y, x"):
+            f.value_and_grad(samples)

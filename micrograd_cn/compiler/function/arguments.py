@@ -286,6 +286,11 @@ class Arguments:
                 f"{moved[0]} is in another place in {self.name}{self.signature}; write ({entries}) for a namedtuple s"
             )
 
+    def in_other_order(self, fields: tuple[str, ...]) -> list[str]:
+        """Return the fields of a namedtuple that are arguments of the function, but in another place there."""
+        names = list(self.signature.parameters)
+        return [field for k, field in enumerate(fields) if field in names and names.index(field) != k]
+
     def split_sample(self, numbered: tuple[int, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the static arguments of a sample as pairs, and the other arguments by name.
 

@@ -34,6 +34,7 @@ from ..runtime.arrays import (
     Shape,
     listed_samples,
     shapes_of,
+    shapes_of_columns,
     treedef_of_shapes,
 )
 from ..runtime.executable import has_prepared_driver
@@ -155,7 +156,8 @@ class ArrayCalls:
             return found[:, 0].copy(), found[:, 1:].copy()
         given = as_tuple(samples)
         arrays = zip(self._arguments.names_of(len(given)), given, strict=True)
-        return variables.of_arrays(found[:, 0].copy(), found[:, 1:], {name: x.shape[1:] for name, x in arrays}, each)
+        shapes = {name: getattr(x, "shape", ())[1:] for name, x in arrays}
+        return variables.of_arrays(found[:, 0].copy(), found[:, 1:], shapes, each)
 
     def mean_hessian(self, samples: Any, wrt: list[Any], dense: bool, out: Any) -> Any:
         """Return the Hessian of the mean result for samples in numpy arrays; `wrt` is a list of `Value`s.
@@ -194,7 +196,10 @@ class ArrayCalls:
         `variables` are those that `values_and_gradients` takes. For "mean_hessian", `wrt` has the variables. All other
         derivatives for each sample are with respect to all arguments.
         """
-        if is_inlining() or context.active or (shapes := shapes_of(arrays, method == "call")) is None:
+        if is_inlining() or context.active:
+            return None
+        shapes = shapes_of(arrays, may_be_numbers=True) if method == "call" else shapes_of_columns(arrays)
+        if shapes is None:
             return None
         return self._runner(method, shapes, variables, wrt)
 
@@ -205,10 +210,15 @@ class ArrayCalls:
 
         Return () and None if there is no such code, or if the samples are not lists of numbers.
         """
-        if is_inlining() or context.active or not (listed := listed_samples(samples)):
+        if is_inlining() or context.active or not (listed := self._listed(samples)):
             return (), None
         numbers, shapes, inside = listed
         return numbers, self._runner(method, shapes, variables, inside=inside)
+
+    def _listed(self, samples: list[Any]) -> ListedSamples | None:
+        """Return the numbers of samples as `listed_samples` does; None for namedtuples that are refused."""
+        fields = getattr(type(samples[0]), "_fields", ()) if samples else ()
+        return None if fields and self._arguments.in_other_order(fields) else listed_samples(samples)
 
     def _runner(
         self,
@@ -268,9 +278,9 @@ class ArrayCalls:
         Return None if the samples are in a form that no code is prepared for.
         """
         if type(samples) is list:
-            found = listed_samples(samples)
+            found = self._listed(samples)
         else:
-            shapes = shapes_of(arrays := as_tuple(samples))
+            shapes = shapes_of_columns(arrays := as_tuple(samples))
             found = None if shapes is None else ListedSamples(arrays, shapes, None)
         if found and type(found.numbers) is tuple:
             return found._replace(numbers=tuple(map(sys.modules["numpy"].array, found.numbers)))

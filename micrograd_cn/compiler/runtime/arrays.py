@@ -17,7 +17,7 @@ from itertools import chain
 from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
-from ..data.alike import keys_of_all
+from ..data.alike import is_sequence, keys_of_all
 from ..data.columns import ColumnTable
 from ..data.partition import nan_finder
 from ..data.treedef import PYTHON_NUMBERS, ArrayDef, TreeDef
@@ -129,7 +129,7 @@ class _Reference:
 class ArrayRunner(PreparedRunner):
     """Compute a graph for samples that are passed in numpy arrays, which have the same shapes at each call.
 
-    If there is a single sample, an argument may be a number in the place of an array with one number.
+    An argument may be a number in the place of an array that has this number for each sample.
 
     Args:
         compiled: the compiled graph that computes the samples.
@@ -244,6 +244,26 @@ def shapes_of(arrays: Sequence[Any], may_be_numbers: bool = False) -> tuple[Shap
     return tuple(found)
 
 
+def shapes_of_columns(columns: Sequence[Any]) -> tuple[Shape, ...] | None:
+    """Return the shapes of numpy arrays that have the values of arguments in all samples, or None as `shapes_of` does.
+
+    A number beside arrays is the value of its argument in all samples, so it has the shape of an array with a number
+    for each sample. Return None if such an array would be large.
+
+    >>> import numpy
+    >>> shapes_of_columns([numpy.zeros((5, 2)), 1.0]), shapes_of_columns([1.0])
+    (((5, 2), (5,)), None)
+    """
+    found = shapes_of(columns, may_be_numbers=True)
+    if found is None or () not in found:
+        return found
+    n = max([shape[0] for shape in found if shape], default=MIN_REFERENCED)
+    array_kind = sys.modules["numpy"].ndarray  # also the class of arrays without an axis, which are no columns
+    if n >= MIN_REFERENCED or any(not shape and type(x) is array_kind for x, shape in zip(columns, found, strict=True)):
+        return None
+    return tuple([shape or (n,) for shape in found])
+
+
 @cache
 def _number_types() -> frozenset[type]:
     """Return the types of numbers that can be assigned to the elements of an array of doubles without an error.
@@ -272,7 +292,7 @@ class ListedSamples(NamedTuple):
 
 
 def listed_samples(samples: list[Any]) -> ListedSamples | None:
-    """Return the numbers of samples that are a list of tuples.
+    """Return the numbers of samples that are a list of tuples, lists or namedtuples.
 
     An argument must be a number in all samples, or a list, a tuple or a dict of equally many numbers, or a numpy array
     of doubles of the same shape. The keys of a dict must be the same texts in all samples, in the same order. Return
@@ -286,7 +306,7 @@ def listed_samples(samples: list[Any]) -> ListedSamples | None:
     """
     numpy = sys.modules.get("numpy")
     array_kind = numpy.ndarray if numpy else None
-    if not 0 < len(samples) <= MAX_LISTED or type(samples[0]) not in (tuple, list):
+    if not 0 < len(samples) <= MAX_LISTED or not is_sequence(type(samples[0])):
         return None
     if len(samples) == 1 and numpy and (one := _listed_sample(samples[0], numpy)):
         return one
@@ -294,7 +314,8 @@ def listed_samples(samples: list[Any]) -> ListedSamples | None:
     kinds = [*map(type, first := samples[0])]
     given = zip(kinds, first, strict=True)
     sizes = [len(x) if kind in COLLECTIONS else 1 + x.size // 100 if kind is array_kind else 1 for kind, x in given]
-    if len(samples) * sum(sizes) > MAX_LISTED or not {*map(type, samples)} <= {tuple, list}:
+    types = {*map(type, samples)}
+    if len(samples) * sum(sizes) > MAX_LISTED or not (len(types) == 1 or types <= {tuple, list}):
         return None
     if len({*map(len, samples)}) != 1:
         return None
