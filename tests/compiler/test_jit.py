@@ -1039,7 +1039,7 @@ def test_arrays_of_numbers_are_told_the_type_that_holds_values():
     table = np.array([1.0, 2.0])
     for call in (lambda x: np.array([x, 1.0], dtype=float)[0], lambda x: np.array([x]).astype(float)[0]):
         assert "dtype=object" in notes_of(lambda call=call: compile(call)(1.0))
-    assert "write take(xs, index)" in notes_of(lambda: compile(lambda i: table[i])(1.0))
+    assert "write take(xs, i" in notes_of(lambda: compile(lambda i: table[i])(1.0))
 
 
 def test_linspace_may_end_at_an_argument():
