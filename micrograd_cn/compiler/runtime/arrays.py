@@ -258,8 +258,7 @@ def shapes_of_columns(columns: Sequence[Any]) -> tuple[Shape, ...] | None:
     if found is None or () not in found:
         return found
     n = max([shape[0] for shape in found if shape], default=MIN_REFERENCED)
-    array_kind = sys.modules["numpy"].ndarray  # also the class of arrays without an axis, which are no columns
-    if n >= MIN_REFERENCED or any(not shape and type(x) is array_kind for x, shape in zip(columns, found, strict=True)):
+    if n >= MIN_REFERENCED:
         return None
     return tuple([shape or (n,) for shape in found])
 
