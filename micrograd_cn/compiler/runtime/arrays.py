@@ -313,8 +313,10 @@ def listed_samples(samples: list[Any]) -> ListedSamples | None:
     kinds = [*map(type, first := samples[0])]
     given = zip(kinds, first, strict=True)
     sizes = [len(x) if kind in COLLECTIONS else 1 + x.size // 100 if kind is array_kind else 1 for kind, x in given]
+    if len(samples) * sum(sizes) > MAX_LISTED or any(map(_is_nested, first)):
+        return None
     types = {*map(type, samples)}
-    if len(samples) * sum(sizes) > MAX_LISTED or not (len(types) == 1 or types <= {tuple, list}):
+    if not (len(types) == 1 or types <= {tuple, list}):
         return None
     if len({*map(len, samples)}) != 1:
         return None
@@ -331,6 +333,13 @@ def listed_samples(samples: list[Any]) -> ListedSamples | None:
     treedefs = tuple(map(_flat_treedef, first))
     shapes = tuple([(n,) if treedef is None else (n, size) for treedef, size in zip(treedefs, sizes, strict=True)])
     return ListedSamples(array("d", found), shapes, treedefs)
+
+
+def _is_nested(x: Any) -> bool:
+    """Return whether an argument is a list, a tuple or a dict whose first item has items itself."""
+    if type(x) not in COLLECTIONS or not x:
+        return False
+    return hasattr(next(iter(x.values())) if type(x) is dict else x[0], "__len__")
 
 
 def _flat_treedef(x: Any) -> TreeDef:
