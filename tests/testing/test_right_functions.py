@@ -3,13 +3,14 @@
 The whole campaign, also of PyTorch and jax, is in `right_functions.py`.
 """
 
+import contextlib
 import warnings
 
 import numpy as np
 import pytest
 from hypothesis import strategies
 
-from micrograd_cn.testing import GradientMismatch, PartlyCompared, checks_gradient, gradcheck
+from micrograd_cn.testing import GradientMismatch, PartlyCompared, TooNoisy, checks_gradient, gradcheck
 from micrograd_cn.testing.arrays import analytic, problem
 
 from .right_functions import LIBRARIES, compiled_once, in_numpy, outcome, selected
@@ -115,3 +116,101 @@ def test_the_campaign_compiles_a_function_and_its_backward_pass_once_for_all_poi
 
 def runs(name, seeds):
     return [outcome(NUMPY[name], "numpy", seed) for seed in range(seeds)]
+
+
+# Right functions at points where a mistake is easily suspected: a feature of f is hidden by rounding, or f overflows.
+
+TABLE = np.random.default_rng(3).normal(size=(6, 4))
+
+
+def interpolated(x):  # a kink at each whole number
+    i, rows = np.floor(x + 1.0).astype(int), np.arange(len(x))
+    return TABLE[rows, i] + (x + 1.0 - i) * (TABLE[rows, i + 1] - TABLE[rows, i])
+
+
+def interpolated_vjp(x, u):
+    i, rows = np.floor(x + 1.0).astype(int), np.arange(len(x))
+    return u * (TABLE[rows, i + 1] - TABLE[rows, i])
+
+
+def distance(x, y):
+    return np.sqrt(((x - y) ** 2).sum(-1, keepdims=True))
+
+
+def triplet(a, p, n):
+    return np.maximum(distance(a, p) - distance(a, n) + 0.5, 0.0).sum()
+
+
+def triplet_vjp(a, p, n, u):
+    near, far = (u * (distance(a, p) - distance(a, n) > -0.5) * (a - x) / distance(a, x) for x in (p, n))
+    return near - far, -near, far
+
+
+def focal(x):  # rounding makes a staircase of p where it is tiny; where p is 0 or 1, log is not finite
+    p = 0.5 + 0.5 * np.tanh(0.5 * x)
+    return -((1.0 - p) ** 2 * np.log(p) + 0.0 * np.log(1.0 - p)).mean()
+
+
+def focal_vjp(x, u):
+    p = 0.5 + 0.5 * np.tanh(0.5 * x)
+    return u * (1.0 - p) ** 2 * (2.0 * p * np.log(p) - (1.0 - p)) / x.size
+
+
+def of_norm_1(w):
+    return w / np.linalg.norm(w, 2)
+
+
+def of_norm_1_vjp(w, u):
+    left, sizes, right = np.linalg.svd(w)
+    return u / sizes[0] - (u * w).sum() / sizes[0] ** 2 * np.outer(left[:, 0], right[0])
+
+
+TRIPLETS = {seed: 1e-20 * np.random.default_rng(seed).normal(size=(3, 4, 3)) for seed in range(2)}
+HARDLY_TOLD = {
+    "kinks at numbers that are absorbed": (
+        interpolated,
+        interpolated_vjp,
+        [np.array([0.0, -1e-19, 0.0, 0.0, -3e-18, 0.0])],
+    ),
+    "difference of tiny distances": (triplet, triplet_vjp, TRIPLETS[0]),
+    "difference of other tiny distances": (triplet, triplet_vjp, TRIPLETS[1]),
+    "staircase between poles": (focal, focal_vjp, [np.array([0.5, -33.3, -1.0])]),
+    "absorbed near the edge of the domain": (
+        lambda x: np.log(-np.expm1(-x)),
+        lambda x, u: u / np.expm1(x),
+        [np.array([1270.0, 3240.0, 1e4, 1e4, 161.0])],
+    ),
+    "factor of what overflows": (
+        lambda c, x: c * np.exp(x),
+        lambda c, x, u: (u * np.exp(x), u * c * np.exp(x)),
+        [np.array([1.0, 2.0]), np.array([800.0, 1.0])],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HARDLY_TOLD)
+def test_a_right_function_is_not_accused_where_it_can_hardly_be_told(name):
+    f, vjp, args = HARDLY_TOLD[name]
+    with warnings.catch_warnings(), contextlib.suppress(TooNoisy), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", PartlyCompared)
+        gradcheck(f, *args, vjp=vjp)
+
+
+@pytest.mark.parametrize("name", HARDLY_TOLD)
+def test_a_wrong_sign_is_found_where_the_same_function_is_easily_told(name):
+    f, vjp, args = HARDLY_TOLD[name]
+    easy = [np.random.default_rng(k).uniform(0.2, 0.8, x.shape) for k, x in enumerate(args)]
+    gradcheck(f, *easy, vjp=vjp)
+
+    def wrong(*args):
+        found = vjp(*args)
+        return tuple(-x for x in found) if isinstance(found, tuple) else -found
+
+    with pytest.raises(GradientMismatch):
+        gradcheck(f, *easy, vjp=wrong)
+
+
+def test_a_derivative_that_is_only_rounding_of_far_larger_ones_causes_no_warning():
+    w = np.zeros((3, 3))
+    w[1, 1] = 8.744375e-65
+    gradcheck(of_norm_1, w, vjp=of_norm_1_vjp)

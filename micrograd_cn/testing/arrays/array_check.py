@@ -52,6 +52,7 @@ from ..numeric.thresholds import (
     NEIGHBOURS,
     NOISE_SHARE,
     RESERVED_CALLS,
+    TOWARDS_ZERO,
     UNEVEN_STEP,
     UNLIMITED_CALLS,
     UPHILL_SHARES,
@@ -298,17 +299,28 @@ def _excuse_infinite_point(comparison: Comparison, phi: DirectionalFunction) -> 
 
 
 def _reach_infinite_output(problem: Problem, moved: NDArray[np.bool_]) -> bool:
-    """Return whether an output that is not finite at the point becomes finite if the elements in `moved` change.
+    """Return whether an output that is not finite at the point depends on the elements in `moved`, which is a mask.
 
-    `moved` is a mask. They become 0 at one point, and move by about the usual size of an element to both sides at two
-    others. None of these steps is a whole number, since lgamma has poles at all negative whole numbers.
+    It does if it becomes finite when these elements change. They become 0 at one point, and move by about the usual
+    size of an element to both sides at two others. None of these steps is a whole number, since lgamma has poles at all
+    negative whole numbers. The output may also be infinite because of other elements, as c * exp(x) is, which depends
+    on c. So all elements are moved towards 0 until the output is finite, and there the output must change with those in
+    `moved`.
     """
     if problem.all_outputs_finite:
         return False
-    moves = (
-        np.where(moved, each, 0.0) for each in (-problem.x, UNEVEN_STEP * problem.scale, -UNEVEN_STEP * problem.scale)
-    )
-    return any((problem.is_finite_at(problem.x + move) & ~problem.finite_outputs).any() for move in moves)
+    infinite = ~problem.finite_outputs
+    moves = [np.where(moved, part * problem.scale, 0.0) for part in (UNEVEN_STEP, -UNEVEN_STEP)]
+    to_zero = np.where(moved, -problem.x, 0.0)
+    if any((np.isfinite(problem.all_outputs_at(problem.x + move)) & infinite).any() for move in (to_zero, *moves)):
+        return True
+    for part in TOWARDS_ZERO:
+        x = part * problem.x
+        here = problem.all_outputs_at(x)
+        seen = infinite & np.isfinite(here)
+        if any((problem.all_outputs_at(x + part * move) != here)[seen].any() for move in moves):
+            return True
+    return False
 
 
 def compare_within_budget(
@@ -764,13 +776,15 @@ class SampledCheck:
             typical_slope: about how large derivatives along directions like this one are.
         """
         problem, title, n = self._problem, f"{title}, next to the point", v.size
+        # Steps that are longer than usual have shown the kink, so a point that is as near as usual may be at it, too.
+        sizes = np.maximum(problem.scale, np.abs(found[1].v))
         off: list[float] = []
         wrong: ComparedAlong | None = None
         in_noise = problem.few_comparisons and found[0].noisy and _may_hide_kink(*found)
         for away in NEARBY_DISTANCES:
             # The distances are random, so no two elements become equal.
             steps = self._random.uniform(0.5, 1.0, n) * self._random.choice([-away, away], n)
-            nearby = problem.arguments.rounded(problem.x + steps * problem.scale)
+            nearby = problem.arguments.rounded(problem.x + steps * sizes)
             with contextlib.suppress(OutOfCalls):
                 found = compare_along(problem, title, u, v, typical_slope, nearby)
             if found[0].agrees and (found[0].numeric.slope != 0.0 or not problem.half_precision):

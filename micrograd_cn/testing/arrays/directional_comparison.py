@@ -299,9 +299,10 @@ def excused(question: Question, found: Attempt) -> Attempt | None:
 
 
 def lost_beside_others(question: Question, found: Attempt) -> Attempt | None:
-    """Return an attempt that excuses a derivative that looks wrong, if it is tiny beside other derivatives; else None.
+    """Return an attempt that calls a derivative right if it is tiny beside other derivatives, else None.
 
-    Rounding may lose such a derivative when it is added to the others, so it may differ from the numerical one.
+    Rounding may lose such a derivative when it is added to the others, so it may differ from the numerical one, or the
+    numerical one may not be exact enough for a verdict. None is also returned if the derivative agrees anyway.
     """
     problem, moved, numeric = question.problem, question.moved_elements, found.comparison.numeric
     size = max(math.fabs(found.comparison.analytic), math.fabs(numeric.slope) + ESTIMATED_ERRORS * numeric.error)
@@ -309,7 +310,11 @@ def lost_beside_others(question: Question, found: Attempt) -> Attempt | None:
     if moved.size == 1:  # `gradient_norm` is a norm of derivatives times `scale`, so this one is multiplied, too
         size, usual = size * float(problem.scale[moved[0]]), max(question.gradient_norm, question.typical_slope)
     lost = size <= min(ROUNDED_OFF * problem.eps, NEGLIGIBLE_SHARE) * usual
-    return _revised(found, agrees=True, note=NEGLIGIBLE) if found.is_wrong and lost else None
+    return (
+        _revised(found, agrees=True, note=NEGLIGIBLE)
+        if not found.comparison.agrees and lost and math.isfinite(numeric.error)
+        else None
+    )
 
 
 def agrees_to_last_bit(question: Question, found: Attempt) -> Attempt | None:
@@ -379,6 +384,8 @@ def _in_other_steps(question: Question, found: Attempt, steps: Vector, beside_0:
     longer, shorter = steps.max() > question.steps.max(), steps.max() < question.steps.max()
     # In steps that are larger than a feature of f, the feature looks like a kink, which is no mistake and no excuse.
     wrong = again.is_wrong and not again.is_kink and not (longer and _contradict_each_other(found, again))
+    if wrong and longer and not found.is_wrong and _vanishes_beside(question, again):
+        return found  # f has a feature at the point that is narrower than these steps, and rounding hides it
     right = bool(again.comparison.agrees) and not (again.is_kink and longer and found.is_wrong)
     if right and found.is_wrong and not beside_0 and _is_clearly_wrong(found.comparison):
         right = _would_show(again, found)
@@ -388,6 +395,27 @@ def _in_other_steps(question: Question, found: Attempt, steps: Vector, beside_0:
     confirmed = found.confirmed or (found.is_wrong and wrong and bool(shorter))
     better = right or seen_now or hidden or (not found.is_wrong and wrong)
     return replace(again if better else found, confirmed=confirmed)
+
+
+def _vanishes_beside(question: Question, again: Attempt) -> bool:
+    """Return whether the derivative is right at two points beside the checked one, within the steps of `again`.
+
+    `again` calls the derivative wrong at the point, in steps that are much longer than its elements are large. An
+    example is |a - b| - |a - c| at numbers of 1e-20: over steps of 1 in `a` it is constant, but at the point it has a
+    slope. A mistake in a formula shows beside the point, too.
+    """
+    phi, random = again.phi, np.random.default_rng(0)
+    if question.problem.half_precision:
+        return False
+    for _ in range(2):
+        moves = random.uniform(0.5, 1.0, phi.v.size) * random.choice([-1.0, 1.0], phi.v.size) * phi.v
+        beside = DirectionalFunction(
+            question.problem, question.u, phi.v, question.problem.arguments.rounded(phi.x + moves), per_element=True
+        )
+        comparison = compare_within_limit(question.title, beside, again.typical_slope)
+        if not comparison.agrees or comparison.note.startswith("kink"):
+            return False
+    return True
 
 
 def _contradict_each_other(found: Attempt, again: Attempt) -> bool:

@@ -154,7 +154,8 @@ def rounding_absorbs_changes(doubt: Doubt) -> str:
     known = max(float(np.max(np.abs(each))) for each in (phi.outputs, phi.x[phi.moved_elements]))
     tiny = math.fabs(phi.analytic * phi.divisor) * first <= math.sqrt(phi.problem.eps) * norm(phi.u) * known
     last_bits = 0.5 * phi.problem.outputs.eps * norm(phi.u) / math.fabs(phi.divisor)
-    if tiny and numeric.slope == phi(first) == phi(-first) == 0.0:  # parts that cancel in the outputs may absorb all
+    still = numeric.slope == 0.0 and not any(math.fabs(phi(t)) > 0.0 for t in (first, -first))  # one may be nan
+    if tiny and still:  # parts that cancel in the outputs may absorb all
         part, rounding = phi.analytic, max(rounding, last_bits * size_of_parts(phi, far=True))
     elif tiny and not part and (part := _part_of_still_arrays(phi, first)):  # so may a part such as 1
         rounding = max(rounding, last_bits * max(1.0, size_of_parts(phi)))

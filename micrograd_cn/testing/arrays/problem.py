@@ -249,18 +249,18 @@ class Problem:
             self._cache[key] = y
         return y, held
 
-    def is_finite_at(self, x: Vector) -> NDArray[np.bool_]:
-        """Return a mask of the outputs that are finite at `x`, after rounding `x` to the arguments' types.
+    def all_outputs_at(self, x: Vector) -> Vector:
+        """Return the outputs at `x` after rounding `x` to the arguments' types.
 
-        Unlike `value`, it also tells this of outputs that are not finite at the problem's own point.
+        Unlike `value`, it also computes outputs that are not finite at the problem's own point. If the function raises
+        one of `DOMAIN_ERRORS` at `x`, all outputs are nan.
         """
         try:
-            y = self.outputs.pack(self.f(*self.arguments.unpack(self.arguments.rounded(x))))
+            return self.outputs.pack(self.f(*self.arguments.unpack(self.arguments.rounded(x))))
         except GradientMismatch:  # f itself contains a check, which has failed; this is no edge of its domain
             raise
         except DOMAIN_ERRORS:
-            return np.zeros(self.y.size, bool)
-        return np.isfinite(y)
+            return np.full(self.y.size, math.nan)
 
     def evaluate_tree(self, tree: Any) -> tuple[Any, list[NDArray[Any]]] | None:
         """Return the result of the function for the arguments in `tree`, and the arrays in that result as flat arrays.

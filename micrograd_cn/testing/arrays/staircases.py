@@ -81,8 +81,10 @@ def tread_of(phi: DirectionalFunction) -> Tread | None:
     if not longest:
         return None
     reach = FAR * max(1.0, 1.0 / longest, float(np.max(np.abs(phi.x[moved]))) / longest)
-    if not (_total_change(phi, reach) or _total_change(phi, -reach)):
-        return None
+    while not (_total_change(phi, reach) or _total_change(phi, -reach)):
+        if math.isfinite(phi(reach)) or math.isfinite(phi(-reach)) or reach <= finest:
+            return None
+        reach *= 0.25  # so far away, f is not finite on either side
     found = [tread for sign in (1.0, -1.0) if (tread := _tread_on(phi, sign, finest, reach))]
     return min(found, default=None)
 

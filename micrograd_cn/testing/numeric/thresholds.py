@@ -263,6 +263,8 @@ it is not a whole number, since a periodic function may return to its value afte
 LONG_DIFFERENCE = 0.5
 """Move of an element, in the finer of the two steps that a first look takes. Where it is longer, it misses features at
 whole numbers, such as the teeth of a sawtooth."""
+TOWARDS_ZERO = (0.5, 2.0**-4, 2.0**-8, 2.0**-16)
+"""Relative to the point. At these points, an output that overflows at the point itself may be finite."""
 UNEVEN_STEP = (math.sqrt(5.0) - 1.0) / 2.0
 """Move of an element, beside features at whole numbers. The golden ratio is no whole count of the steps of any
 quantiser."""
