@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from micrograd_cn.testing import GradientMismatch, gradcheck
-from micrograd_cn.testing.arrays import array_check, excuses
+from micrograd_cn.testing.arrays import array_check, directional_comparison, excuses
 from micrograd_cn.testing.arrays import problem as problem_module
 from micrograd_cn.testing.arrays.array_check import (
     SampledCheck,
@@ -871,16 +871,18 @@ def test_the_wrong_output_of_an_element_is_found_by_halving(output):
 
 def test_what_no_calls_are_left_for_next_to_the_point_is_what_was_found_at_it():
     problem = problem_of(np.sin, draw(30), lambda x, g: g * np.cos(x))
-    found = Comparison("it", 0.0, Estimate(0.0, 0.0), None, "kink"), None
+    phi = DirectionalFunction(problem, np.ones(30), np.ones(30), problem.x)
+    found = Comparison("it", 0.0, Estimate(0.0, 0.0), None, "kink"), phi
     beside = functools.partial(SampledCheck(problem, 0)._compare_nearby, found, "it", np.ones(30), np.ones(30), 1.0)
     assert problem.budget.run(0, beside, firm=True) is found
     assert problem.budget.run(40, beside, firm=True)[0].agrees
 
 
 def test_next_to_the_point_is_three_times_farther_away_by_each_number_s_scale(monkeypatch):
-    found, points = (Comparison("it", 0.0, Estimate(0.0, 0.0), None, "kink"), None), []
-    monkeypatch.setattr(array_check, "compare_along", lambda *args: points.append(args[-1]) or found)
     problem = problem_of(np.sin, np.array([1.0, 64.0, -1024.0] * 10), lambda x, g: g * np.cos(x))
+    phi = DirectionalFunction(problem, np.ones(30), np.ones(30), problem.x)
+    found, points = (Comparison("it", 0.0, Estimate(0.0, 0.0), None, "kink"), phi), []
+    monkeypatch.setattr(array_check, "compare_along", lambda *args: points.append(args[-1]) or found)
     SampledCheck(problem, 0)._compare_nearby(found, "it", np.ones(30), np.ones(30), 1.0)
     assert len(points) == 3
     for x, away in zip(points, array_check.NEARBY_DISTANCES, strict=True):
@@ -1100,6 +1102,7 @@ def test_last_bits_of_a_backward_pass_whose_parts_cancel_are_no_mistake(point, m
     assert gradcheck(_softmax, np.array(point), vjp=_softmax_vjp)
     kept = tuple(each for each in excuses.EXCUSES if each is not excuses.rounding_of_derivative)
     monkeypatch.setattr(excuses, "EXCUSES", kept)
+    monkeypatch.setattr(directional_comparison, "_vanishes_beside", lambda *args: False)
     with pytest.raises(GradientMismatch):
         gradcheck(_softmax, np.array(point), vjp=_softmax_vjp)
 

@@ -38,6 +38,7 @@ from ..numeric.thresholds import (
     NEARER_POINTS,
     NEXT_STEPS,
     SAME_HEIGHT,
+    SHORTER_REACH,
     STEP_BITS,
     TREAD_SHARE,
     TREADS_SEEN,
@@ -84,7 +85,7 @@ def tread_of(phi: DirectionalFunction) -> Tread | None:
     while not (_total_change(phi, reach) or _total_change(phi, -reach)):
         if math.isfinite(phi(reach)) or math.isfinite(phi(-reach)) or reach <= finest:
             return None
-        reach *= 0.25  # so far away, f is not finite on either side
+        reach /= SHORTER_REACH  # so far away, f is not finite on either side
     found = [tread for sign in (1.0, -1.0) if (tread := _tread_on(phi, sign, finest, reach))]
     return min(found, default=None)
 

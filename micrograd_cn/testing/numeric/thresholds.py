@@ -485,6 +485,9 @@ CONTINUED_STEPS = (1.5, 3.0)
 """The step of the first change. These are the somewhat larger steps."""
 FAR = 64.0
 """Steps, the sizes of the elements, and 1. Staircases are looked for so far from the point."""
+SHORTER_REACH = 4.0
+"""1: the ratio of two distances in which staircases are looked for. The shorter one is tried if f is not finite in the
+longer one."""
 MANY_TREADS = 0.4
 """Relative to the count of fraction bits. The staircase that rounding makes has at least 2 to the power of this
 treads."""
