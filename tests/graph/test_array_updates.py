@@ -5,6 +5,7 @@ import math
 import operator
 import re
 import sys
+import types
 import warnings
 import weakref
 from contextlib import nullcontext
@@ -697,3 +698,25 @@ def test_code_is_read_for_what_fills_arrays_once_and_again_for_more_classes(monk
 
     assert [ask(None, classes) for classes in ([], [], [Clearing], [Clearing])] == [False, False, True, True]
     assert read.count(ask.__code__) == 2
+
+
+OTHER_VARIABLES = {
+    "an array without leaves": np.zeros(2),
+    "another array of leaves": leaves(),
+    "an array of other objects": np.array([None]),
+    "an empty list": [],
+    "a row of numbers": [1.0, 2.0],
+    "a long list": [Value(0.0)] * (array_updates.MAX_ITEMS + 1),
+    "an object": types.SimpleNamespace(x=1.0),
+    "lists in lists": [[[[[[[[Value(0.0)]]]]]]]],
+    "the same list twice": [SHARED := [Value(0.0)], SHARED],
+}
+
+
+@pytest.mark.parametrize("other", OTHER_VARIABLES.values(), ids=OTHER_VARIABLES)
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_array_of_leaves_is_found_beside_whatever_else_there_is(other, order):
+    held = [leaves(), other][::order]
+    place = int(order < 0)
+    with pytest.raises(TypeError, match=rf"the array held\[{place}\], which"), no_grad():
+        np.exp(held[place], out=held[place])

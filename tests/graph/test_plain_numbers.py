@@ -211,3 +211,19 @@ def test_code_without_a_module_s_name_compares_nan():
     assert eval("a < b", names) is False
     del names["__builtins__"]
     assert len(eval("np.sort(np.array([b, a, 0.0]))", names)) == 3
+
+
+@pytest.mark.filterwarnings("ignore:== of a Value and an equal number")  # which is what this test looks at
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_node_that_uses_another_twice_is_searched_for_parameters_too(order):
+    """The parameter is in an operand that is searched before the node that is used twice, or after it."""
+    w = Value(2.0)
+
+    def f(x):
+        shared = x + 1.0
+        square, product = (shared * shared, shared * w)[::order]
+        return x if square + product == 8 else -x
+
+    assert f(1.0) == -1.0
+    assert grad(f)(1.0) == -1.0
+    assert grad(lambda x: x if mc.sum([x + 1.0, x * x, x]) * x == 4 else -x)(1.0) == 1.0

@@ -1031,3 +1031,22 @@ def test_what_is_known_of_an_optimizer_goes_with_it():
         del optimizer
     assert names.pop(Fields([value])) is None
     assert not names._found
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_every_model_of_an_optimiser_is_looked_at(place, is_replaced):
+    """The others have not changed, and are before it or after it."""
+    models = [Pair() for _ in range(3)]
+    optimizer = SGD([p for model in models for p in model.parameters()], lr=0.01)
+    if is_replaced:
+        models[place].head = [Value(2.0)]
+    else:
+        models[place].head.append(Value(2.0))
+
+    def fit():
+        loss = compiler.compile(lambda x: (sum(sum(model.head) for model in models) * x - 3.0) ** 2)
+        loss.fit([(1.0,), (2.0,)], optimizer, epochs=1)
+
+    with pytest.warns(UserWarning, match=r"Pair\.head\.\d has come into the model since SGD was made"):
+        fit()

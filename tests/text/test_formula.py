@@ -8,7 +8,7 @@ import pytest
 
 import micrograd_cn as mc
 from micrograd_cn.ops.traits import Lowerings
-from micrograd_cn.text.formula import FormulaError, FormulaSteps, Term, expand, trace
+from micrograd_cn.text.formula import EXAMPLES, FormulaError, FormulaSteps, Term, expand, trace
 
 X = Term("x")
 BRANCHES = [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne]
@@ -101,6 +101,19 @@ def test_a_formula_is_traced_without_numbers():
 def test_what_is_no_formula_is_refused_with_the_rows_name(forward):
     with pytest.raises(FormulaError, match="odd_one"):
         expand(mc.Op("odd_one", forward, (lambda y, x: 1.0,)), Term("x"))
+
+
+@pytest.mark.parametrize("outside", EXAMPLES)
+def test_a_formula_is_compared_at_every_number_for_which_the_function_raises_no_error(outside):
+    def forward(x):
+        if isinstance(x, float):
+            if x == outside:
+                raise ValueError("outside of the domain")
+            return x * x + (x == EXAMPLES[EXAMPLES.index(outside) - 1])
+        return x * x
+
+    with pytest.raises(FormulaError, match=r"'odd_one': it gives .* for a symbol"):
+        expand(mc.Op("odd_one", forward, (lambda y, x: 2.0 * x,)), Term("x"))
 
 
 def test_the_formula_of_one_result_has_the_steps_that_this_result_needs():
