@@ -364,3 +364,32 @@ def test_check_takes_functions_of_values_alone_and_numbers_of_all_kinds():
     compile(lambda x: W * (x * 0.1).sum() / 3.0).check((np.array([[0.1, 0.7]], np.float32),))
     compile(lambda x, n: W * x * (2.0 if n == "a" else 1.0), static="n").check([(3.0, "a"), (3, "b")])
     compile(lambda x, *, y=2.0: W * x * y).check([(3.0,)])
+
+
+class Table:
+    """A table like pandas' DataFrame: a loop over it gives the labels of its columns."""
+
+    columns = range(3)
+
+    def __init__(self, numbers):
+        self._numbers = np.array(numbers)
+        self.shape = self._numbers.shape
+
+    def __len__(self):
+        return len(self._numbers)
+
+    def __iter__(self):
+        return iter(self.columns)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self._numbers, dtype)
+
+    def to_numpy(self):
+        return self._numbers
+
+
+@pytest.mark.parametrize("numbers", [[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], np.ones((3, 3))])
+def test_check_reads_the_rows_of_a_table(numbers):
+    compile(lambda row, k: np.sum(W * row) * k).check((Table(numbers), 2.0))
+    with pytest.raises(Mismatch, match=r"^sample 0, .*row.*array.* for numbers, but .* ask for a type\?"):
+        compile(lambda row: W * row[0] * (2.0 if isinstance(row[0], float) else 1.0)).check((Table(numbers),))

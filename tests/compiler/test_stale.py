@@ -223,6 +223,42 @@ def test_code_that_is_kept_for_arrays_is_not_used_if_what_the_function_reads_has
             method(f)
 
 
+THREE = np.array([1.0, 2.0, 3.0])
+OF_KINDS = {
+    "a call": lambda f: f(1.0),
+    "a call with an array": lambda f: f(THREE),
+    "forward": lambda f: f.forward((THREE,)),
+    "forward of other shapes": lambda f: f.forward((THREE[:2],)),
+    "gradient": lambda f: f.gradient((THREE,)),
+    "jacobian": lambda f: f.jacobian((THREE,), dense=True),
+    "hessian": lambda f: f.hessian((THREE,), dense=True),
+    "backward": lambda f: f.backward((THREE,)),
+    "backward of a list": lambda f: f.backward([(1.0,), (2.0,)]),
+    "value_and_grad": lambda f: f.value_and_grad((THREE,)),
+    "value_and_grad of arguments": lambda f: f.value_and_grad((THREE,), "x"),
+    "fit": lambda f: f.fit((THREE,), SGD([w], lr=0.0), epochs=1),
+}
+
+
+@pytest.mark.usefixtures("_as_before")
+@pytest.mark.parametrize(
+    ("often", "then"), [(often, then) for often, then in itertools.permutations(OF_KINDS, 2) if "array" not in often]
+)
+def test_a_call_of_another_kind_than_the_calls_before_notices_a_change(often, then):
+    """As of a flag for training, which a user changes before the first evaluation."""
+    f = compile(lambda x: w * factor * x)
+    if "array" in then:
+        OF_KINDS[then](f)
+    else:
+        f(1.0)
+    with settings({"function.stale.TIMES_AS_LONG": 1e9}):
+        for _ in range(20):
+            OF_KINDS[often](f)
+        change("factor", 3.0)
+        with pytest.raises(ValueError, match="is not what it was when its program was made"):
+            OF_KINDS[then](f)
+
+
 class Grid(np.ndarray):
     """An array of a user's class."""
 

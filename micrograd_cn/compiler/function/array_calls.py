@@ -184,6 +184,7 @@ class ArrayCalls:
         arrays: Sequence[Any],
         variables: GradientVariables | None = None,
         wrt: Sequence[Any] = (),
+        called: str = "",
     ) -> ArrayCall | None:
         """Return code that computes a method for samples in numpy arrays of numbers, an array for each argument.
 
@@ -194,17 +195,18 @@ class ArrayCalls:
         `method` is "call", "forward", "gradient", "backward", "value_and_grad", "mean_hessian" or a key of MATRICES. In
         a "call", the arrays are the arguments of one sample, and numbers may be among them. For "value_and_grad",
         `variables` are those that `values_and_gradients` takes. For "mean_hessian", `wrt` has the variables. All other
-        derivatives for each sample are with respect to all arguments.
+        derivatives for each sample are with respect to all arguments. `called` is the method that the user called, if
+        this is another one.
         """
         if is_inlining() or context.active:
             return None
         shapes = shapes_of(arrays, may_be_numbers=True) if method == "call" else shapes_of_columns(arrays)
         if shapes is None:
             return None
-        return self._runner(method, shapes, variables, wrt)
+        return self._runner(method, shapes, variables, wrt, called=called)
 
     def _of_list(
-        self, method: str, samples: list[Any], variables: GradientVariables | None = None
+        self, method: str, samples: list[Any], variables: GradientVariables | None = None, called: str = ""
     ) -> tuple[Any, ArrayCall | None]:
         """Return the numbers of the samples in a list, and the code that computes a method for them, as `runner` does.
 
@@ -213,7 +215,7 @@ class ArrayCalls:
         if is_inlining() or context.active or not (listed := self._listed(samples)):
             return (), None
         numbers, shapes, inside = listed
-        return numbers, self._runner(method, shapes, variables, inside=inside)
+        return numbers, self._runner(method, shapes, variables, inside=inside, called=called)
 
     def _listed(self, samples: list[Any]) -> ListedSamples | None:
         """Return the numbers of samples as `listed_samples` does; None for namedtuples that are refused."""
@@ -228,18 +230,21 @@ class ArrayCalls:
         wrt: Sequence[Any] = (),
         inside: tuple[TreeDef, ...] | None = None,
         now: bool = False,
+        called: str = "",
     ) -> ArrayCall | None:
         """Return what `runner` returns for arrays of these shapes, or for a list of samples.
 
         For a list, `inside` has the treedef of each argument; see `listed_samples`. If `now` is set, code is
         prepared even if there were few calls.
         """
-        if perf_counter() >= self._stale.due and self._stale.has_changed():
-            return None
         of: Any = method
         if variables is not None:
             of = variables.key if variables.arguments else (variables.key, len(self._store.parameters))
         key = (of, *map(id, wrt)) if wrt else of, shapes if inside is None else (shapes, inside)
+        if not now:
+            self._stale.note_call("" if method == "call" else called or method, key)
+        if perf_counter() >= self._stale.due and self._stale.has_changed():
+            return None
         found = self.runners.get(key, NOT_YET)
         if found is not NOT_YET:
             if found is None or found.merged is None or found.merged.is_current(self._store.parameters):
@@ -266,11 +271,14 @@ class ArrayCalls:
             for other in ready.keys() - {key}:
                 self.runners.pop(other, None)
 
-    def for_mean(self, samples: Any) -> tuple[Any, ArrayCall | None]:
-        """Return the numbers of samples, and code for their mean result and its gradient, or None; see `runner`."""
+    def for_mean(self, samples: Any, called: str) -> tuple[Any, ArrayCall | None]:
+        """Return the numbers of samples, and code for their mean result and its gradient, or None; see `runner`.
+
+        `called` is the method that the user called.
+        """
         if type(samples) is list:
-            return self._of_list("backward", samples)
-        return (arrays := as_tuple(samples)), self.runner("backward", arrays)
+            return self._of_list("backward", samples, called=called)
+        return (arrays := as_tuple(samples)), self.runner("backward", arrays, called=called)
 
     def copied(self, samples: Any) -> ListedSamples | None:
         """Return a copy of the numbers of samples, for `prepared_for_mean`.
@@ -301,7 +309,7 @@ class ArrayCalls:
         Return None, and add nothing, if there is no code for this, or if the mean is nan and the reason may be an index
         out of range. The samples, and the errors, are those of `gradient`.
         """
-        arrays, found = self.for_mean(samples)
+        arrays, found = self.for_mean(samples, "backward")
         if not found:
             return None
         runner, program, recording, merged, _ = found
@@ -336,7 +344,7 @@ class ArrayCalls:
             ValueError: the program is not merged, and one of its constants requires a gradient now.
             RuntimeError: it is not merged, and `backward` would give no parameter a gradient.
         """
-        arrays, found = self.for_mean(samples)
+        arrays, found = self.for_mean(samples, name)
         return self._gradient(name, arrays, found) if found else None
 
     def _gradient(self, name: str, arrays: Any, found: ArrayCall) -> MeanGradient | None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Never, TypeVar, overload
 
 from ...engine import Value
 from ...graph import context
-from ...ops.number import flag
+from ...ops.number import flag, is_table
 from ...ops.options import refuse_options
 from ...optim import Optimizer
 from ..data.parameters import Gradients, add_gradients
@@ -166,9 +166,11 @@ def compile(  # noqa: A001 -- the field's name
     - If a parameter, or something else outside the function that it reads, such as a number, a list or an attribute,
       has changed since the function was recorded, so that it would be recorded otherwise now, an error is raised.
       Compile anew then, change a parameter's `data` instead, or pass as an argument what changes. `fit` always looks.
-      Calls and the other methods look at least the first four times, and then so often that they spend a hundredth of
-      the time with this: a call that is made at once after a change, in the middle of many fast ones, may still give
-      what was recorded before, and one of the next calls raises the error. Of a collection of more than 10000 items,
+      Calls and the other methods look at least the first four times, and whenever the call before was one of another
+      method or with arrays of other shapes, as in the first evaluation after training. Otherwise they look so often
+      that they spend a hundredth of the time with this: a call that is made at once after a change, in the middle of
+      many fast ones of the same kind, may still give what was recorded before, and one of the next calls raises the
+      error. Of a collection of more than 10000 items,
       they look only at the length if the items are many for what the function computes; `fit` says what else they do
       not look at, and records the function again instead. A change of a number that the functions of a user-defined
       operation read, or that an object's `__float__` returns, raises the error, too.
@@ -481,6 +483,9 @@ class CompiledFunction:
             if args and self._owner and isinstance(args[0], self._owner) and isinstance(self._f, FunctionType):
                 return self.__get__(args[0])(*args[1:], **kwargs)  # a method that is called through its class
             raise
+        name, of_arrays = self._stale.latest
+        if name or (of_arrays and not may_have_arrays):
+            self._stale.note_call("")
         if perf_counter() >= self._stale.due:  # inlined from `compare_if_due`
             self._stale.compare_if_changed("", [bucket_of_row(key, row)])
         if not (context.active and context.here().detect_anomaly):
@@ -962,6 +967,7 @@ class CompiledFunction:
             optimizer, epochs, batch_size, shuffle, schedule, threads, progress, each_step,
             clip_grad_norm, callback, patience,
         )  # fmt: skip
+        self._stale.note_call("fit")
         if validation is None and options.callback and options.takes_steps_alone:
             return self._fit_with_callback(options, samples)
         first: list[float] = [] if validation is not None else self._short_fits.losses(options, samples)
@@ -1055,6 +1061,8 @@ class CompiledFunction:
             Mismatch: the results differ for a sample, which the message names.
         """
         columns, parameters = columns_of(samples), [p for p in self._store.parameters if p.requires_grad]
+        if columns:
+            columns = tuple([x.__array__() if is_table(x) else x for x in columns])  # a table is iterated by its labels
         for i, sample in enumerate(zip(*columns, strict=True) if columns else samples):
             static, arguments = self._arguments.split_sample((i, sample))
             plain = {name: plain_argument(x) for name, x in arguments.items()}
@@ -1133,7 +1141,7 @@ class CompiledFunction:
         Nothing is done if nothing that the function reads has changed, or if the last look was too recent to look
         again.
         """
-        if perf_counter() >= self._stale.due:
+        if self._stale.latest[0] or perf_counter() >= self._stale.due:
             self._stale.compare_if_changed("", [self._arguments.bucket_of(args, {})])
 
     def __repr__(self) -> str:

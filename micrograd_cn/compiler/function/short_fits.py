@@ -61,7 +61,7 @@ class ShortFits:
         """
         if not (0 < options.epochs <= MAX_EPOCHS and options.takes_steps_alone):
             return []
-        numbers, found = self._arrays.for_mean(samples)
+        numbers, found = self._arrays.for_mean(samples, "fit")
         if not found:
             return []
         rows = found.runner.loaded(numbers)

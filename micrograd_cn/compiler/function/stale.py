@@ -73,6 +73,8 @@ class StaleCheck:
         made_inside: the leaves that the function makes anew in each call, as far as comparisons of recordings have
             shown.
         due: the time, by `perf_counter`, from which on `has_changed` looks at what the function can read.
+        latest: the method of the latest call, "" for a call of the function itself, and a key for the shapes of its
+            arrays; None in the place of the key if the arguments have no such shapes.
     """
 
     def __init__(self, arguments: Arguments, recorder: Recorder, store: RecordingStore) -> None:
@@ -80,6 +82,7 @@ class StaleCheck:
         self._recorder, self.store = recorder, store
         self.made_inside, self._changed = set[Value](), False
         self.due, self._checks = 0.0, 0
+        self.latest: tuple[str, Any] = "", None
         self._last_look = self._last_comparison = inf  # how many seconds they took
         self._known: _Known | None = None
         self._unsure: list[Recording] = []  # recordings of a function that may tell a `Value` from a number
@@ -104,8 +107,9 @@ class StaleCheck:
         """Return whether something that the function can read has changed since its recordings were made or compared.
 
         If so, later calls return True, too, until `compare_if_changed` has compared the recordings. The first calls of
-        this method look at everything that the function can read. Later calls look again only after about a hundred
-        times as long as a look takes. So a call may miss a change, which one of the next calls notices. Places that
+        this method look at everything that the function can read, and so does each call of another method, or with
+        arrays of other shapes, than the call before. Other calls look again only after about a hundred times as long as
+        a look takes. So a call may miss a change, which one of the next calls notices. Places that
         cannot be looked at may change unnoticed, such as arrays of a library other than numpy, PyTorch and pandas, and
         items of collections of more than `MAX_COMPARED`.
         """
@@ -121,6 +125,15 @@ class StaleCheck:
             self._wait_after(min(before, self._last_look))
         return self._changed
 
+    def note_call(self, name: str, key: Any = None) -> None:
+        """Note a call of the method `name`; if the call before was another one, let `has_changed` look now.
+
+        A change between two calls, such as that of a flag for training, often comes with a call of another method.
+        `key` stands for the shapes of the arrays in the call.
+        """
+        if self.latest != (name, key):
+            self.latest, self.due = (name, key), 0.0
+
     def compare_if_changed(self, name: str, buckets: Sequence[Bucket]) -> None:
         """Compare the recordings for some samples with new ones if `has_changed` returns True.
 
@@ -131,6 +144,8 @@ class StaleCheck:
         Raises:
             ValueError: the function is not what it was when its program was made.
         """
+        if name != self.latest[0]:
+            self.note_call(name)
         if self._unsure and perf_counter() >= self.due:
             self._compare_numbers(buckets)
         if self.has_changed():
