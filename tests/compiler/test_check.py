@@ -388,6 +388,7 @@ class Table:
         return self._numbers
 
 
+@pytest.mark.filterwarnings("ignore:.* for the numbers of this sample")
 @pytest.mark.parametrize("numbers", [[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], np.ones((3, 3))])
 def test_check_reads_the_rows_of_a_table(numbers):
     compile(lambda row, k: np.sum(W * row) * k).check((Table(numbers), 2.0))
