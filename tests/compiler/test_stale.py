@@ -251,7 +251,7 @@ def test_a_call_of_another_kind_than_the_calls_before_notices_a_change(often, th
         OF_KINDS[then](f)
     else:
         f(1.0)
-    with settings({"function.stale.TIMES_AS_LONG": 1e9}):
+    with settings({"function.stale.TIMES_AS_LONG": 1e9, "function.stale.TIMES_AFTER_OTHERS": 1e9}):
         for _ in range(20):
             OF_KINDS[often](f)
         change("factor", 3.0)

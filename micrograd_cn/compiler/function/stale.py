@@ -31,6 +31,8 @@ from .store import RecordingRows, RecordingStore
 
 FIRST_CHECKS = 8  # so many checks are made in the first calls, at most two in a call
 TIMES_AS_LONG = 100  # each later check waits for so many times as long as the one before took
+TIMES_AFTER_OTHERS = 10  # the same for a call of another method, or with other shapes, than the call before
+MANY_IN_A_ROW = 3  # after so many calls of one method with arrays of the same shapes, a call of another one checks
 ITEMS_PER_OPERAND = 32  # to record an operand of an operation takes about as long as to compare this many items
 
 
@@ -83,6 +85,8 @@ class StaleCheck:
         self.made_inside, self._changed = set[Value](), False
         self.due, self._checks = 0.0, 0
         self.latest: tuple[str, Any] = "", None
+        self._in_a_row = 0  # how many calls with a key were like the latest one
+        self._due_after_others = 0.0  # as `due`, for a call of another method than the one before
         self._last_look = self._last_comparison = inf  # how many seconds they took
         self._known: _Known | None = None
         self._unsure: list[Recording] = []  # recordings of a function that may tell a `Value` from a number
@@ -107,8 +111,8 @@ class StaleCheck:
         """Return whether something that the function can read has changed since its recordings were made or compared.
 
         If so, later calls return True, too, until `compare_if_changed` has compared the recordings. The first calls of
-        this method look at everything that the function can read, and so does each call of another method, or with
-        arrays of other shapes, than the call before. Other calls look again only after about a hundred times as long as
+        this method look at everything that the function can read, and so does a call of another method, or with arrays
+        of other shapes, than several calls before. Other calls look again only after about a hundred times as long as
         a look takes. So a call may miss a change, which one of the next calls notices. Places that
         cannot be looked at may change unnoticed, such as arrays of a library other than numpy, PyTorch and pandas, and
         items of collections of more than `MAX_COMPARED`.
@@ -126,13 +130,19 @@ class StaleCheck:
         return self._changed
 
     def note_call(self, name: str, key: Any = None) -> None:
-        """Note a call of the method `name`; if the call before was another one, let `has_changed` look now.
+        """Note a call of the method `name`; after several calls of another one, let `has_changed` look now.
 
         A change between two calls, such as that of a flag for training, often comes with a call of another method.
-        `key` stands for the shapes of the arrays in the call.
+        Where two methods are called in turn, a look at each call would take too long, and a tenth of the time is spent
+        with looks. `key` stands for the shapes of the arrays in the call.
         """
-        if self.latest != (name, key):
-            self.latest, self.due = (name, key), 0.0
+        before = self.latest
+        if before == (name, key):
+            self._in_a_row += 1
+            return
+        if before[1] is None or self._in_a_row >= MANY_IN_A_ROW or perf_counter() >= self._due_after_others:
+            self.due = 0.0
+        self.latest, self._in_a_row = (name, key), 1
 
     def compare_if_changed(self, name: str, buckets: Sequence[Bucket]) -> None:
         """Compare the recordings for some samples with new ones if `has_changed` returns True.
@@ -212,7 +222,8 @@ class StaleCheck:
         """
         self._checks += 1
         if self._checks >= FIRST_CHECKS and not self._changed:
-            self.due = perf_counter() + TIMES_AS_LONG * seconds
+            now = perf_counter()
+            self.due, self._due_after_others = now + TIMES_AS_LONG * seconds, now + TIMES_AFTER_OTHERS * seconds
 
     def _known_now(
         self, programs: Sequence[Program], code: ReachableCode | None = None, snapshot: Snapshot | None = None
