@@ -325,6 +325,8 @@ def test_help_is_in_both_languages_and_names_every_function(run):
     for text in (english, chinese):
         assert set(functions()) <= set(re.findall(r"\w+", text))
     assert run() == (2, "", english)
+    for text in (english, chinese):
+        assert "+ - * / ** %\n" in text
 
 
 # Writing files
