@@ -1307,7 +1307,7 @@ class Program:
         return self.derivative_for_calls("jacobian", wrt).structure
 
     def hessian_structure(self, lower: bool = False, wrt: Variables = "inputs") -> Structure:
-        """Return the row and column indices of the second derivatives that can be nonzero.
+        """Return two tuples, the row indices and the column indices of the second derivatives that can be nonzero.
 
         With `lower`, return those of the lower triangle and the diagonal alone. `wrt` and the errors are those of
         `hessian`.

@@ -49,9 +49,9 @@ __all__ = ["ArgumentArray", "ValueArray"]
 def _selecting(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that does the same as `function`, but records a graph even inside `no_grad()`.
 
-    `function` selects an operand by operations. In a plain array of objects, numpy returns the selected element itself,
-    with its graph if it was computed before the `no_grad()` block. So the result of `function` must have this graph,
-    too.
+    `function` selects one of its operands, and returns a new node, which an operation makes of it. In a plain array of
+    objects, numpy returns the selected element itself, with its graph if it was computed before the `no_grad()` block.
+    So the new node must have this graph, too.
     """
 
     def select(*operands: Any) -> Any:
@@ -210,7 +210,7 @@ def _equality(compared: Callable[[Any, Any], Any], compare: Callable[[Any, Any],
 
 
 def _depends_on_parameters(x: Any) -> bool:
-    """Return whether x is a node that is computed from a parameter, while a function is recorded.
+    """Return whether a function is being recorded now, and x is a node that is computed from a parameter.
 
     A parameter is a leaf that requires a gradient and does not stand for a number in the function's arguments.
     """

@@ -58,7 +58,8 @@ class Contents:
 
         For a change in a list or an array, it is the name of the variable, attribute or key that holds the list or
         array. What the functions only change, such as a count of their calls, is left out, and so is what only a bound
-        method holds. `others` are other objects that have changed.
+        method holds. `others` are further objects, beside the arrays that this object compares, that the caller has
+        found to have changed; what holds them is named, too.
         """
         arrays = zip(self._readable.arrays, self._arrays, strict=True)
         changed = [*others, *[x for x, held in arrays if bytes_of(x) != held]]

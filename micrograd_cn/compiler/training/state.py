@@ -455,7 +455,7 @@ class ParameterBlocks:
         return array("d", self.memory.view.tobytes())
 
     def read_columns(self, columns: Iterable[int], copied: array[float]) -> list[array[float]]:
-        """Return the numbers in some columns, one for each lane. `copied` is a copy of the memory."""
+        """Return an array for each of some columns, with its numbers. `copied` is a copy of the memory."""
         return _columns_in(copied, columns, self._update.lanes, self._update.block, self.count)
 
     def state_in(

@@ -85,7 +85,8 @@ class CompiledUpdate:
     for a division by 0. (In a step, it may increase by more than 1.)
 
     Attributes:
-        executable: the native code, which the driver `update` runs on blocks of all parameters.
+        executable: the native code. A function of machine code that loops over all parameters calls it for one block of
+            parameters after the other; a block has a parameter in each lane of a vector.
         counts_errors: whether there is such a count of errors.
         used_state_indices: the indices in the optimiser's `state_names` of the names whose numbers the update reads or
             changes.

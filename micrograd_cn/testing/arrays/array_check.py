@@ -507,8 +507,8 @@ class SampledCheck:
             gradient_norm: the norm of this gradient.
 
         Returns:
-            The comparisons of single elements that are made if a new comparison calls a derivative wrong; else an empty
-            list.
+            The comparisons of single elements that are made if the verdict of a new comparison is that a derivative is
+            wrong; else an empty list.
         """
         wrong = []
         for k, (comparison, _) in enumerate(of_arrays):

@@ -139,11 +139,11 @@ def rounding_absorbs_changes(doubt: Doubt) -> str:
 
     Such outputs do not change in any step, so the numerical derivative leaves them out. Rounding explains its
     difference from the analytic derivative if the analytic derivative of the other outputs agrees with the numerical
-    one. If no output changes in the largest steps, rounding of larger parts may be why: log(1 + exp(x)) is 0 at -90.
-    Such rounding may also be why an array of the arguments changes no output when it moves without the others. An
-    example is `a` in log(1 + a**2) + x**2 if all numbers are tiny. The part of the derivative that comes from such
-    arrays is then left out of the comparison. A mistake in this part shows in other comparisons, in which only one
-    array moves.
+    one. If no output changes in the largest steps, rounding of an intermediate result that is larger than the outputs
+    may explain the difference, such as that of 1 + exp(x) in log(1 + exp(x)), which is 0 at -90. Such rounding may also
+    be why an array of the arguments changes no output when it moves without the others. An example is `a` in log(1 +
+    a**2) + x**2 if all numbers are tiny. The part of the derivative that comes from such arrays is then left out of the
+    comparison. A mistake in this part shows in other comparisons, in which only one array moves.
     """
     phi, numeric, first = doubt.phi, doubt.comparison.numeric, doubt.problem.steps.first_steps[0]
     other = max(ESTIMATED_ERRORS * numeric.error, phi.problem.rtol * math.fabs(numeric.slope))
@@ -276,7 +276,7 @@ def hidden_feature(doubt: Doubt) -> str:
     loses it beside 1. Three conditions must hold. Rounding would hide the mismatch of the two derivatives, the analytic
     and the numerical one, in the finest steps. At the ends of these and of longer steps, the analytic derivative is
     near the numerical one. At points very near the checked one, the analytic derivative is nearly the same as at the
-    checked point. (One that is wrong only at a special number such as 0 is not.)
+    checked point; so a mistake at a special number alone, such as 0, is not excused.
     """
     phi, finest, mismatch = doubt.phi, doubt.problem.steps.finest, doubt.mismatch
     if mismatch * finest > phi.rounding:
