@@ -142,7 +142,7 @@ def group_arrays(arguments: Mapping[str, Sequence[Any]]) -> list[tuple[list[int]
     >>> [(rows, numbers.tolist()) for rows, _, numbers in found]
     [([0, 2], [1.0, 5.0, 0.0, 7.0]), ([1], [1.0, 1.0, 6.0])]
     >>> found[0][1]
-    (('x', ArrayDef(shape=(1,), has_array=True, is_tensor=False)), ('y', None))
+    (('x', ArrayDef(shape=(1,), is_numpy=True, is_tensor=False)), ('y', None))
     """
     pieces = list[Any]()
     forms = list[Any]()  # None for an argument that is a number, otherwise its type and its form in each sample
