@@ -9,7 +9,7 @@ import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
-from micrograd_cn.testing import points
+from micrograd_cn.testing import GradientMismatch, checks_gradient, points
 from micrograd_cn.testing.drawing import array_strategies
 from micrograd_cn.testing.drawing.array_strategies import magnitude_windows
 
@@ -58,6 +58,14 @@ def test_magnitudes_are_those_between_the_bounds():
     assert [window for window, _ in magnitude_windows(-0.3, 1.0, 0.9e-3)] == [(-0.3, 1.0), (-0.3, 1.0)]
     assert [window for window, _ in magnitude_windows(-1.0, 0.3, 0.9e-3)] == [(-1.0, 0.3), (-1.0, 0.3)]
     assert len(magnitude_windows(0.0, 1.0, 0.9e-4)) == 3
+    assert [high for (_, high), _ in magnitude_windows(-4.0, 4.0, 0.9e-4)] == [1.0, 4.0, 0.1, 4.0]
+
+
+@pytest.mark.parametrize("x", [(3,), (2, 3), points((3,), min_value=-4.0, max_value=4.0), points(3, max_value=5.0)])
+def test_a_mistake_far_from_0_is_found_within_bounds(x):
+    test = checks_gradient(lambda x: (x * x).sum(), x, gradient=lambda x: 2.0 * x + (np.abs(x) > 2.0))
+    with pytest.raises(GradientMismatch):
+        test()
     assert len(magnitude_windows(-1.0, 0.0, 0.9e-4)) == 3
     assert len(magnitude_windows(-5e-3, 1.0, 0.9e-4)) == 3
 

@@ -36,10 +36,10 @@ def points(
 ) -> SearchStrategy[Any]:
     """Return a Hypothesis strategy for numpy arrays, at which the gradient of a function of arrays can be checked.
 
-    Most arrays have elements of up to 0.1, 1 or 10, as arrays in a neural network do. In one of five examples of a
-    test, arrays are extreme: much larger, much smaller, or with elements of very different magnitudes. All arrays of an
-    example are extreme together, since rounding would hide the effect of a usual array beside that of a huge one. Some
-    elements are 0.0 or -0.0.
+    Most arrays have elements of up to 0.1, 1 or 10, or up to a bound that is below 10, as arrays in a neural network
+    do. In one of five examples of a test, arrays are extreme: much larger, much smaller, or with elements of very
+    different magnitudes. All arrays of an example are extreme together, since rounding would hide the effect of a usual
+    array beside that of a huge one. Some elements are 0.0 or -0.0.
 
     Args:
         shape: the shape of the arrays; () for a single number.
@@ -88,7 +88,7 @@ def points(
             return st.lists(number, min_size=size, max_size=size, unique_by=lambda x: object())
         return st.integers(0, sys.maxsize).map(lambda seed: _draw_large(np.random.default_rng(seed), size, window))
 
-    usual = [window for window in windows[:-1] if window[1][1] in USUAL_SIZES]
+    usual = [window for window in windows[:-1] if USUAL_SIZES[0] / 10.0 < window[1][1] <= USUAL_SIZES[-1]]
     extreme = [window for window in windows if window not in usual]
     # All arrays of an example draw the same number, which says whether they are extreme, and how.
     kinds = st.shared(st.integers(0, EXTREME_IN * len(LARGEST_EXPONENTS) - 1), key="micrograd_cn.testing.points")
@@ -113,6 +113,8 @@ def magnitude_windows(low: float, high: float, tiny: float) -> list[tuple[Interv
     found: list[tuple[Interval, Interval]] = []
     for exponent in LARGEST_EXPONENTS:
         size = 10.0**exponent
+        if size in USUAL_SIZES and size / 10.0 < most < size:
+            size = most  # so elements of the size of a bound such as 4.0 are drawn often, too
         if size >= tiny * SPAN and least <= size <= most:
             found.append(((max(low, -size), min(high, size)), (size / SPAN, size)))
     return [*found, ((low, high), (max(tiny, MODERATE_MAGNITUDES[0]), max(most, MODERATE_MAGNITUDES[1])))]
