@@ -194,7 +194,6 @@ def history(kind, edits, seed, remembers):
     return found
 
 
-@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("edit", EDITS, ids=lambda f: f.__name__)
 def test_what_is_remembered_is_what_a_search_finds(kind, edit):
