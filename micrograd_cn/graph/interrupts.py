@@ -1,4 +1,9 @@
-"""Make changes that Ctrl-C cannot leave half done."""
+"""Make changes that Ctrl-C cannot leave half done.
+
+In this package, no `while` loop with a condition stands in a `try` or `with` block. Python 3.13 handles signals when
+such a loop jumps back to its beginning, but it does not run the handlers of the block then, so a lock would not be
+released, for example. Instead, the loop is in a function of its own, which the block calls.
+"""
 
 from __future__ import annotations
 

@@ -111,16 +111,21 @@ class ShortFits:
 
         `rows` has the samples.
         """
-        losses, step = list[float](), self._step(optimizer, found)
-        if not step:
-            return losses
-        parameters = self._store.parameters
+        if not (step := self._step(optimizer, found)):
+            return []
         with training_alone(optimizer) as alone:
-            while alone and len(losses) < most:
-                loss, numbers = found.runner.mean_gradient_of(rows)
-                if isnan(loss) or not step.take(optimizer, [_gradient_changes(parameters, numbers)]):
-                    break
-                losses.append(loss)
+            return self._losses_of_steps(optimizer, found, step, rows, most) if alone else []
+
+    def _losses_of_steps(
+        self, optimizer: Optimizer, found: ArrayCall, step: SingleStep, rows: PreparedRows, most: int
+    ) -> list[float]:
+        """Take at most `most` steps by `step`, the machine code of the optimiser, and return their losses."""
+        losses, parameters = list[float](), self._store.parameters
+        while len(losses) < most:
+            loss, numbers = found.runner.mean_gradient_of(rows)
+            if isnan(loss) or not step.take(optimizer, [_gradient_changes(parameters, numbers)]):
+                break
+            losses.append(loss)
         return losses
 
     def _step(self, optimizer: Optimizer, found: ArrayCall) -> SingleStep | None:

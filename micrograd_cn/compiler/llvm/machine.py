@@ -180,6 +180,21 @@ class Machine:
             for (name, count), operands in f.vector_functions.items()
         }
 
+    def _functions_of(self, kernels: KernelWriters, fast: bool, op_names: Mapping[str, str]) -> dict[str, Function]:
+        """Return the functions of those kernels, and of the kernels that they call, that are not compiled yet, by name.
+
+        The arguments and the error are those of `compile_kernels`.
+        """
+        made: dict[str, Function] = {}
+        wanted = dict(kernels)
+        while wanted:
+            name, make = wanted.popitem()
+            if name not in self.addresses[fast] and name not in made:
+                f = made[name] = self.kernels.get(name) or make()
+                self.check(f, op_names)
+                wanted |= f.kernels | self._vector_functions(f)
+        return made
+
     def compile_kernels(self, kernels: KernelWriters, fast: bool, op_names: Mapping[str, str] | None = None) -> None:
         """Compile kernels, and the kernels that they call, if they are not compiled yet.
 
@@ -195,14 +210,7 @@ class Machine:
         if kernels.keys() <= self.addresses[fast].keys():
             return
         with _lock:
-            made: dict[str, Function] = {}
-            wanted = dict(kernels)
-            while wanted:
-                name, make = wanted.popitem()
-                if name not in self.addresses[fast] and name not in made:
-                    f = made[name] = self.kernels.get(name) or make()
-                    self.check(f, op_names or {})
-                    wanted |= f.kernels | self._vector_functions(f)
+            made = self._functions_of(kernels, fast, op_names or {})
             if made:
                 prefix = FAST_KERNEL_PREFIX if fast else KERNEL_PREFIX
                 compiled = Compiled(self, list(made.values()), prefix, int(fast), op_names or {}, self._engine)

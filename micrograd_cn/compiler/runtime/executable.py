@@ -608,9 +608,14 @@ def _keep(tiers: Tiers) -> Tiers:
     with _keeping():
         tiers = _kept.pop(tiers.key, tiers)
         _kept[tiers.key] = tiers
-        while len(_kept) > MAX_KEPT or sum([each.bytes for each in _kept.values()]) > KEPT_BYTES:
-            del _kept[next(iter(_kept))]
+        _drop_oldest()
     return tiers
+
+
+def _drop_oldest() -> None:
+    """Forget what was used first, while there is more than may be kept."""
+    while len(_kept) > MAX_KEPT or sum([each.bytes for each in _kept.values()]) > KEPT_BYTES:
+        del _kept[next(iter(_kept))]
 
 
 def forget_tiers() -> None:

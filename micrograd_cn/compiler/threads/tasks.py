@@ -87,6 +87,17 @@ class _TaskGroup:
         self._running.remove(k)
         self.done.put((k, result, error))
 
+    def collect(self, results: dict[int, Any], count: int) -> None:
+        """Put what the tasks return into `results` by their numbers, until it has `count` results.
+
+        Raises:
+            BaseException: the exception of the first task that has raised one.
+        """
+        while len(results) < count:
+            k, results[k], error = self.done.get()
+            if error:
+                raise error
+
     def stop(self) -> None:
         """Start no more tasks, and wait for the tasks that are running."""
         self._stopped = True
@@ -110,10 +121,7 @@ def run_parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
         for k, task in enumerate(others, 1):
             _pool(len(others)).put(partial(group.run_one, k, task))
         results[0] = first()
-        while len(results) <= len(others):
-            k, results[k], error = group.done.get()
-            if error:
-                raise error
+        group.collect(results, len(tasks))
     except BaseException:
         while True:
             try:
