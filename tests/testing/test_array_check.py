@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from micrograd_cn.testing import GradientMismatch, gradcheck
+from micrograd_cn.testing import GradientMismatch, PartlyCompared, gradcheck
 from micrograd_cn.testing.arrays import array_check, directional_comparison, excuses
 from micrograd_cn.testing.arrays import problem as problem_module
 from micrograd_cn.testing.arrays.array_check import (
@@ -196,6 +196,30 @@ def exp_vjp(x, u):
 @pytest.mark.parametrize("x", [OVERFLOWING, OVERFLOWING[-3:]], ids=["directions", "singly"])
 def test_the_weight_of_an_infinite_output_makes_no_derivative_wrong(x):
     assert {one.agrees for one in comparisons_of(exp, x, exp_vjp)} == {True, None}
+
+
+def skewness(x):
+    """Return the skewness of each column, which is nan for a constant one."""
+    centred = x - x.mean(0)
+    return (centred**3).mean(0) / (centred**2).mean(0) ** 1.5
+
+
+def skewness_vjp(x, g):
+    centred = x - x.mean(0)
+    second, third = (centred**2).mean(0), (centred**3).mean(0)
+    found = g * 3.0 / len(x) * (centred**2 / second**1.5 - third * centred / second**2.5)
+    return found - found.mean(0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_column_of_equal_numbers_whose_output_is_nan_makes_no_derivative_wrong(seed):
+    x = np.random.default_rng(seed).normal(size=(4, 3))
+    x[:, 0] = 0.25
+    with np.errstate(all="ignore"):
+        with pytest.warns(PartlyCompared):
+            gradcheck(skewness, x, vjp=skewness_vjp)
+        with pytest.raises(GradientMismatch):
+            gradcheck(skewness, x, vjp=lambda x, g: 1.01 * skewness_vjp(x, g))
 
 
 @pytest.mark.parametrize("x", [OVERFLOWING, OVERFLOWING[-3:]], ids=["directions", "singly"])

@@ -303,14 +303,16 @@ def _reach_infinite_output(problem: Problem, moved: NDArray[np.bool_]) -> bool:
 
     It does if it becomes finite when these elements change. They become 0 at one point, and move by about the usual
     size of an element to both sides at two others. None of these steps is a whole number, since lgamma has poles at all
-    negative whole numbers. The output may also be infinite because of other elements, as c * exp(x) is, which depends
+    negative whole numbers. They are random, since equal elements, of which a standard deviation is 0, must not stay
+    equal. The output may also be infinite because of other elements, as c * exp(x) is, which depends
     on c. So all elements are moved towards 0 until the output is finite, and there the output must change with those in
     `moved`.
     """
     if problem.all_outputs_finite:
         return False
     infinite = ~problem.finite_outputs
-    moves = [np.where(moved, part * problem.scale, 0.0) for part in (UNEVEN_STEP, -UNEVEN_STEP)]
+    steps = UNEVEN_STEP * np.random.default_rng(0).uniform(0.5, 1.0, problem.x.size) * problem.scale
+    moves = [np.where(moved, sign * steps, 0.0) for sign in (1.0, -1.0)]
     to_zero = np.where(moved, -problem.x, 0.0)
     if any((np.isfinite(problem.all_outputs_at(problem.x + move)) & infinite).any() for move in (to_zero, *moves)):
         return True
