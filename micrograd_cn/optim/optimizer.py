@@ -877,7 +877,7 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
         warn_of_replaced(optimizer, listed=listed)
         trained = (p for p in optimizer.parameters if p.requires_grad)
         first = next(trained, None)
-        if first and not first._grad and not any(p._grad for p in trained):
+        if first is not None and not first._grad and not any(p._grad for p in trained):
             _warn_of_no_gradient(optimizer)
     expect_backward(optimizer)
 

@@ -124,6 +124,16 @@ def _flat_treedef(names: tuple[str, ...], kinds: tuple[type | None, ...], length
     return tuple(zip(names, inside, strict=True))
 
 
+def have_other_shapes(first: Sequence[Any], other: Sequence[Any]) -> bool:
+    """Return whether an array among the arguments of one sample has another shape than that of another sample.
+
+    >>> import numpy
+    >>> have_other_shapes((numpy.ones(2), 1.0), (numpy.ones(3), 1.0)), have_other_shapes((1.0,), (2.0,))
+    (True, False)
+    """
+    return any(getattr(x, "shape", None) != getattr(y, "shape", None) for x, y in zip(first, other, strict=True))
+
+
 def group_arrays(arguments: Mapping[str, Sequence[Any]]) -> list[tuple[list[int], TreeDef, array[float]]] | None:
     """Group samples whose arguments are numbers, lists or tuples of numbers, and numpy arrays of doubles of any shape.
 

@@ -20,6 +20,7 @@ from .alike import (
     group_alike,
     group_arrays,
     group_flat,
+    have_other_shapes,
     is_sequence,
     keys_of_all,
     tensors_of_one_shape,
@@ -310,14 +311,14 @@ def _buckets_of_alike(
     if static or not arguments or not _are_arguments(samples[0], arguments):
         return None
     values = [*zip(*samples, strict=True)]
-    if _has_other_shape(samples[0], samples[-1]) and (found := group_arrays(dict(zip(arguments, values, strict=True)))):
+    by_name = dict(zip(arguments, values, strict=True))
+    if have_other_shapes(samples[0], samples[-1]) and (found := group_arrays(by_name)):
         return [Bucket(treedef, (), numbers, len(numbers) // len(rows), rows) for rows, treedef, numbers in found]
     columns = [column for column in map(_number_column, values) if column]
     if len(columns) == len(values):
         n, treedefs = len(samples), tuple(zip(arguments, [treedef for treedef, _ in columns], strict=True))
         beside = together([numbers for _, numbers in columns], n)
         return [Bucket(treedefs, (), beside, len(beside) // n, range(n))]
-    by_name = dict(zip(arguments, values, strict=True))
     if found := group_flat(by_name) or group_arrays(by_name):
         return [Bucket(treedef, (), numbers, len(numbers) // len(rows), rows) for rows, treedef, numbers in found]
     groups = group_alike(values)
@@ -327,11 +328,6 @@ def _buckets_of_alike(
         treedef = tuple([(name, _treedef_of_valid(x)) for name, x in first])
         buckets.append(Bucket(treedef, (), numbers, len(numbers) // len(rows), rows))
     return buckets or None
-
-
-def _has_other_shape(first: Sequence[Any], other: Sequence[Any]) -> bool:
-    """Return whether an argument is an array in both samples, and has different shapes in them."""
-    return any(getattr(x, "shape", None) != getattr(y, "shape", None) for x, y in zip(first, other, strict=True))
 
 
 def _listed(samples: Any) -> Any:

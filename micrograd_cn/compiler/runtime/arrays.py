@@ -17,7 +17,7 @@ from itertools import chain
 from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
-from ..data.alike import is_sequence, keys_of_all
+from ..data.alike import have_other_shapes, is_sequence, keys_of_all
 from ..data.columns import ColumnTable
 from ..data.partition import nan_finder
 from ..data.treedef import PYTHON_NUMBERS, ArrayDef, TreeDef
@@ -435,7 +435,7 @@ def _in_columns(samples: list[Any], kinds: list[type]) -> ListedSamples | None:
     `kinds` has the types of the arguments in the first sample.
     """
     numpy = sys.modules["numpy"]
-    if any(getattr(x, "shape", ()) != getattr(y, "shape", ()) for x, y in zip(samples[0], samples[-1], strict=True)):
+    if have_other_shapes(samples[0], samples[-1]):
         return None  # for speed
     n, shapes, treedefs, columns = len(samples), list[Shape](), list[TreeDef](), list[Any]()
     for k, kind in enumerate(kinds):
