@@ -285,8 +285,8 @@ def test_a_figure_is_printed_as_a_still(opened: Any) -> None:
         assert page.locator("#told").is_visible()
         assert not page.locator("#numbers").is_visible()
         assert not page.locator("#asking").is_visible()
-        paper = page.locator(".frame").evaluate("frame => getComputedStyle(frame).fill")
-        assert paper == "rgb(255, 255, 255)"
+        # The figure is drawn anew for paper, so for a moment a frame is found that is no longer in the page.
+        page.wait_for_function("getComputedStyle(document.querySelector('.frame')).fill === 'rgb(255, 255, 255)'")
 
 
 def test_a_figure_stands_after_its_cell(figures: ModuleType) -> None:
