@@ -233,3 +233,35 @@ def test_calls_are_prepared_sooner_if_their_driver_is_compiled(has_driver, ready
         f.backward((np.ones(9), np.ones(9)))
         counts.append(len(f._arrays.runners))
     assert counts == [0] * (ready - 1) + [1] * (61 - ready)
+
+
+def test_a_call_after_many_of_another_kind_gets_its_own_numbers():
+    """What the latest calls have found is used only for calls of the same method, with samples of the same form.
+
+    The function computes something else for a list than for an array of as many numbers.
+    """
+    w = Value(3.0)
+    f = compile(lambda x, y: (w * len(x + x) + mc.sum(x) - y) ** 2)
+    x2, x3, y = np.array([1.0, 2.0]), np.array([1.0, 2.0, 4.0]), np.array([0.5, 1.5, 2.5, 3.5])
+    samples = {
+        **{"one": [(x2, 0.5)], "longer": [(x3, 0.5)], "listed": [([1.0, 2.0], 0.5)], "named": [[x2, 0.5]]},
+        **{"two": [(x2, 0.5), (x2, 1.5)], "rows": (np.array([x2, x2, x2, x2]), y), "row": (x3[None], y[:1])},
+    }
+    kinds = [(name, form) for name in ("backward", "forward", "gradient", "value_and_grad") for form in samples]
+
+    def called(name, form):
+        w.grad = 0.0
+        found = getattr(f, name)(samples[form])
+        parts = found if isinstance(found, tuple) else [found]
+        return [
+            np.asarray(part).tolist() for part in parts
+        ], w.grad  # exact, since all numbers are small multiples of 1/4
+
+    expected = {kind: called(*kind) for kind in kinds}
+    for kind in kinds:
+        for _ in range(60):
+            called(*kind)
+    for first in kinds:
+        for second in kinds:
+            for kind in [first] * 5 + [second, first]:
+                assert called(*kind) == expected[kind], (first, second, kind)

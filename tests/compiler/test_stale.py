@@ -259,6 +259,23 @@ def test_a_call_of_another_kind_than_the_calls_before_notices_a_change(often, th
             OF_KINDS[then](f)
 
 
+@pytest.mark.usefixtures("_as_before")
+def test_a_method_notices_a_change_although_it_was_called_shortly_before_many_calls_of_another_one():
+    """Also where code for the many calls is prepared: they count as calls of another kind all the same."""
+    f = compile(lambda x: w * factor * x)
+    f(1.0)
+    with settings({"function.stale.TIMES_AS_LONG": 1e9, "function.stale.TIMES_AFTER_OTHERS": 1e9}):
+        for often in (100, 20):
+            for name, count in (("backward", often), ("forward", 2)):
+                for _ in range(count):
+                    OF_KINDS[name](f)
+        for _ in range(20):
+            OF_KINDS["backward"](f)
+        change("factor", 3.0)
+        with pytest.raises(ValueError, match="is not what it was when its program was made"):
+            OF_KINDS["forward"](f)
+
+
 class Grid(np.ndarray):
     """An array of a user's class."""
 

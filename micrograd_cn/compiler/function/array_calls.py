@@ -32,6 +32,7 @@ from ..runtime.arrays import (
     ArrayRunner,
     ListedSamples,
     Shape,
+    forms_of_sample,
     listed_samples,
     shapes_of,
     shapes_of_columns,
@@ -78,6 +79,25 @@ class ArrayCall(NamedTuple):
     derivative: CompiledDerivative | None = None
 
 
+class _Repeated(NamedTuple):
+    """The prepared call of a kind of calls that came several times in a row, so the next is likely to be of this kind.
+
+    Attributes:
+        noted: what `StaleCheck.latest` was in these calls.
+        method, called: the method whose code was run, and the one that the user called, as for `ArrayCalls.runner`.
+        shapes: the shapes of the arrays.
+        inside: the treedef of each argument if the samples were in a list, otherwise None.
+        call: the prepared call.
+    """
+
+    noted: tuple[str, Any]
+    method: str
+    called: str
+    shapes: tuple[Any, ...]
+    inside: tuple[TreeDef, ...] | None
+    call: ArrayCall
+
+
 NOT_YET = cast("ArrayCall", object())  # there is no code yet, while None says that there can be none
 
 
@@ -98,6 +118,7 @@ class ArrayCalls:
     def __init__(self, arguments: Arguments, store: RecordingStore, stale: StaleCheck) -> None:
         self._arguments, self._store, self._stale = arguments, store, stale
         self.runners = FrequentCalls[Any, ArrayCall | None](MAX_KINDS)
+        self._repeated: _Repeated | None = None  # for speed: without it, each call would look up its key
 
     def results(self, method: str, samples: Any, out: Any, variables: GradientVariables | None = None) -> Any:
         """Return the results of a method for samples in numpy arrays or in a list.
@@ -128,7 +149,7 @@ class ArrayCalls:
                 if method == "forward" and not found.recording.single:
                     results = found.recording.nested_results(results)
         elif not found.merged:
-            self.runners.clear()  # the next ones are made with gated derivatives
+            self._make_anew()
         found.runner.release(rows)
         return results
 
@@ -174,9 +195,14 @@ class ArrayCalls:
         entries = derivative.mean_program[1](rows.gradients)
         found.runner.release(rows)
         if not derivative.gated and has_nan(entries):
-            self.runners.clear()  # the next ones are made with gated derivatives
+            self._make_anew()
             return None
         return derivative.shaped_mean(entries, 1, sys.modules["numpy"] if out is None else None, out, dense)
+
+    def _make_anew(self) -> None:
+        """Drop all prepared calls. The next ones are made with gated derivatives."""
+        self.runners.clear()
+        self._repeated = None
 
     def runner(
         self,
@@ -212,7 +238,11 @@ class ArrayCalls:
 
         Return () and None if there is no such code, or if the samples are not lists of numbers.
         """
-        if is_inlining() or context.active or not (listed := self._listed(samples)):
+        if is_inlining() or context.active:
+            return (), None
+        if len(samples) == 1 and type(sample := samples[0]) is tuple and (forms := forms_of_sample(sample)):
+            return sample, self._runner(method, forms[0], variables, inside=forms[1], called=called)
+        if not (listed := self._listed(samples)):
             return (), None
         numbers, shapes, inside = listed
         return numbers, self._runner(method, shapes, variables, inside=inside, called=called)
@@ -237,17 +267,30 @@ class ArrayCalls:
         For a list, `inside` has the treedef of each argument; see `listed_samples`. If `now` is set, code is
         prepared even if there were few calls.
         """
+        stale, latest = self._stale, self._repeated
+        if (
+            latest is not None
+            and latest.noted is stale.latest
+            and latest.method == method
+            and latest.called == called
+            and latest.shapes == shapes
+            and latest.inside == inside
+            and not (variables is not None or wrt or now)
+        ):
+            return None if perf_counter() >= stale.due and stale.has_changed() else latest.call
         of: Any = method
         if variables is not None:
             of = variables.key if variables.arguments else (variables.key, len(self._store.parameters))
         key = (of, *map(id, wrt)) if wrt else of, shapes if inside is None else (shapes, inside)
         if not now:
-            self._stale.note_call("" if method == "call" else called or method, key)
-        if perf_counter() >= self._stale.due and self._stale.has_changed():
+            stale.note_call("" if method == "call" else called or method, key)
+        if perf_counter() >= stale.due and stale.has_changed():
             return None
         found = self.runners.get(key, NOT_YET)
         if found is not NOT_YET:
             if found is None or found.merged is None or found.merged.is_current(self._store.parameters):
+                if found and found.merged is None and stale.is_repeated and not (variables is not None or wrt or now):
+                    self._repeated = _Repeated(stale.latest, method, called, shapes, inside, found)
                 return found
             self.runners.count_anew(key)
         kind, rows = "gradient" if method == "backward" else "forward", 1
@@ -270,6 +313,7 @@ class ArrayCalls:
         if len(ready) > MAX_SHAPES and sum([runner.doubles for runner in ready.values()]) > MAX_DOUBLES:
             for other in ready.keys() - {key}:
                 self.runners.pop(other, None)
+            self._repeated = None
 
     def for_mean(self, samples: Any, called: str) -> tuple[Any, ArrayCall | None]:
         """Return the numbers of samples, and code for their mean result and its gradient, or None; see `runner`.

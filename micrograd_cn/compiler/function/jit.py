@@ -706,7 +706,8 @@ class CompiledFunction:
         """
         if wrong:
             refuse_method_options("backward", wrong, ("threads",))
-        check_threads("backward", threads)
+        if type(threads) is not int or threads != 1:
+            check_threads("backward", threads)
         if threads == 1 and (ready := self._arrays.add_gradient(samples)) is not None:
             return ready
         total, sums = 0.0, list[Gradients]()

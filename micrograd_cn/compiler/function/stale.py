@@ -144,6 +144,11 @@ class StaleCheck:
             self.due = 0.0
         self.latest, self._in_a_row = (name, key), 1
 
+    @property
+    def is_repeated(self) -> bool:
+        """Whether several calls in a row were like the latest one."""
+        return self._in_a_row >= MANY_IN_A_ROW
+
     def compare_if_changed(self, name: str, buckets: Sequence[Bucket]) -> None:
         """Compare the recordings for some samples with new ones if `has_changed` returns True.
 

@@ -209,7 +209,8 @@ class ArrayRunner(PreparedRunner):
         mean = rows.out[0]
         added = mean == mean and rows.add_gradients()
         found = mean, None if added else array("d", rows.gradients.tobytes())
-        self.release(rows)
+        if rows.executable is self._executable:  # `release`, inlined for speed
+            self._unused.append(rows)
         return found
 
     def mean_gradient_of(self, rows: PreparedRows) -> tuple[float, array[float]]:
@@ -307,8 +308,8 @@ def listed_samples(samples: list[Any]) -> ListedSamples | None:
     array_kind = numpy.ndarray if numpy else None
     if not 0 < len(samples) <= MAX_LISTED or not is_sequence(type(samples[0])):
         return None
-    if len(samples) == 1 and numpy and (one := _listed_sample(samples[0], numpy)):
-        return one
+    if len(samples) == 1 and (forms := forms_of_sample(samples[0])):
+        return ListedSamples(tuple(samples[0]), *forms)
     # Look at the first sample before all of them, since other calls shall not become slower
     kinds = [*map(type, first := samples[0])]
     given = zip(kinds, first, strict=True)
@@ -363,11 +364,14 @@ def _items_of_all(column: Sequence[Any]) -> list[Any] | None:
     return [*chain.from_iterable(map(dict.values, column))] if not size or keys_of_all(column) else None
 
 
-def _listed_sample(sample: Sequence[Any], numpy: Any) -> ListedSamples | None:
-    """Return what `listed_samples` returns for one sample of numpy arrays of doubles, and floats.
+def forms_of_sample(sample: Sequence[Any]) -> tuple[tuple[Shape, ...], tuple[TreeDef, ...]] | None:
+    """Return the shapes and treedefs of `ListedSamples` for one sample of numpy arrays of doubles, and floats.
 
-    Return None if there is anything else in it, no array, or many numbers. This is a shortcut, for speed.
+    Return None if there is anything else in it, no array, or many numbers. This is a shortcut, for speed: for equal
+    forms, the same object is returned.
     """
+    if not (numpy := sys.modules.get("numpy")):
+        return None
     shapes: list[Shape | None] = []
     for x in sample:
         kind = type(x)
@@ -377,8 +381,7 @@ def _listed_sample(sample: Sequence[Any], numpy: Any) -> ListedSamples | None:
             shapes.append(None)
         else:
             return None
-    found = _forms_of_sample(tuple(shapes))
-    return ListedSamples(tuple(sample), *found) if found else None
+    return _forms_of_sample(tuple(shapes))
 
 
 @lru_cache(256)

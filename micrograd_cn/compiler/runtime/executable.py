@@ -155,12 +155,13 @@ class Executable:
         outputs: how many outputs there are.
         sizes: how many doubles each `Buffers` of the executable has for scalars, for a panel, and for totals.
         bytes: the size of the tables and of one `Buffers`.
+        omits_gates: whether the code may give a gradient that is nan where it should not be; see `mend`.
     """
 
     def __init__(self, tables: Tables, wanted: Wanted, native: bool) -> None:
         self.tables, self.kind, self.native = tables, wanted.kind, native
         # The scalars begin with the parameters and their gradients. A number follows that is nan if a total is spoiled.
-        self._padded_parameters, self._omits_gates = wanted.padded_parameters, wanted.omits_gates
+        self._padded_parameters, self.omits_gates = wanted.padded_parameters, wanted.omits_gates
         self.plan = plan = tables.plan
         self.lanes, self.seconds = plan.lanes, 0.0
         schedule = plan.schedule
@@ -193,7 +194,7 @@ class Executable:
                 gradients=len(copied) // 3,
                 gradient_table=tables.table(copied),
                 gradients_at=WORD * wanted.padded_parameters,
-                spoiled_at=2 * WORD * wanted.padded_parameters if self._omits_gates else 0,
+                spoiled_at=2 * WORD * wanted.padded_parameters if self.omits_gates else 0,
             )
         )
         self.outputs = len(outputs)
@@ -341,7 +342,7 @@ class Executable:
         A gate is an instruction that keeps a gradient from being nan; see `instructions.gradient.differentiate`.
         """
         return (
-            buffers.scalars.address + 2 * WORD * self._padded_parameters if self._omits_gates else NEVER_SPOILED.address
+            buffers.scalars.address + 2 * WORD * self._padded_parameters if self.omits_gates else NEVER_SPOILED.address
         )
 
     def mend(
@@ -354,7 +355,7 @@ class Executable:
         `CompiledGraph`, which has the code with gates. The other arguments are those with which the gradient was
         computed.
         """
-        if not self._omits_gates or not isnan(buffers.scalars.view[2 * self._padded_parameters]):
+        if not self.omits_gates or not isnan(buffers.scalars.view[2 * self._padded_parameters]):
             return
         gated = select_executable("gated", n)
         own, size = gated.acquire(), WORD * self._padded_parameters

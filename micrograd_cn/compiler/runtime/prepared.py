@@ -126,17 +126,16 @@ class PreparedCall:
 
     def renew(self) -> None:
         """Copy the parameters' data into the buffers, if the data may have changed since the last `renew`."""
-        if context.data_changed and self._reads_nodes():
+        if (
+            context.data_changed
+            and not (context.active or self._data.watched_nodes)
+            and (nodes := self._nodes or self._prepared_nodes())
+            and nodes.read()
+        ):
             return  # once somebody else notices the change, `data` returns another array
         if self._parameters is not (data := self._data()):
             self.executable.write(self._buffers, data)
             self._parameters = data
-
-    def _reads_nodes(self) -> bool:
-        """Copy the data of the parameters' nodes into the buffers, and return True; False if `data` must be called."""
-        if context.active or self._data.watched_nodes or not (nodes := self._nodes or self._prepared_nodes()):
-            return False
-        return nodes.read()
 
     def _prepared_nodes(self) -> PreparedNodes | None:
         """Return functions that read the parameters' nodes and add to their gradients; None if there are none yet."""
@@ -260,7 +259,7 @@ class PreparedRunner:
             rows.run()
         else:
             self._run_and_check_tier(rows)
-        if self._kind == "gradient":
+        if rows.executable.omits_gates and self._kind == "gradient":
             rows.mend()
 
     def release(self, rows: PreparedRows) -> None:
