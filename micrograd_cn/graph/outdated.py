@@ -32,20 +32,34 @@ class Question:
 
     Attributes:
         optimizer: a weak reference to the optimiser.
-        parameters: the parameters of the optimiser, as a set.
+        listed: the parameters that the optimiser had then.
         cleared: whether `zero_grad` was called since the step.
         is_first: whether the step was the optimiser's first one.
         missed: whether a call of `backward` has reached none of the parameters.
         reached: whether a compiled function has added gradients to some of the parameters.
     """
 
-    __slots__ = ("cleared", "is_first", "missed", "optimizer", "parameters", "reached")
+    __slots__ = ("_parameters", "cleared", "is_first", "listed", "missed", "optimizer", "reached")
 
     def __init__(self, optimizer: Any) -> None:
         self.optimizer = weakref.ref(optimizer, _forget)
-        self.parameters = {*optimizer.parameters}
+        self.listed = [*optimizer.parameters]
+        self._parameters: set[Any] | None = None
         self.is_first = optimizer.steps == 0
         self.cleared = self.missed = self.reached = False
+
+    @property
+    def parameters(self) -> set[Any]:
+        """The parameters as a set, which is made when it is first read: the step itself need not take time for it."""
+        if self._parameters is None:
+            self._parameters = {*self.listed}
+        return self._parameters
+
+    def concerns(self, parameters: Iterable[Any]) -> bool:
+        """Return whether some of `parameters` are among those of the optimiser."""
+        if isinstance(parameters, list) and parameters[:1] == self.listed[:1]:  # for speed; nodes equal by identity
+            return bool(parameters)
+        return not self.parameters.isdisjoint(parameters)
 
 
 expected: Question | None = None  # what the last optimiser asked; None if nothing was asked, or it was answered
@@ -107,7 +121,7 @@ def note_cleared(parameters: Iterable[Any]) -> None:
     """
     global expected, answered
     asked = expected or answered
-    if asked and not asked.parameters.isdisjoint(parameters):
+    if asked and asked.concerns(parameters):
         expected, answered = asked, None
         asked.cleared, asked.missed, asked.reached = True, False, False
 
@@ -116,7 +130,7 @@ def note_gradients(parameters: Iterable[Any]) -> None:
     """Record that something other than `backward`, such as a compiled function, adds gradients to `parameters`."""
     asked = expected
     if asked and not asked.reached:
-        asked.reached = not asked.parameters.isdisjoint(parameters)
+        asked.reached = asked.concerns(parameters)
 
 
 def warn_of_outdated(order: Sequence[Any], leaves: set[Any]) -> None:

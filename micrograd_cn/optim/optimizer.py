@@ -64,9 +64,11 @@ machine_code: MachineCode | None = None  # `micrograd_cn.compiler` sets it
 # The class of leaves by which compiled functions represent values that were computed before; the compiler sets it, too
 stand_in: type[Value] | None = None
 # The counts of steps after which an optimiser looks for mistakes; see `look_for_mistakes`.
-# The step after each of these looks only at parameters that were new then: whether something trains them.
-FIRST_LOOKS = {0, 1, 30, 1000, 30_000, 1_000_000}
-LOOKING_STEPS = FIRST_LOOKS | {k + 1 for k in FIRST_LOOKS}
+# In its first two steps it looks for all of them at once, and step 2 looks only at parameters that were new in step 1:
+# whether something trains them. Later it looks in four steps one after the other, so none of them takes much longer.
+FIRST_LOOKS = {0, 1}
+PART_OF_STEP = {start + part: part for start in (30, 1000, 30_000, 1_000_000) for part in range(4)}
+LOOKING_STEPS = {*FIRST_LOOKS, 2, *PART_OF_STEP}
 MOST_LOOKS = 100  # `look_again` drops the oldest steps beyond these, since a user may copy an optimiser in each step
 SET_RATE = "optimizer.lr = schedule(optimizer.steps)"
 # Options that files of version 0.2 do not have; the constructor's defaults do what 0.2 did.
@@ -852,34 +854,49 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
     optimiser trains; and if `backward` has reached none of the optimiser's parameters, or `zero_grad` was called after
     it. A node is outdated if it was computed before a step changed its operands.
 
+    The first two steps, and those after the optimiser was copied or loaded, look for all of this. Each later look is
+    spread over the four steps of `PART_OF_STEP`: 0 for the options, the gradients and outdated nodes; 1 for the
+    parameters of the models; 2 for the leaves that functions read. New parameters and such leaves are looked at again
+    in the step after that in which they were found.
+
     Raises:
         TypeError: a model has lost parameters, or the `requires_grad` of a parameter is not True or False.
         AttributeError: the user has set an attribute that is spelt like an option.
     """
     since = optimizer.steps - (_resumed.get(optimizer) or 0)
-    if optimizer.steps not in FIRST_LOOKS and since not in (0, 1):
-        if optimizer in _added:
-            warn_of_added(optimizer, ParametersOfModels())
-        if optimizer in _in_functions:
-            warn_of_functions(optimizer)
-        return
-    refuse_misspelt_options(optimizer)
-    if not _finds_trained(optimizer.parameters) and not _BOOLS.issuperset(
-        map(type, map(_requires_grad, optimizer.parameters))
-    ):
-        for i, p in enumerate(optimizer.parameters):  # a slot of a Value, so nobody has checked what was assigned
+    whole = optimizer.steps in FIRST_LOOKS or since in (0, 1)
+    part = PART_OF_STEP.get(optimizer.steps)
+    if whole or part == 0:
+        refuse_misspelt_options(optimizer)
+        _check_requires_grad(optimizer)
+    if whole or part == 1:
+        listed = ParametersOfModels()
+        warn_of_added(optimizer, listed)
+        if since:  # before the first step, `__init__` of the models has looked
+            refuse_lost_parameters(optimizer.parameters, listed)
+            warn_of_replaced(optimizer, listed=listed)
+    elif part in (None, 2) and optimizer in _added:
+        warn_of_added(optimizer, ParametersOfModels())
+    if whole or part == 2 or (part in (None, 3) and optimizer in _in_functions):
+        warn_of_functions(optimizer)
+    if whole or part == 0:
+        if since:
+            trained = (p for p in optimizer.parameters if p.requires_grad)
+            first = next(trained, None)
+            if first is not None and not first._grad and not any(p._grad for p in trained):
+                _warn_of_no_gradient(optimizer)
+        expect_backward(optimizer)
+
+
+def _check_requires_grad(optimizer: Optimizer) -> None:
+    """Raise TypeError if the `requires_grad` of a parameter is not True or False.
+
+    It is a slot of a `Value`, so nothing has checked what was assigned.
+    """
+    parameters = optimizer.parameters
+    if not _finds_trained(parameters) and not _BOOLS.issuperset(map(type, map(_requires_grad, parameters))):
+        for i, p in enumerate(parameters):
             p.requires_grad = flag(f"{type(optimizer).__name__}: parameters[{i}].requires_grad", p.requires_grad)
-    listed = ParametersOfModels()
-    warn_of_added(optimizer, listed)
-    warn_of_functions(optimizer)
-    if since:  # before the first step, `__init__` of the models has looked
-        refuse_lost_parameters(optimizer.parameters, listed)
-        warn_of_replaced(optimizer, listed=listed)
-        trained = (p for p in optimizer.parameters if p.requires_grad)
-        first = next(trained, None)
-        if first is not None and not first._grad and not any(p._grad for p in trained):
-            _warn_of_no_gradient(optimizer)
-    expect_backward(optimizer)
 
 
 def _warn_of_no_gradient(optimizer: Optimizer) -> None:

@@ -13,7 +13,7 @@ from micrograd_cn import Value, compiler, quick
 from micrograd_cn.graph import outdated
 from micrograd_cn.module import Module
 from micrograd_cn.optim import SGD, Adam
-from micrograd_cn.optim.optimizer import FIRST_LOOKS, LOOKING_STEPS, MOST_LOOKS
+from micrograd_cn.optim.optimizer import FIRST_LOOKS, LOOKING_STEPS, MOST_LOOKS, PART_OF_STEP
 
 
 @pytest.fixture(params=[quick.PLAIN, quick.QUICK], ids=["plain", "quick"], autouse=True)
@@ -253,9 +253,9 @@ def test_optimisers_that_are_copied_in_each_step_do_not_look_for_mistakes_in_eac
     optimizer = SGD(Line().parameters())
     for optimizer.steps in range(2000, 2200):
         copy.copy(optimizer)
-    assert {2199, 2200, *FIRST_LOOKS} <= LOOKING_STEPS
+    assert {2199, 2200, *FIRST_LOOKS, *PART_OF_STEP} <= LOOKING_STEPS
     assert 2000 not in LOOKING_STEPS
-    assert len(LOOKING_STEPS) <= MOST_LOOKS + 2 * len(FIRST_LOOKS)
+    assert len(LOOKING_STEPS) <= MOST_LOOKS + 2 * len(FIRST_LOOKS) + len(PART_OF_STEP)
 
 
 def test_a_step_warns_late_if_many_calls_have_reached_none_of_the_parameters():

@@ -5,6 +5,8 @@ import gc
 import json
 import math
 import pickle
+import sys
+import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
@@ -906,9 +908,78 @@ def test_a_layer_that_comes_later_is_warned_of_at_the_step_after_the_one_that_fi
             model.layers.insert(1, Layer(2, 2, seed=0))
         optimizer.zero_grad()
         model([1.0 + i % 3]).backward()
-        is_next = i == (2 if start == 1 else 31)
+        is_next = i == (2 if start == 1 else 32)
         with pytest.warns(UserWarning, match=r"^MLP\.layers\.1\..* has come into") if is_next else nullcontext():
             optimizer.step()
+
+
+def misspell(model, optimizer):
+    optimizer.momentun = 0.5
+
+
+def freeze_by_number(model, optimizer):
+    optimizer.parameters[3].requires_grad = 0.5
+
+
+def replace(model, optimizer):
+    model.layers[0].neurons[1].b = Value(0.0)
+
+
+def lose(model, optimizer):
+    model.layers[0].neurons[1].w[0] = 0.5
+
+
+def read_in_function(model, optimizer):
+    model.scale = lambda y, by=Value(0.5): y * by
+
+
+LATE_MISTAKES = {
+    misspell: "read and set",
+    freeze_by_number: "requires_grad",
+    replace: "has come into the model",
+    lose: "is 0.5, which is no parameter",
+    read_in_function: "which gets a gradient, but is in no optimizer",
+}
+
+
+@pytest.mark.parametrize("mistake", LATE_MISTAKES)
+def test_a_mistake_that_is_made_later_is_noticed_though_the_look_is_spread_over_steps(mistake):
+    """An optimiser looks in its first two steps, and later in the steps 30 to 33."""
+    model = MLP(1, [20, 1], "tanh", seed=0)
+    optimizer, noticed = SGD(model.parameters(), lr=0.01), {}
+    for i in range(34):
+        if i == 17:
+            mistake(model, optimizer)
+        optimizer.zero_grad()
+        y = model([1.0 + i % 3])
+        (getattr(model, "scale", lambda y: y)(y) - 3.0).backward()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                optimizer.step()
+            except (AttributeError, TypeError, UserWarning) as error:
+                noticed[optimizer.steps] = str(error)
+    assert noticed
+    assert {*noticed} <= {30, 31, 32, 33}
+    assert [message for message in noticed.values() if LATE_MISTAKES[mistake] not in message] == []
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_no_later_look_for_mistakes_does_all_at_once(kind):
+    """Such a step took 15 times as long as those around it, a pause in a loop that draws or controls something."""
+    model = MLP(4, [8, 8, 1], "tanh", seed=0)
+    optimizer, calls = kind(model.parameters(), lr=0.01), []
+    for i in range(36):
+        optimizer.zero_grad()
+        model([1.0] * 4).backward()
+        count = [0]
+        sys.setprofile(lambda *_, count=count: count.__setitem__(0, count[0] + 1))
+        optimizer.step()
+        sys.setprofile(None)
+        calls.append(count[0])
+    usual, most, whole = calls[20], max(calls[20:]), calls[1]
+    assert usual < min(calls[30:33])
+    assert most - usual < 0.7 * (whole - usual)
 
 
 def test_fit_warns_of_a_parameter_that_has_come_since_the_optimiser_was_made():
