@@ -285,7 +285,8 @@ def forget_backward(model, clear, backward):
 def test_a_step_warns_if_no_backward_has_followed_zero_grad(mistake, clears, compiled, further):
     model = Line()
     model.others = [Value(0.0) for _ in range(further)]
-    optimizer, compiled_model = SGD(model.parameters(), lr=0.1), compiler.compile(lambda x: model(x))
+    reverse = model.parameters()[::-1]  # the model clears them in another order
+    optimizer, compiled_model = SGD(reverse, lr=0.1), compiler.compile(lambda x: model(x))
     clear = {"optimizer": optimizer.zero_grad, "model": model.zero_grad}.get(
         clears, lambda: optimizer.zero_grad(set_to_none=True)
     )
