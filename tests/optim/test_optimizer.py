@@ -969,7 +969,7 @@ def test_no_later_look_for_mistakes_does_all_at_once(kind):
     """Such a step took 15 times as long as those around it, a pause in a loop that draws or controls something."""
     model = MLP(4, [8, 8, 1], "tanh", seed=0)
     optimizer, calls = kind(model.parameters(), lr=0.01), []
-    for i in range(36):
+    for _ in range(36):
         optimizer.zero_grad()
         model([1.0] * 4).backward()
         count = [0]
