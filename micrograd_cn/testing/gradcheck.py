@@ -117,7 +117,7 @@ def gradcheck(
 
     Rules that any derivative must keep are checked, too. The derivative must change no argument. A backward pass takes
     the upstream gradient, the derivative of some final result with respect to each output of `f`. The backward pass
-    must be linear in the upstream gradient up to rtol, even if the upstream gradient is large, must not change the
+    must be linear in the upstream gradient up to rtol, even if the upstream gradient is large or 0, must not change the
     upstream gradient, and must give the same gradient again after other calls. It must accept an upstream gradient that
     is not contiguous in memory. In PyTorch, it must also accept one that `expand` has made, and one that is None for
     some outputs, and must give the same gradient if it runs twice through one graph, and if `f` is called elsewhere

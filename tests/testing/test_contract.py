@@ -693,6 +693,42 @@ def test_a_backward_pass_is_linear_where_the_upstream_gradient_is_large(n, kind)
         gradcheck(lambda x: x * x, x, vjp=lambda x, u: np.clip(2 * x * u, -1000.0, 1000.0))
 
 
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1e-6, 1e-3, 1.0])
+def test_a_backward_pass_gives_0_for_an_upstream_gradient_of_0(size, kind):
+    """The weights of small outputs are large, so a term without the upstream gradient is lost beside their gradient."""
+    x, size = np.linspace(1.0, 2.0, 40, dtype=kind), np.dtype(kind).type(size)
+    for part in (5e-3, 2e-3) if kind == "float32" else (1e-4, 1e-5, 2e-6):
+        constant = (part * size).astype(kind)
+        with pytest.raises(GradientMismatch, match=r"upstream gradient of 0 is .*must be 0|not linear in the upstream"):
+            gradcheck(lambda x: size * np.sin(x), x, vjp=lambda x, u, c=constant: size * np.cos(x) * u + c)
+    with pytest.raises(GradientMismatch, match=r"0 is 0\.002 with respect to x\[0\], and it must be 0\. Mult"):
+        gradcheck(lambda x: np.sin(x), x.astype("float32"), vjp=lambda x, u: np.cos(x) * u + np.float32(2e-3))
+
+
+def test_what_a_right_backward_pass_gives_for_an_upstream_gradient_of_0_may_be_nan_or_fail_or_be_a_small_residual():
+    x, seen = np.linspace(1.0, 2.0, 40), []
+
+    def rounded(u):  # it is not exactly linear, so an upstream gradient of 0 is tried
+        seen.append(not u.any())
+        return u * (1.0 + 1e-12 * np.abs(u))
+
+    def fails(x, u):
+        return rounded(u) * np.cos(x) * (1.0 / float(np.abs(u).max()) > 0.0)
+
+    for vjp in (
+        lambda x, u: rounded(u) * np.cos(x),
+        lambda x, u: rounded(u) * np.cos(x) * np.linalg.norm(u) / np.linalg.norm(u),  # nan for 0
+        lambda x, u: rounded(u) * np.cos(x) + np.where(u == 0.0, np.inf, 0.0),
+        lambda x, u: rounded(u) * np.cos(x) + 1e-9,  # where steps towards a solution end
+        fails,
+    ):
+        seen.clear()
+        gradcheck(np.sin, x, vjp=vjp)
+        assert seen.count(True) == 1
+    gradcheck(lambda x, n: np.sin(x) * n, x, 3, vjp=lambda x, n, u: (rounded(u) * np.cos(x) * n, None))
+
+
 def test_the_value_may_stand_before_the_gradient_beside_a_constant():
     gradcheck(lambda x, n: x**n, 2.0, 3, gradient=lambda x, n: (x**n, n * x ** (n - 1)))
     gradcheck(lambda x, n: x**n, np.array([2.0]), 3, gradient=lambda x, n: (x[0] ** n, n * x ** (n - 1)))

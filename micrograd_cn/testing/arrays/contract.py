@@ -132,6 +132,7 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
         _check_drawing(problem, u, g)
     else:
         _check_linearity(problem, u, g, nearby, factor)
+        _check_zero_upstream(problem, u, g)
     for variant, weights, expected in _upstream_variants(problem, u, g, strided=not linear):
         try:
             found = derivative.backward_pass(problem.arguments.unpack(problem.x), weights)
@@ -228,6 +229,47 @@ def _check_linearity(problem: Problem, u: Vector, g: Vector, nearby: Vector, fac
                 f"not linear in the upstream gradient where that is large: {_derivative_by(problem, at[1])} is "
                 f"{g[at[1]]:.6g}, with {factor:g} times the upstream gradient {found[at[1]]:.6g}, not "
                 f"{factor * g[at[1]]:.6g}",
+            )
+
+
+def _check_zero_upstream(problem: Problem, u: Vector, g: Vector) -> None:
+    """Check that the backward pass gives 0 for an upstream gradient of 0, up to the tolerance.
+
+    It gives something else if a term of the gradient does not contain the upstream gradient. `_check_linearity` finds
+    such a term only if it is large beside `g`. But the cotangent `u` is large if the outputs are small, and then `g` is
+    large, too. A user's upstream gradient may be of order 1, so the tolerance is relative to g / max |u| here. It is
+    not 0, since a backward pass that solves equations step by step may stop at a small residual.
+
+    Nothing is said where the backward pass fails or gives inf or nan: it may multiply 0 by an infinite derivative, or
+    divide by the norm of the upstream gradient.
+
+    Args:
+        problem: the function, its derivative and the point.
+        u: a cotangent, which is a vector of weights of the outputs.
+        g: its gradient.
+
+    Raises:
+        GradientMismatch: the gradient for an upstream gradient of 0 is not 0.
+    """
+    derivative = problem.derivative
+    assert isinstance(derivative, ReverseMode)
+    assert derivative.backward_pass is not None
+    found = None
+    with contextlib.suppress(Exception), np.errstate(all="ignore"):  # the user's code may divide by 0
+        found = derivative.backward_pass(problem.arguments.unpack(problem.x), problem.outputs.unpack(np.zeros(u.size)))
+    if found is None or not found.any() or not np.isfinite(found).all():
+        return
+    factor = max(1.0, float(np.max(np.abs(u))))
+    for path, place in problem.arguments.leaf_slices():
+        size = float(np.max(np.abs(g[place][np.isfinite(g[place])]), initial=0.0))
+        i = place.start + int(np.argmax(np.abs(found[place]))) if found[place].any() else place.start
+        allowed = max(problem.atol, problem.rtol * size / factor, problem.smallest_normal)
+        if place.stop > place.start and abs(found[i]) > allowed:
+            raise _contract_failure(
+                problem,
+                f"the gradient for an upstream gradient of 0 is {found[i]:.6g} with respect to "
+                f"{problem.arguments.element_name(i)}, and it must be 0. Multiply each term of what is returned "
+                f"for {path} by the upstream gradient",
             )
 
 
