@@ -34,7 +34,7 @@ from .data.captured import CapturedValue, describe, with_kept_constants, with_le
 from .data.columns import MAX_NUMBERS, Columns, Numbers, address, flat
 from .data.indices import indices_of, is_refused, out_of_range, rows_out_of_range
 from .data.nodes import first_unfrozen, some_frozen
-from .data.parameters import Gradients, add_gradients, reached_nodes, visited_nodes
+from .data.parameters import Gradients, add_gradients, reached_nodes, refuse_in_no_grad, visited_nodes
 from .data.partition import gather_rows, has_nan
 from .data.rows import as_result, numpy_if_array, overlaps, read_rows, row_numbers, writable_address
 from .data.samples import Bucket, copy_numbers
@@ -461,12 +461,14 @@ class Program:
             TypeError: as for `forward`.
             ValueError: as for `forward`; or there are no rows, the program has several outputs, or a constant of the
                 program requires a gradient now, which it did not when the program was made.
-            RuntimeError: the output is a constant.
+            RuntimeError: the output is a constant, or the call is inside `no_grad()`.
             FloatingPointError: inside `detect_anomaly()`, a value or a gradient is not finite.
         """
         if wrong:
             refuse_method_options("backward", wrong, ("threads",))
         check_threads("backward", threads)
+        if context.active:
+            refuse_in_no_grad("backward")
         numbers, n = self._read_batch("backward", rows)
         self.check_frozen("backward")
         loss, gradients = self.compiled.gradient_of(numbers, row_numbers(n), threads)
@@ -640,6 +642,8 @@ class Program:
         >>> w.data, optimizer.lr
         (-1.75, 0.75)
         """
+        if context.active:
+            refuse_in_no_grad("fit")
         if self._guards and not self._guards.parameter_free:
             name = self._guards.name
             raise ValueError(

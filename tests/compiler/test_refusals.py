@@ -485,6 +485,34 @@ def test_nothing_to_train_is_an_error_as_in_the_plain_function(loss):
         nested.fit([([1.0], 3.0), ([1.0, 2.0], 3.0)], SGD([w], 0.1), 2, 1)
 
 
+def test_no_gradient_is_given_to_parameters_inside_no_grad():
+    """The plain loss is a constant there, and its `backward` an error, whatever was compiled or called before."""
+    w, x = Value(3.0), Value(1.0)
+    with no_grad():
+        f, program = compile(lambda x: w * x), compile(exp(w) * x, inputs=[x])
+    optimizer, columns = SGD([w], 0.1), (np.array([2.0, 3.0]),)
+    for _ in range(prepared.CALLS_BEFORE_PREPARED + 10):  # arrays have a faster way, which checks it, too
+        f.backward(columns)
+    w.grad = 0.0
+    calls = {
+        "backward": [lambda: f.backward(columns), lambda: f.backward([(2.0,)]), lambda: program.backward([[1.0]])],
+        "fit": [lambda: f.fit(columns, optimizer, 1), lambda: program.fit([[1.0]], optimizer, 1)],
+    }
+    for name, tries in calls.items():
+        for call in tries:
+            with (
+                no_grad(),
+                pytest.raises(RuntimeError, match=rf"{name}\(\) inside no_grad\(\).* write forward\(\) for"),
+            ):
+                call()
+    assert (w.data, w.grad, optimizer.steps) == (3.0, 0.0, 0)
+    with no_grad():  # as of `functional.grad`, which jax and PyTorch do not change by a mode around it, either
+        assert f.value_and_grad([(2.0,)]) == (6.0, [2.0])
+        assert f.gradient([(2.0,)]) == [[3.0]]
+    assert f.backward([(2.0,)]) == 6.0
+    assert w.grad == 2.0
+
+
 def test_a_parameter_that_was_frozen_since_leaves_nothing_to_train():
     """Samples in arrays have a faster way, which checks it, too."""
     w = Value(1.0)

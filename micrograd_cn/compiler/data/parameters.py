@@ -141,6 +141,19 @@ def new_version() -> tuple[int, Iterator[object]]:
     return version, map(setattr, holders, names, chain([version], context.asks_if_watched()))
 
 
+def refuse_in_no_grad(method: str) -> None:
+    """Raise RuntimeError inside `no_grad()`, where the plain function records no graph, so its `backward` fails, too.
+
+    `method` is the method that would give gradients to parameters. Methods that return derivatives ignore the mode, as
+    `functional.grad` does. Call this function only if `context.active` is set, which is faster.
+    """
+    if context.here().no_grad:
+        raise RuntimeError(
+            f"{method}() inside no_grad(), where the plain function has no gradient; call {method}() outside the "
+            "block, or write forward() for the results, and value_and_grad() for a gradient that changes no grad"
+        )
+
+
 def parameters_to_vector(parameters: Iterable[Value]) -> Any:
     """Return the data of parameters as a numpy array if numpy is installed, and otherwise as an `array.array`.
 

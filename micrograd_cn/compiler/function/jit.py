@@ -26,7 +26,7 @@ from ...graph import context
 from ...ops.number import flag, is_table
 from ...ops.options import refuse_options
 from ...optim import Optimizer
-from ..data.parameters import Gradients, add_gradients
+from ..data.parameters import Gradients, add_gradients, refuse_in_no_grad
 from ..data.rows import row_numbers
 from ..data.samples import Bucket, columns_of, copy_narrow_columns, copy_numbers
 from ..data.treedef import numpy_like, plain_argument
@@ -156,7 +156,8 @@ def compile(  # noqa: A001 -- the field's name
     - Every comparison of values is checked for every sample, since Python code may branch on it. If a comparison has
       another outcome than for the recorded sample, an error is raised. With `branches`, the function is recorded again
       for such a sample instead. The comparisons are computed in machine code for all samples of a batch.
-    - What is detached, or computed in `no_grad()`, is computed for every sample, without a gradient.
+    - What is detached, or computed in `no_grad()`, is computed for every sample, without a gradient. If `no_grad()` is
+      around a call of `backward` or `fit`, an error is raised, since the plain function has no gradient there.
     - To read the number of a value that is not a constant, by `x.data`, as a condition, index or key, raises an error,
       since the program would use the same number for all samples. It is also an error if a `requires_grad` changes
       while the function is recorded, if the function uses the result of another program, or if another thread reads an
@@ -700,7 +701,8 @@ class CompiledFunction:
             TypeError: a sample is not a tuple of arguments, or an argument contains something that is not a number.
             ValueError: there are no samples; the function returns more than one number; or a `Value` that was a
                 constant when the function was recorded has other data now, or requires a gradient now.
-            RuntimeError: the result is a constant for all samples, or depends on no parameter that requires a gradient.
+            RuntimeError: the result is a constant for all samples, or depends on no parameter that requires a gradient;
+                or the call is inside `no_grad()`, where the plain function has no gradient.
             GuardError: as for a call.
             IndexError: a sample has a class label that is out of range for a loss such as `cross_entropy`.
         """
@@ -710,6 +712,8 @@ class CompiledFunction:
             check_threads("backward", threads)
         if threads == 1 and (ready := self._arrays.add_gradient(samples)) is not None:
             return ready
+        if context.active:  # there is no such code then
+            refuse_in_no_grad("backward")
         total, sums = 0.0, list[Gradients]()
         for _, program, weight, mean, gradient in self._mean_gradients("backward", samples, threads):
             total += weight * mean
@@ -960,6 +964,8 @@ class CompiledFunction:
                 made, for example because a parameter has been replaced by another `Value`; or the function itself makes
                 one of the optimiser's parameters.
         """
+        if context.active:
+            refuse_in_no_grad("fit")
         if isinstance(epochs, Optimizer) and not isinstance(optimizer, Optimizer):
             raise TypeError(
                 f"fit() of {self._name} takes all samples as one argument: write fit((X, Y), optimizer, epochs)"
