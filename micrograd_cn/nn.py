@@ -46,6 +46,8 @@ Inputs: TypeAlias = Value | Iterable[Number]
 
 
 _FORWARD = "write super().__call__(x) in a subclass, and model(x) elsewhere; to replace it, define it in a subclass"
+_NO_MODES = "leave it out, because a model has no modes and computes the same in training and afterwards"
+_NO_DROPOUT = "multiply outputs of a layer by random factors 0 and 1 / (1 - p) in a Module of your own"
 _NONE = ("linear", "identity", "none", "None", "")  # names by which users ask for no activation function
 _WITHOUT = "; for none, write nonlin=False in a Neuron or Layer, or activation=lambda x: x in an MLP"
 
@@ -101,7 +103,7 @@ def _refuse_options(name: str, wrong: Iterable[str]) -> None:
     instead |= dict.fromkeys(("rng", "random_state", "key", "generator"), "write seed=...")
     instead |= dict.fromkeys(("kernel_initializer", "weight_init", "initializer"), "write init=...")
     instead |= dict.fromkeys(("lr", "learning_rate"), "write SGD(model.parameters(), lr=...)")
-    instead |= {"dropout": "multiply outputs of a layer by random factors 0 and 1 / (1 - p) in a Module of your own"}
+    instead |= {"dropout": _NO_DROPOUT}
     if name == "MLP":
         sizes = "write MLP(nin, [n1, n2, nout]), with the sizes of all layers"
         instead |= dict.fromkeys(("hidden_sizes", "hidden_dims", "hidden_layer_sizes", "layers", "layer_sizes"), sizes)
@@ -307,6 +309,7 @@ class Neuron(Module):
         bias = Absent("the bias is b; write neuron.b.data = ..., and for none neuron.b.requires_grad = False too")
         act, activation_function, nonlinearity = [Absent("read and set neuron.activation") for _ in range(3)]
         forward = Absent(_FORWARD)
+        training, dropout = Absent(_NO_MODES), Absent(_NO_DROPOUT)
 
     # Defaults for a subclass whose __init__ sets w and b itself and does not call this one, as in code for micrograd.
     nonlin: bool = True
@@ -520,6 +523,7 @@ class Layer(Module):
         w = Absent("each neuron has its own; write layer.neurons[j].w[i].data = ...")
         b = Absent("each neuron has its own; write layer.neurons[j].b.data = ...")
         forward = Absent(_FORWARD)
+        training, dropout = Absent(_NO_MODES), Absent(_NO_DROPOUT)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -639,6 +643,7 @@ class MLP(_Network):
         )
         nonlin = Absent("each neuron has its own; write n.nonlin = ... for each n in layer.neurons of each layer")
         forward = Absent(_FORWARD)
+        training, dropout = Absent(_NO_MODES), Absent(_NO_DROPOUT)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value
+from micrograd_cn import Value, compiler
 from micrograd_cn.engine import topological_order
 from micrograd_cn.nn import MLP, Layer, Module, Neuron
 
@@ -524,6 +524,39 @@ def test_a_parameter_that_a_subclass_adds_is_saved_and_loaded(tmp_path):
     neuron.weight = Value(1.0)
     with pytest.raises(ValueError, match="two entries of the state have the name 'weight'; rename one"):
         neuron.state_dict()
+
+
+@pytest.mark.parametrize("model", [Neuron(1), Layer(1, 1), MLP(1, [1])])
+def test_an_attribute_of_layers_elsewhere_that_would_have_no_effect_is_refused(model):
+    kind = type(model)
+    for name, write in (
+        ("training", "leave it out, because a model has no modes"),
+        ("dropout", "multiply outputs of a layer"),
+    ):
+        with pytest.raises(AttributeError, match=f"^{kind.__name__} has no {name}; {write}"):
+            setattr(model, name, False)
+        assert not hasattr(model, name)
+
+
+def test_a_subclass_may_have_a_mode_and_dropout_of_its_own():
+    """Compiled code notices that such an attribute changes, as any other."""
+
+    class Net(MLP):
+        def __init__(self):
+            super().__init__(1, [1], init="zeros")
+            self.training, self.dropout = True, 0.5
+
+        def __call__(self, xs):
+            return super().__call__(xs) * (self.dropout if self.training else 1.0)
+
+    net = Net()
+    net.layers[0].neurons[0].b.data = 3.0
+    compiled = compiler.compile(net)
+    assert compiled([3.0]) == net([3.0]).data == 1.5
+    net.training = False
+    assert net([3.0]).data == 3.0
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        compiled([3.0])
 
 
 @pytest.mark.parametrize(

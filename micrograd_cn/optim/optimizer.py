@@ -149,8 +149,9 @@ def _instead_of(item: Any) -> str:
     return ""
 
 
+RATES = ("learning_rate", "learningrate", "eta", "eta0", "step_size", "stepsize")  # names that mean lr
 INSTEAD = {
-    **dict.fromkeys(("learning_rate", "eta", "eta0", "step_size", "stepsize"), "write lr=..."),
+    **dict.fromkeys(RATES, "write lr=..."),
     **dict.fromkeys(("b1", "b2"), "write betas=(beta1, beta2)"),
     **dict.fromkeys(("l2", "penalty"), "write weight_decay=..., which is twice the factor of the sum of squares"),
     "decoupled": "write AdamW(...) for it",
@@ -159,7 +160,7 @@ INSTEAD = {
     "beta_1": "write betas=(beta1, beta2)",
     "beta_2": "write betas=(beta1, beta2)",
     "epsilon": "write eps=...",
-    "decay": "write weight_decay=...",
+    **dict.fromkeys(("decay", "weightdecay"), "write weight_decay=..."),
     "rho": "write alpha=...",
     "wd": "write weight_decay=...",
     "params": "pass the parameters first, without a name",
@@ -167,7 +168,10 @@ INSTEAD = {
     "centered": "leave it out, or write it in the update of a class of your own",
 }
 # Options of other libraries that are no options of an optimiser here, and what to write instead
-ELSEWHERE = dict.fromkeys(("gamma", "lr_decay"), f"write {SET_RATE}")
+ELSEWHERE = dict.fromkeys(
+    ("gamma", "lr_decay", "schedule", "scheduler", "lr_schedule", "lr_scheduler"),
+    f"write {SET_RATE} before each step()",
+)
 ELSEWHERE |= dict.fromkeys(
     ("clip", "clip_grad_norm", "clipnorm", "clipvalue", "global_clipnorm", "max_grad_norm", "max_norm"),
     "write clip_grad_norm(parameters, max_norm) before step(), or fit(..., clip_grad_norm=max_norm)",
@@ -229,7 +233,8 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
 }
 # Wrong names that users give to the attributes, each with the option that they mean
 MEANT = {name: "betas" for name in INSTEAD if name.startswith("beta")}
-MEANT |= {"epsilon": "eps", "decay": "weight_decay", "wd": "weight_decay", "rho": "alpha"}
+MEANT |= dict.fromkeys(("decay", "wd", "weightdecay"), "weight_decay") | dict.fromkeys(RATES, "lr")
+MEANT |= {"epsilon": "eps", "rho": "alpha"}
 
 
 _LOOP = "write optimizer.zero_grad(), loss.backward() and then optimizer.step()"

@@ -351,8 +351,9 @@ def test_attributes_of_other_libraries_say_what_to_write():
             getattr(optimizer, name)
     with pytest.raises(AttributeError, match=r"SGD has no betas; its options are lr, momentum,"):
         optimizer.betas = 0.9, 0.99
-    with pytest.raises(AttributeError, match=r"SGD has no decay; read and set optimizer\.weight_decay"):
-        optimizer.decay = 0.1
+    for name, meant in (("decay", "weight_decay"), ("weightdecay", "weight_decay"), ("eta", "lr"), ("step_size", "lr")):
+        with pytest.raises(AttributeError, match=rf"SGD has no {name}; read and set optimizer\.{meant}$"):
+            setattr(optimizer, name, 0.1)
 
 
 def test_an_attribute_that_looks_like_the_short_option_eps_is_no_mistake():
@@ -372,6 +373,8 @@ def test_an_attribute_that_looks_like_the_short_option_eps_is_no_mistake():
         ("beats", r"Adam has no beats; read and set optimizer\.betas"),
         ("wd", r"read and set optimizer\.weight_decay"),
         ("gamma", r"SGD has no gamma; write optimizer\.lr = schedule\(optimizer\.steps\)"),
+        ("scheduler", r"SGD has no scheduler; write optimizer\.lr = schedule\(optimizer\.steps\) before each step"),
+        ("lr_schedule", r"SGD has no lr_schedule; write optimizer\.lr = schedule\(optimizer\.steps\) before each step"),
         ("clip", r"write clip_grad_norm\(parameters, max_norm\) before step\(\), or fit\("),
     ],
 )
