@@ -456,7 +456,8 @@ def _value_and_grad(
 def _warn_of_caught(name: str, f: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
     """Warn if f, which gives inf or nan for `Value`s, gives a finite number for numbers, because it catches an error.
 
-    Python raises ZeroDivisionError or OverflowError for an operator of floats. That of a `Value` gives inf or nan.
+    For example, f may catch the ZeroDivisionError of x / 0. An operator of floats raises such an error where the same
+    operator of `Value`s gives inf or nan.
     """
     if not getattr(getattr(f, "__code__", None), "co_exceptiontable", b""):
         return

@@ -484,7 +484,7 @@ def _note_constants(op: Op, operands: Sequence[Value]) -> None:
     """Call the hook `made_constant`, if hooks are installed, for the constants that partials of `op` may depend on.
 
     A graph of derivatives keeps these constants as plain numbers, or not at all, so the hook must learn of them here.
-    The partials of a sum do not depend on its terms.
+    It is not called for the terms of a sum, on which the partials do not depend.
     """
     if hooks := context.here().hooks:
         factors: Sequence[Any] = () if op.lowerings.machine in ("fadd", "fsub") else operands

@@ -545,7 +545,7 @@ def _run_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _refuse_two_numbers(paths: list[str], updates: list[tuple[Value, float]]) -> None:
-    """Raise ValueError if a state has two numbers for one parameter, which would lose one of them.
+    """Raise ValueError if a state has two different numbers for one parameter, since one of them would be lost.
 
     Args:
         paths: the place in the state of each update.

@@ -150,8 +150,8 @@ def _counts(op: Op, rows: Rows, most: int) -> dict[str, Any] | list[Any]:
 def _short_run(run: re.Match[str]) -> str:
     """Return a short form of a series of gaps, such as "{2-4}" for "{2}, {3}, {4}", to save space.
 
-    `run` is the match of a regular expression that finds such a series. If the numbers do not follow one another,
-    return its text as it is. page.js writes a short form out again.
+    `run` is the match of a regular expression that finds such a series. If the numbers do not follow one another, the
+    series is returned unchanged. page.js writes a short form out again.
     """
     numbers = [int(number) for number in re.findall(r"\d+", run[0])]
     first, last = numbers[0], numbers[-1]

@@ -126,13 +126,10 @@ def without_closures(root: Value) -> Value:
     unknown. All other nodes keep their operation and local derivatives, and all nodes keep data, label and gradient. If
     the graph has no node of this kind, `root` itself is returned.
 
-    In the example, the negative of 3 is not 6. So the copy has an `Opaque` operation, which is shown by the name in the
-    node's `_op`.
-
     >>> x = Value(3)
-    >>> y = Value(6, (x,), "neg")
-    >>> without_closures(y).op, without_closures(x) is x
-    (<operation neg>, True)
+    >>> y, wrong = Value(-3, (x,), "neg"), Value(6, (x,), "neg")  # nodes that are made as micrograd makes them
+    >>> without_closures(y).partials, without_closures(wrong).partials, without_closures(x) is x
+    ((-1.0,), (nan,), True)
     """
     order = topological_order(root)
     if not any(isinstance(node.op, Closure) for node in order):

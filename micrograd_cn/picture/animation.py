@@ -86,8 +86,8 @@ class Animation:
     def _scenes(self, flow: Flow) -> Iterator[Scene]:
         """Yield the scenes: one for the leaves of `flow`, one for each computed node, and one for each backward step.
 
-        The last scene shows the end of the backward pass, with all gradients. A scene that shows the same is put before
-        that of the leaves, because a viewer that plays no animations may show the first scene.
+        The first and the last scene show the same picture: the end of the backward pass, with all gradients. It comes
+        first, too, because a viewer that plays no animations may show the first scene.
         """
         assert flow.steps
         computed = list(reversed(topological_order(flow.root)))
@@ -249,8 +249,8 @@ def merged(frames: list[str], seconds: list[float], title: str, description: str
     """Return one SVG that shows the SVGs `frames` one after the other, and then begins again.
 
     All frames have the same boxes and edges in the same order. `seconds` has the time for which each frame is shown.
-    `title` and `description` are for screen readers, and a viewer shows the title as a tooltip. Names of classes depend
-    on the frames, so two animations in one page do not mix.
+    `title` and `description` are for screen readers, and a viewer shows the title as a tooltip. The names of the CSS
+    classes depend on the frames, so the styles of two animations in one page do not mix.
     """
     forms = _Forms(frames, seconds)
     blocks = [BLOCK.split(frame) for frame in frames]

@@ -193,7 +193,7 @@ def _noted(x: T) -> T:
     """Return `x`, the result of an operator that raises an error for some floats.
 
     Raises:
-        FormulaError: the user's code that applies the operator would catch the error that it raises for such floats.
+        FormulaError: the code that applies the operator would catch the error that the operator raises for such floats.
     """
     raising = _raising.get()
     if raising is None or not isinstance(x, Term) or x.op is None or x.op.name not in RAISED:

@@ -67,9 +67,9 @@ class ReverseMode:
             names the argument, otherwise None. The attribute is None if there is a `backward_pass`: then the caller
             compares the arguments before and after the backward pass.
         backward_twice: records the graph of a call of f, calls f at another point, and returns the gradients of two
-            backward passes through the graph (see `BackwardTwice`). For a forward and a backward pass of the user's,
-            the cache that the forward pass returns takes the place of the graph. The attribute is None for all
-            derivatives but these and those of PyTorch.
+            backward passes through the graph (see `BackwardTwice`). If the user gave a forward and a backward pass, the
+            cache that the forward pass returns takes the place of the graph. If the user gave any other derivative,
+            or the derivative is that of jax, the attribute is None.
     """
 
     def __init__(
@@ -199,11 +199,11 @@ def derivative_of(
         return tree if several else tree[0]
 
     def is_value_and_gradient(result: Any, args: Any) -> bool:
-        """Return whether `result`, a pair, has the value and the gradient, and not the gradients of two arguments.
+        """Return whether `result` is a pair of the value of f and its gradient, where the shapes do not tell.
 
-        A pair may have the shapes of both if f takes two arguments, and one of these is a constant. The first entry of
-        the pair is then compared with the value of f at `args`. In all other cases, the result is False, and the caller
-        decides by the shapes.
+        The shapes do not tell if f takes two arguments, and one of these is a constant: the pair may then also be the
+        gradients with respect to both arguments. So its first item is compared with the value of f at `args`. In all
+        other cases, the result is False, and the caller decides by the shapes.
         """
         if not (
             len(args) == 2 and isinstance(result, tuple) and len(result) == 2 and np.size(_plain_number(result[0])) == 1

@@ -216,10 +216,10 @@ def compare_problem(problem: Problem, seed: int, exhaustive: bool = False) -> li
 
 
 def _may_have_treads(problem: Problem, checked: tuple[Vector, Vector] | None) -> bool:
-    """Return whether f changes in the finest step otherwise than its derivative predicts, as a step function may.
+    """Return whether f may be a step function, whose treads are the intervals in which it does not change.
 
-    The treads of a step function are the intervals in which it does not change. One call of f is enough to find out,
-    since all elements move at once. `checked` has a cotangent u and the gradient of u · f, if they are known.
+    It may be one if f changes by another amount than the checked derivative predicts when all elements move at once by
+    the finest step of numerical derivatives. `checked` has a cotangent u and the gradient of u · f, if they are known.
     """
     random = np.random.default_rng(0)
     u, g = checked or (random_cotangent(problem, random), None)
@@ -257,13 +257,14 @@ def compare_singly(problem: Problem) -> list[Comparison]:
 
 
 def _unless_hidden(comparison: Comparison, phi: DirectionalFunction) -> ComparedAlong:
-    """Return the comparison, but without a verdict if rounding of f may hide an error in this small derivative.
+    """Return the comparison, but without a verdict if it would also call other derivatives of the same size right.
 
-    This is so if the estimated error of the numerical derivative is thousands of times as large as the derivative that
-    is checked. Any other derivative of this small size would agree, too.
+    It would if rounding of f makes the estimated error of the numerical derivative thousands of times as large as the
+    derivative that is checked.
 
-    But the verdict stays if the checked derivative is itself nothing but rounding, as that of a bias before a batch
-    norm is. Such a derivative changes by about its own size if all elements of the point move by a few last bits.
+    But the verdict stays if the checked derivative is itself nothing but rounding, as the derivative with respect to a
+    bias before a batch norm is. Such a derivative changes by about its own size if all elements of the point move by a
+    few last bits.
     """
     problem, size, e = phi.problem, math.fabs(comparison.analytic), comparison.numeric
     error = ESTIMATED_ERRORS * e.error
@@ -282,12 +283,12 @@ def _unless_hidden(comparison: Comparison, phi: DirectionalFunction) -> Compared
 
 
 def _excuse_infinite_point(comparison: Comparison, phi: DirectionalFunction) -> Comparison:
-    """Return the comparison, but as not compared if a wrong derivative is not finite, and the point explains that.
+    """Return the comparison, but as not compared if a wrong derivative is not finite because the point is not either.
 
-    It does if an element that moves is infinite or nan, or if it affects an output that is infinite or nan. The
-    backward pass may then multiply the weight of that output, which is 0, by an infinite derivative: exp(100) is
-    infinite in float32, and 0 times this is nan. `phi` is the function that was differentiated. It tells which elements
-    of the argument moved.
+    This is assumed if an element that moves is infinite or nan, or if it affects an output that is infinite or nan at
+    the point. The backward pass may then multiply the weight of that output, which is 0, by an infinite derivative:
+    exp(100) is infinite in float32, and 0 times infinity is nan. `phi` is the function that was differentiated. It
+    tells which elements moved.
     """
     if comparison.agrees is not False or math.isfinite(comparison.analytic):
         return comparison
@@ -301,12 +302,12 @@ def _excuse_infinite_point(comparison: Comparison, phi: DirectionalFunction) -> 
 def _reach_infinite_output(problem: Problem, moved: NDArray[np.bool_]) -> bool:
     """Return whether an output that is not finite at the point depends on the elements in `moved`, which is a mask.
 
-    It does if it becomes finite when these elements change. They become 0 at one point, and move by about the usual
-    size of an element to both sides at two others. None of these steps is a whole number, since lgamma has poles at all
-    negative whole numbers. They are random, since equal elements, of which a standard deviation is 0, must not stay
-    equal. The output may also be infinite because of other elements, as c * exp(x) is, which depends
-    on c. So all elements are moved towards 0 until the output is finite, and there the output must change with those in
-    `moved`.
+    An output depends on them if it becomes finite when these elements are set to 0, or when they move by random steps
+    of about their own size, to one side or to the other. Random steps take equal elements apart, whose standard
+    deviation has no derivative, and hardly lead to a whole number, which may be a pole of lgamma.
+
+    The output may also be infinite because of other elements, as c * exp(x) is, which depends on c. So all elements are
+    moved towards 0 until the output is finite. It depends on the elements in `moved` if it changes with them there.
     """
     if problem.all_outputs_finite:
         return False
@@ -530,7 +531,7 @@ class SampledCheck:
                 contributes most to the difference from the numerical derivative is compared.
             u: the weights of the outputs, whose weighted sum is differentiated.
             g: the gradient of the weighted sum; None if it is not known.
-            gradient_norm: the norm of this gradient, or 0.0.
+            gradient_norm: the norm of this gradient; 0.0 if it is not known, or if there is only one array.
         """
         problem, worst = self._problem, []
         for k, phi in enumerate(functions, 1):  # the search may take long, so its progress is shown
@@ -605,9 +606,9 @@ class SampledCheck:
         """Compare along a random direction, and along up to two more if that cannot show an error of 1 %.
 
         Along some directions, the function changes too little to show an error of 1 %, or it has a kink. Return the
-        first comparison that is exact enough. If there is none, return the last comparison. In half precision, return
-        instead one whose two derivatives differ by no more than the last bit, if there is one. The title of the
-        comparison has the number `k` + 1.
+        first comparison that is exact enough. If there is none, return one in which two derivatives in half precision
+        are equal up to their last bit. If there is none either, return the last comparison, without a verdict if it has
+        called the derivative right. The title of the comparison has the number `k` + 1.
         """
         problem = self._problem
         even = problem.x.size <= MAX_EVEN_SIZE  # among many elements, the changes uphill and downhill may cancel
@@ -633,8 +634,8 @@ class SampledCheck:
     def _is_telling(self, comparison: Comparison) -> bool:
         """Return whether a comparison would show an error of 1 %, so no comparison along another direction is needed.
 
-        The result is also True if the two derivatives agree closely and the numerical one is well known
-        (`has_settled`).
+        The result is also True if the two derivatives are equal up to their last bit, and the estimated error of the
+        numerical one is small (`has_settled`).
         """
         problem = self._problem
         return can_tell_one_percent(problem, comparison) or (
@@ -817,12 +818,12 @@ class SampledCheck:
 
 
 def _of_single_output(comparison: Comparison, phi: DirectionalFunction, of_one: Vector) -> Comparison | None:
-    """Return the comparison of the only output that changes, for the weight 1; None if several outputs change.
+    """Return the comparison for the only output that changes, without its weight; None if several outputs change.
 
     `comparison` is that of `phi`, the weighted sum of the outputs as a function of one element. If a single output has
-    changed in all steps so far, the numerical derivative of this output is known, up to its weight. Then only its
-    derivative that is checked has to be computed. None is also returned if this derivative is not that of the weighted
-    sum, so that other outputs seem to contribute to the sum.
+    changed in all steps so far, the derivatives in `comparison` divided by the weight of this output are its own. They
+    are not if other outputs contribute to the checked derivative, although they do not change. So None is also returned
+    if the checked derivative of this output alone, times its weight, is not that of the weighted sum.
 
     Args:
         comparison: a comparison that calls the derivative of `phi` wrong.
@@ -855,10 +856,10 @@ def _may_hide_kink(comparison: Comparison, phi: DirectionalFunction) -> bool:
 
 
 def _is_hidden(comparison: Comparison, problem: Problem) -> bool:
-    """Return whether noise hides the derivative with respect to an element.
+    """Return whether noise hides the derivative with respect to an element, so the comparison tells nothing.
 
-    In half precision, a small element near the edge of the domain may have no numerical derivative at all: short steps
-    are too noisy, and long ones leave the domain.
+    In half precision, the result is also True if there is no numerical derivative. A small element near the edge of the
+    domain may have none: short steps are too noisy, and long ones leave the domain.
     """
     unknown = comparison.agrees is None and math.isinf(comparison.numeric.error)
     return comparison.noisy or (problem.half_precision and unknown)
@@ -899,7 +900,7 @@ def _without_narrow_features(comparisons: list[Comparison], of_elements: list[Co
 def _of_whole_gradient(hidden: float) -> Comparison:
     """Return a comparison without a verdict, whose note says that noise hides a mistake of the size `hidden`.
 
-    `hidden` is relative to the norm of the gradient.
+    `hidden` is the size of a mistake in one element of the gradient, divided by the norm of the gradient.
     """
     note = f"too noisy: a mistake of {hidden:.0%} of the gradient's norm would not show; try exhaustive=True, float64"
     return Comparison("whole gradient", math.nan, Estimate(math.nan, math.inf), None, note, True)

@@ -284,8 +284,9 @@ def _check_repeated(problem: Problem, u: Vector, g: Vector, again: Vector, nearb
         nearby: the other point.
 
     Raises:
-        GradientMismatch: the gradients differ. The first one is returned again after each further call nearby, and the
-            second one after each call at the point, so the derivative uses what the function stored in the call before.
+        GradientMismatch: the gradients differ, because the derivative uses what the function stored in the call before.
+            This shows in further calls: each call at the point returns the first gradient if the call before was
+            nearby, and the second gradient if the call before was at the point.
         NotDeterministic: the gradients differ for another reason.
     """
     derivative = problem.derivative
@@ -311,7 +312,9 @@ def _check_repeated(problem: Problem, u: Vector, g: Vector, again: Vector, nearb
 
 
 def _check_drawing(problem: Problem, u: Vector, g: Vector) -> None:
-    """Check that the derivative gives the gradient `g` again and again, if it draws random numbers.
+    """Check that a derivative that uses a global random number generator gives the gradient `g` in many more calls.
+
+    For any other derivative, nothing is done.
 
     Args:
         problem: the function, its derivative and the point.
@@ -463,7 +466,7 @@ def _is_linear_if_large(problem: Problem, u: Vector, expected: Vector) -> bool:
 
 
 def _is_strided_array(leaf: Any) -> bool:
-    """Return whether an array of the upstream gradient can be given with other strides."""
+    """Return whether `leaf` is an array that can be copied to memory with other strides: PyTorch's or numpy's."""
     return library_of(leaf) in ("torch", "numpy") and leaf.ndim > 0 and 0 not in leaf.shape
 
 
@@ -570,7 +573,10 @@ def _max_magnitude(x: Vector) -> float:
 
 
 def _distance(problem: Problem) -> float:
-    """Return how far from the problem's point the function is called, to find out whether it stores results."""
+    """Return how far from the problem's point the function is called, to find out whether it stores results.
+
+    The distance of each element is relative to its entry in `Problem.scale`.
+    """
     return NEARBY_IN_HALF if problem.half_precision else NEARBY_DISTANCE
 
 

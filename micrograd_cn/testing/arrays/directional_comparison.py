@@ -398,11 +398,12 @@ def _in_other_steps(question: Question, found: Attempt, steps: Vector, beside_0:
 
 
 def _vanishes_beside(question: Question, again: Attempt) -> bool:
-    """Return whether the derivative is right at two points beside the checked one, within the steps of `again`.
+    """Return whether the derivative is right at two random points that are about a step of `again` from the point.
 
-    `again` calls the derivative wrong at the point, in steps that are much longer than its elements are large. An
-    example is |a - b| - |a - c| at numbers of 1e-20: over steps of 1 in `a` it is constant, but at the point it has a
-    slope. A mistake in a formula shows beside the point, too.
+    `again` calls the derivative wrong at the point, with steps that are much longer than the absolute values of the
+    point's elements. They may miss a feature: |a - b| - |a - c|, with numbers of about 1e-20, is constant in steps of 1
+    in `a`, but has a slope at the point. A mistake in a formula shows at the other points, too. In half precision, the
+    result is False.
     """
     phi, random = again.phi, np.random.default_rng(0)
     if question.problem.half_precision:

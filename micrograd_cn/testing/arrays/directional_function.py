@@ -200,7 +200,10 @@ class DirectionalFunction:
         return self.analytic - rest / self.divisor
 
     def absorbed_rounding(self) -> float:
-        """Return how large a change of this function φ rounding may hide in outputs that no step has changed so far."""
+        """Return the largest change of φ that would not show, because rounding loses it in outputs that did not change.
+
+        These are the outputs that no step has changed so far.
+        """
         unchanged = (self.u != 0.0) & ~self.changed_outputs
         rounding = 0.5 * self.problem.outputs.eps * norm(self.u[unchanged], self._y[unchanged])
         return rounding / math.fabs(self.divisor)
@@ -247,9 +250,9 @@ class DirectionalFunction:
         whole change. If `v` moves many elements, and the point is computed in the types of their arrays, nothing is
         subtracted; the attribute `rounding` includes the effect of the offset instead.
 
-        If rounding keeps some elements from moving, the result tells nothing about their derivatives. Then it is nan if
-        no output changes, or if most of the change may be missing. In half precision, it is never nan for this reason,
-        since steps as short as that are needed to measure the noise of f.
+        If rounding keeps some elements from moving, φ(t) tells nothing about their derivatives. Then nan is returned if
+        no output changes, or if most of the change may be missing. In half precision, nan is not returned for this
+        reason, since steps in which some elements do not move are needed there to measure the noise of f.
         """
         if t not in self._memo:
             gradient = self._gradient_in_own_types
@@ -327,7 +330,7 @@ class DirectionalFunction:
     def _moves_few(self) -> bool:
         """Whether the direction moves so few elements that it is quicker to copy the others from the problem's point.
 
-        It is False if this function is that along a line through another point.
+        It is False if the point x of this function is another one than the problem's.
         """
         return self._few and self.x is self.problem.x
 

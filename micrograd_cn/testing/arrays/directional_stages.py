@@ -143,7 +143,7 @@ class Case:
 
     Attributes:
         problem: the function of arrays from which φ is made, with its steps and tolerances.
-        half_precision: whether its numbers are in half precision (float16 or bfloat16).
+        half_precision: whether the problem's numbers are in half precision (float16 or bfloat16).
         first: the largest step.
         change: how far φ changes in the largest step, to the side where it changes more.
         moved: the slope of φ over the largest step, `change / first`; 0.0 if φ is not finite there.

@@ -105,7 +105,7 @@ class Doubt(Attempt):
 
     @property
     def hardly_changes(self) -> bool:
-        """Whether the numerical derivative is at most `HARDLY_CHANGES` times the mismatch: f is nearly flat there."""
+        """Whether f is nearly flat: the numerical derivative is at most `HARDLY_CHANGES` times the mismatch."""
         return math.fabs(self.comparison.numeric.slope) <= HARDLY_CHANGES * self.mismatch
 
 
@@ -137,13 +137,16 @@ def rounding_in_half_precision(doubt: Doubt) -> str:
 def rounding_absorbs_changes(doubt: Doubt) -> str:
     """Return a note if rounding hides that some outputs change, as in 1000 + 1e-20 * x; else "".
 
-    Such outputs do not change in any step, so the numerical derivative leaves them out. Rounding explains its
-    difference from the analytic derivative if the analytic derivative of the other outputs agrees with the numerical
-    one. If no output changes in the largest steps, rounding of an intermediate result that is larger than the outputs
-    may explain the difference, such as that of 1 + exp(x) in log(1 + exp(x)), which is 0 at -90. Such rounding may also
-    be why an array of the arguments changes no output when it moves without the others. An example is `a` in log(1 +
-    a**2) + x**2 if all numbers are tiny. The part of the derivative that comes from such arrays is then left out of the
-    comparison. A mistake in this part shows in other comparisons, in which only one array moves.
+    Rounding explains the mismatch, which is the difference of the checked derivative from the numerical one, in one of
+    three cases:
+
+    - Some outputs do not change in any step, so the numerical derivative leaves them out. The checked derivative of the
+      other outputs agrees with the numerical one.
+    - No output changes in the largest steps, and rounding of an intermediate result that is larger than the outputs
+      explains that. An example is 1 + exp(x) in log(1 + exp(x)), which is 0 at -90.
+    - An array of the arguments changes no output when it moves without the others, as `a` in log(1 + a**2) + x**2 if
+      all numbers are tiny. Without the part of the checked derivative that comes from such arrays, the two derivatives
+      agree. A mistake in this part shows in other comparisons, in which only one array moves.
     """
     phi, numeric, first = doubt.phi, doubt.comparison.numeric, doubt.problem.steps.first_steps[0]
     other = max(ESTIMATED_ERRORS * numeric.error, phi.problem.rtol * math.fabs(numeric.slope))

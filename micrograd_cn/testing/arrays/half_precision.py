@@ -44,9 +44,9 @@ def can_tell_one_percent(comparison: Comparison) -> bool:
 def agrees_closely(comparison: Comparison, problem: Problem, known_to: float = 0.5) -> bool:
     """Return whether the checked derivative and the numerical one are equal up to their last bit.
 
-    A wrong derivative would hardly be that close by chance, even if the numerical one is uncertain. But its estimated
-    error must be at most `known_to` times its size, or the result is False. In other types than float16 and bfloat16,
-    the result is False, too.
+    A wrong derivative would hardly be that close by chance, even if the numerical one is uncertain. The result is False
+    if the estimated error of the numerical derivative is more than `known_to` times its size, and in other types than
+    float16 and bfloat16.
     """
     analytic, e = comparison.analytic, comparison.numeric
     if not (problem.half_precision and math.isfinite(analytic)):
@@ -56,7 +56,10 @@ def agrees_closely(comparison: Comparison, problem: Problem, known_to: float = 0
 
 
 def has_settled(comparison: Comparison, problem: Problem) -> bool:
-    """Return whether the derivatives in `comparison` agree closely, and the numerical one needs no more calls of f."""
+    """Return whether two derivatives in half precision are so nearly equal that no more calls of f are needed.
+
+    They must be equal up to their last bit, and the estimated error of the numerical one must be small.
+    """
     return agrees_closely(comparison, problem, WELL_KNOWN)
 
 
@@ -109,11 +112,9 @@ def _is_beyond_rounding(comparison: Comparison, phi: DirectionalFunction) -> boo
 def _is_off_nearby(problem: Problem, x: Vector, compare: CompareAt) -> bool:
     """Return whether the derivative is off by about the same amount at each of several random points next to `x`.
 
-    The last bits of many elements do not all change in the same way, so rounding hardly gives nearly the same amount at
-    several points. So if there are many elements, and the first few points give nearly the same amount, no others are
-    tried.
-
-    `compare` takes a point, and compares the derivative with a numerical one there.
+    A mistake gives about the same amount at all of these points. Rounding does not, since the last bits of the elements
+    change at random from point to point. `compare` takes a point, and compares the derivative with a numerical one
+    there.
     """
     random = np.random.default_rng(0)
     mismatch: list[float] = []

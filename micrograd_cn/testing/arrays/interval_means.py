@@ -85,7 +85,8 @@ def _jumps(rest: Vector, rounding: float) -> Vector:
     `rest` has a number for each point: the change of the function up to the point, less the integral of its derivative.
     If the derivative is wrong, this difference grows from point to point. If two kinks lie between neighbouring points,
     no point shows the slope between the kinks, so the difference jumps there, and does not grow elsewhere. A jump
-    differs from the median change by far more than most changes do, and by more than `rounding` of the values explains.
+    differs from the median change by far more than most changes do, and by far more than `rounding`, the rounding error
+    of the function's values.
     """
     changes = np.diff(rest)
     off = changes - np.median(changes)
@@ -109,7 +110,8 @@ def compare_interval_means(
         phi: the function of one number that is differentiated.
         title: the name of the derivative.
         tolerance: how exact the numerical derivative must be, and how far the checked one may be from it.
-        settled: returns whether a comparison that is less exact than `tolerance` demands counts as right.
+        settled: takes a comparison that is not as exact as `tolerance` demands, and returns whether it calls the
+            derivative right all the same.
     """
     tolerance = replace(tolerance, analytic_error=0.5 * tolerance.analytic_error)  # the error of a mean is smaller
     best: Comparison | None = None

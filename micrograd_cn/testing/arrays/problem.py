@@ -329,7 +329,7 @@ class Problem:
 
         Args:
             x: the point.
-            expected: the outputs there; None for those of the first call.
+            expected: the outputs at `x`, if they are known; if it is None, the first call here gives them.
             count: how often f is called.
             finite_alone: whether outputs that are not finite at the problem's own point are left out.
 
@@ -506,8 +506,8 @@ def _norm(x: Vector) -> float:
 def element_scales(x: Vector) -> Vector:
     """Return how far each number of an array may be moved in a check of derivatives, as powers of 2.
 
-    It is the absolute value of the number, or the root mean square of the array if that is larger, rounded down to a
-    power of 2. A number that is infinite or nan counts as 0, in the mean, too.
+    A number may be moved by its absolute value, or by the root mean square of the array if that is larger, rounded down
+    to a power of 2. A number that is infinite or nan counts as 0, also in the root mean square.
 
     >>> element_scales(np.array([8.0, 0.0])), element_scales(np.array([8.0, np.nan]))
     (array([8., 4.]), array([8., 4.]))

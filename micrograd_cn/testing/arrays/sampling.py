@@ -73,11 +73,11 @@ def random_direction(problem: Problem, random: np.random.Generator, g: Vector | 
 def choose_elements(
     problem: Problem, random: np.random.Generator, g: Vector | None, among: NDArray[np.bool_], count: int = ELEMENTS
 ) -> list[int]:
-    """Return indices of elements to compare: up to two with infinite or nan gradient, the steepest, and random ones.
+    """Return indices of elements to compare: up to two with an infinite or nan gradient, the steepest, and random ones.
 
-    Elements that are infinite or nan themselves are not among the first two. The steepest element is that for which
-    the absolute value of gradient times `Problem.scale` is largest. The random elements are drawn from one array after
-    the other.
+    The first two are finite numbers, although their gradients are not. The steepest element is that for which the
+    absolute value of the gradient times the element's entry in `Problem.scale` is largest. The random elements are
+    drawn from one array after the other.
 
     Args:
         problem: the function, its derivative and the point.

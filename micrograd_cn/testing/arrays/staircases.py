@@ -119,14 +119,11 @@ def first_jumps(
 ) -> Iterator[tuple[float, float]]:
     """Yield, for each side of the point, the step in which f jumps off a straight line, and the jump's height.
 
-    The function f of one number is `phi`.
-
-    f has left the line if its distance from the line exceeds rounding, and exceeds a small part of the distance that
-    the slope `off` would give in this step. A side of the point is left out if the function has left the line already
-    in the finest step, or if it has not left the line in the step `reach`. Otherwise bisection finds the jump. If the
-    function is continuous there, the height is nearly 0. Jumps up to the height `lowest` are left out. The argument
-    `rounding` says when those that are too low to explain `off` are left out, too. This ends most bisections of
-    continuous functions early.
+    The function f of one number is `phi`. It has left the line in a step if its distance from the line exceeds
+    rounding, and exceeds a small part of `off` times the step. A side of the point is left out if f has left the line
+    already in the finest step, or has not left it in the step `reach`. Otherwise bisection finds the jump. If f is
+    continuous there, the height is nearly 0. A side is also left out if its jump is not higher than `lowest`, or too
+    low to explain `off` (see `rounding`). Most bisections of continuous functions end early for one of these reasons.
 
     Args:
         phi: the function of one number, which is 0 at the point.
@@ -134,9 +131,9 @@ def first_jumps(
         slope: the slope of the line. On the treads of a staircase, the function has this slope.
         off: by how much the slope of the function over many treads differs from `slope`.
         lowest: the height that each jump must exceed.
-        rounding: a rounding error of the function that is known otherwise. Jumps that are too low to explain `off` are
-            left out only if an error of this size could not explain it either. So with inf, the default, none of them
-            are left out.
+        rounding: a rounding error of the function that the caller knows. A jump that is too low to explain `off` is
+            left out only if this error, too, is too small to explain `off`. So with inf, the default, no jump is left
+            out for this reason.
     """
 
     def away(t: float) -> float:
@@ -205,8 +202,8 @@ class _Line(NamedTuple):
     def last_bits(self) -> Vector:
         """A move that changes each element that the direction moves by its last bit, with the sign of its entry in v.
 
-        No move is shorter. The last bit of a number is the distance to the next number of its type. It is taken to be
-        eps times the number.
+        The last bit of a number is the distance to the next number of its type. It is taken to be eps times the number,
+        which is at least the distance, so rounding does not undo the move.
         """
         problem = self.problem
         eps = problem.eps if problem.half_precision else problem.arguments.eps

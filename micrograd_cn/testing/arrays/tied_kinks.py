@@ -105,10 +105,9 @@ def _halves(phi: DirectionalFunction, count: int) -> Iterator[tuple[Vector, Vect
 def _with_other_ties(phi: DirectionalFunction, equal: NDArray[np.bool_]) -> Iterator[tuple[Vector, Vector, Vector]]:
     """Yield triples: the direction of `phi`, a random direction, and the sum of the two.
 
-    A random direction moves only elements that are equal to others, and that the direction of `phi` does not move. It
-    moves them about as far as that direction moves its elements, since longer steps may miss the kink, and the effect
-    of shorter ones would be lost beside that of the direction of `phi`. `equal` is a mask of the elements that are
-    equal to others.
+    The random direction moves only elements that are equal to others, and that the direction of `phi` does not move.
+    Relative to their sizes (`Problem.scale`), these elements move about as far as the direction of `phi` moves its own
+    elements. `equal` is a mask of the elements that are equal to others.
     """
     random, v = np.random.default_rng(0), phi.v
     moved = phi.moved_elements
@@ -166,11 +165,10 @@ def _stays_nonzero(
 
 
 def _small_steps(functions: Sequence[DirectionalFunction]) -> Sequence[float]:
-    """Return up to three small steps, the longest first; in half precision two, since noise hides kinks in a third.
+    """Return the shortest steps of numerical derivatives in which all elements move; the longest of these comes first.
 
-    The third step is so short that rows of an array hardly change their order. No step is so small that rounding keeps
-    elements from moving. Among the smallest numbers of a type, such as those of about 1e-7 in float16, only long steps
-    move all elements.
+    Rounding may keep elements from moving in shorter steps. There are up to three steps, or two in half precision. If
+    all elements move in none of them, the shortest steps are returned.
     """
     problem = functions[0].problem
     first = problem.steps.first_steps

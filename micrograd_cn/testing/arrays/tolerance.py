@@ -19,16 +19,16 @@ class ArrayTolerance:
     """The tolerance for functions of arrays: a numerical derivative must be so exact that it shows an error of 1 %.
 
     The derivative that is checked is called analytic. `rtol` is relative to the larger of the analytic and the
-    numerical derivative. A derivative below a hundredth of `typical_slope` shares the rounding of larger ones, so it is
-    treated as if it were as large as that hundredth.
+    numerical derivative, or to a hundredth of `typical_slope` if both are smaller, since a small derivative shares the
+    rounding of larger ones.
 
     Attributes:
         rtol: relative tolerance.
         atol: absolute tolerance.
         typical_slope: about how large derivatives along directions like this one are.
         analytic_error: the rounding error of the analytic derivative.
-        own_slope: an upper estimate of the size of this derivative. If it is below `typical_slope`, it takes the place
-            of `typical_slope` where the required exactness of the numerical derivative is computed.
+        own_slope: an upper estimate of the size of the derivative that is compared. If it is below `typical_slope`, it
+            takes the place of `typical_slope` where the required exactness of the numerical derivative is computed.
         flat_slope: a small part of the slope of f in the largest steps. If the numerical derivative is 0 up to its
             error, as at a stationary point, it is only required to be as exact as a derivative of the size
             `flat_slope`.
@@ -42,14 +42,14 @@ class ArrayTolerance:
     flat_slope: float = 0.0
 
     def is_exact_enough(self, e: Estimate, mismatch: float = 0.0) -> bool:
-        """Return whether a comparison with `e`, a numerical derivative, would show an error of 1 % of it, or of `atol`.
+        """Return whether the numerical derivative `e` is so exact that a comparison with it would show a mistake.
 
-        The larger of these two errors must show.
+        A mistake of 1 % of the numerical derivative must show, or of `atol` if that is larger.
 
         Args:
             e: the numerical derivative.
-            mismatch: how far the analytic derivative is from `e`, if the caller wants to call it right; else 0.0. Noise
-                and mismatch together must not hide such an error.
+            mismatch: how far the analytic derivative is from `e`, if the caller wants to call the analytic derivative
+                right; else 0.0. The mismatch and the errors of both derivatives together must not hide a mistake.
         """
         if not math.isfinite(e.error + e.slope):
             return False

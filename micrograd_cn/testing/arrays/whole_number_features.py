@@ -44,15 +44,16 @@ def takes_long_steps(phi: DirectionalFunction) -> bool:
 
 
 def longest_move(phi: DirectionalFunction, step: float) -> float:
-    """Return how far the step moves that element which it moves farthest."""
+    """Return how far the farthest element moves if the point moves by `step` times the direction of `phi`."""
     return step * float(np.abs(phi.v).max(initial=0.0))
 
 
 def has_features(phi: DirectionalFunction) -> bool:
     """Return whether f has narrow features that steps at the point may miss, and that do not come from rounding.
 
-    The height of the features at the point of `phi` is compared with that at a point nearer to 0, where rounding is
-    finer. If the type has too few numbers at the point to show them, both points are nearer to 0.
+    Features are about as high at a point nearer to 0, and what rounding makes is lower there. So the heights at the
+    point of `phi` and at a point nearer to 0 are compared. If neighbouring floats at the point of `phi` are too far
+    apart to show features, the comparison is repeated for a pair of points nearer to 0.
     """
     x, arguments = phi.x, phi.problem.arguments
     moved = np.zeros(x.size, bool)  # whole arrays, since an element shares the rounding of the others in its array
@@ -79,8 +80,8 @@ def has_features(phi: DirectionalFunction) -> bool:
 def has_slope(phi: DirectionalFunction, slope: float) -> bool:
     """Return whether the difference quotient of `phi` over very short steps is about `slope`.
 
-    These steps are shorter than narrow features of f, such as the teeth of a sawtooth. The difference may be half of
-    the larger of the two slopes.
+    These steps are shorter than narrow features of f, such as the teeth of a sawtooth. The two slopes may differ by up
+    to half of the larger one.
     """
     near = central_quotient(phi, 0.0, SHORTEST_MOVE / longest_move(phi, 1.0))
     return math.fabs(near - slope) <= 0.5 * max(math.fabs(near), math.fabs(slope))
@@ -122,8 +123,8 @@ class _Changes:
 
     Attributes:
         phi: the function f along a direction.
-        long: how many times as long as `move` a long move is, rounded to an odd number. A long move is as long as `part
-            * SLOPE_STEPS` steps of the size `Steps.first_steps[2]`; `part` is the last argument of the class.
+        long: how many times as long as `move` a long move is, rounded to an odd number. A long move is `part *
+            SLOPE_STEPS` times the step `Steps.first_steps[2]`, where `part` is the last argument of `__init__`.
         last_bits: half of the last bit of each output.
     """
 

@@ -212,9 +212,10 @@ def expressions(
 
 
 def step_strategy(op: Op, interval: Interval) -> SearchStrategy[StepRecipe]:
-    """Return a Hypothesis strategy for recipes (`StepRecipe`) of a step that applies the operation.
+    """Return a Hypothesis strategy for recipes of a step: the operation `op`, and a pair for each operand.
 
-    The numbers in a recipe lie in `interval`.
+    The pair has an integer that says whether the operand is an earlier result, a new input or a constant, and the
+    number of this input or constant, which lies in `interval`.
     """
     st = import_strategies()
     operands = []
@@ -247,9 +248,11 @@ def with_small_numbers(op: Op, choices: tuple[tuple[int, float | None], ...], lo
 
 
 def build_steps(recipes: list[StepRecipe], max_inputs: int) -> list[NudgedValue]:
-    """Return the inputs and the results of steps that the recipes (`StepRecipe`) describe.
+    """Return the inputs and the results of steps that apply operations to operands, as the recipes say.
 
-    A step is left out if no operands suit it, or if `smooth_step` rejects it. There are at most `max_inputs` inputs.
+    A recipe is an operation, and a pair for each operand: an integer that says whether the operand is an earlier
+    result, a new input or a constant, and the number of this input or constant. A step is left out if no operands suit
+    it, or if `smooth_step` rejects it. There are at most `max_inputs` inputs.
     """
     nodes: list[NudgedValue] = []
     inputs: list[NudgedValue] = []

@@ -148,7 +148,7 @@ def reals(
 
 
 def interval_near_0(domain: Interval, first: float, last: float) -> Interval:
-    """Return the interval in which `reals` draws numbers with all their digits; it rounds others to three digits.
+    """Return the interval in which `reals` draws numbers with all their digits; elsewhere it draws three-digit numbers.
 
     The interval is near 0 if 0 is in the domain and between the bounds `first` and `last`. Otherwise it is near the end
     of the domain, or the bound, that is nearest to 0.

@@ -167,10 +167,10 @@ def unexplained_change(a: Sample, b: Sample) -> float:
 
 
 def persistent_part(at: Callable[[float], Sample], a: Sample, b: Sample) -> Interval | None:
-    """Return the part of an interval in which an operation's change stays unexplained, however often it is divided.
+    """Return the part of an interval in which an operation's value changes otherwise than its partials predict.
 
-    Unexplained means that the partials do not explain the change of the operation's value (see `unexplained_change`).
-    None is returned if there is no such part. `a` and `b` are the samples at the two ends of the interval.
+    The interval is divided again and again, so the prediction becomes more exact (see `unexplained_change`). None is
+    returned if the change is then predicted everywhere. `a` and `b` are the samples at the two ends of the interval.
     """
     interval, narrowing = (a[0], b[0]), True
     for k in range(24):

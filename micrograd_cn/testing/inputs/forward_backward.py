@@ -35,8 +35,10 @@ def pair_of_functions(
     Args:
         forward: the forward pass.
         backward: the backward pass.
-        keeps_state: whether `backward` may change its state, so it is called once after each forward pass.
-        shares_state: whether all forward passes have the same state, so `_between` is not called.
+        keeps_state: whether `backward` may change what the forward pass has stored, so one pass is made even if
+            `_passes` is 2.
+        shares_state: whether all forward passes store results in the same place, so `_between`, which may call the
+            function again, is not called.
 
     >>> f, vjp = pair_of_functions(lambda x: (x * x, x), lambda dout, cache: 2 * cache * dout)
     >>> f(3.0), vjp(3.0, 1.0)

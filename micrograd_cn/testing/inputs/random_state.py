@@ -57,7 +57,7 @@ def advanced_generator(before: dict[str, Any], now: dict[str, Any] | None = None
 def restored_generators() -> Iterator[dict[str, Any]]:
     """Restore the states of the global random number generators at the end of the `with` block.
 
-    The states are also what the block gets, as `generator_states` returns them.
+    The `with` statement gives these states to the block, as the dict that `generator_states` returns.
     """
     python, of_numpy, of_torch = _states()
     try:

@@ -142,9 +142,9 @@ class Binding:
             not known.
         compared: the names of the variables that the function compares with an equal number by `==`, or uses as a
             condition, so a change of these numbers may take another branch.
-        doubtful: other bindings, in each of which one more part, which holds whole numbers, is a variable. If the
-            function gets these numbers as `Value`s, its outputs stay the same, but its derivatives change, and may be
-            wrong.
+        doubtful: other bindings. In each of them, one more part is a variable, which holds whole numbers. If the
+            function gets these numbers as `Value`s, its outputs stay the same, but its derivatives with respect to the
+            other variables change, and may be wrong.
     """
 
     subject: Subject

@@ -51,8 +51,8 @@ class Comparison:
         cause: what is likely wrong, if the comparison shows it.
         hidden: about how large a mistake in one element of the gradient may be without showing along any direction,
             relative to the norm of the gradient; nan if it is not known, as for a single derivative. If there are
-            several arrays, which may have different units, the gradient of each is first multiplied by the scale of
-            the steps by which the elements of this array are moved, the smallest if elements differ in it.
+            several arrays, which may have different units, the gradient with respect to each array is first multiplied
+            by the smallest entry of `Problem.scale` for this array.
     """
 
     title: str
@@ -167,7 +167,7 @@ class Claim:
         return all(map(self.tolerance.is_exact_enough, estimates))
 
     def verdict(self, numeric: Estimate, agrees: bool | None, note: str = "", noisy: bool = False) -> Comparison:
-        """Return a `Comparison` of the analytic derivative with the numerical one, with the attributes given here."""
+        """Return a `Comparison` of the analytic derivative with `numeric`; the other arguments are its attributes."""
         return Comparison(self.title, self.analytic, numeric, agrees, note, noisy)
 
     def remainder_order(self) -> float:
@@ -319,8 +319,8 @@ def lies_at_edge(claim: Claim) -> Comparison | None:
 def lies_far_outside(claim: Claim) -> Comparison | None:
     """Return a comparison that calls the derivative wrong if it is far from all three numerical derivatives; else None.
 
-    These are the central, the left and the right one. They are known roughly at best. If one is hardly known at all,
-    None is returned.
+    These are the central, the left and the right one. None is also returned if the estimated error of one of them is
+    more than `KNOWN_ROUGHLY` times its size.
     """
     estimates = claim.central, claim.left, claim.right
     if not all(e.error <= KNOWN_ROUGHLY * math.fabs(e.slope) for e in estimates):

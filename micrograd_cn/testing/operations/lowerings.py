@@ -32,7 +32,7 @@ CODE = "from micrograd_cn.testing.operations.lowerings import lowerings\nprint(l
 
 
 class Lowering(NamedTuple):
-    """A lowering: another form in which an operation is computed than the functions of its `Op`, such as JavaScript.
+    """A form in which an operation is computed, such as JavaScript, other than the Python functions of its `Op`.
 
     Attributes:
         name: the name of the lowering in messages.

@@ -124,9 +124,10 @@ def check_along(op: Op, xs: Point, order: int) -> bool:
 
 
 def check_shared(op: Op, xs: Point) -> None:
-    """Check an operation's partials and derivatives where one `Value` is given as all operands, or as two of 3 or 4.
+    """Check an operation's partials and derivatives where one `Value` is given as several operands.
 
-    The derivative with respect to such a `Value` is a sum of partials.
+    It is given as all operands and, if the operation has three or four operands, as any two of them. The derivative
+    with respect to it is a sum of partials.
     """
     for count in arities_among(op, FEW_ARITIES):
         if count > 1:

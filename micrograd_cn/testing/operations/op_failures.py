@@ -100,7 +100,7 @@ def reraise_as_failure(op: Op, xs: Point, what: str, code: str) -> Iterator[None
 def _error_location(error: Exception) -> list[str]:
     """Return a list with the line of Python code that raised an error.
 
-    The list is empty if `check_op` called a C function, such as `math.sqrt`, and this raised the error.
+    The list is empty if a C function that `check_op` called, such as `math.sqrt`, raised the error.
     """
     frame = traceback.extract_tb(error.__traceback__)[-1]
     ours = Path(__file__).parents[1] in Path(frame.filename).parents

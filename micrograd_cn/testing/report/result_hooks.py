@@ -22,8 +22,8 @@ class Compared:
 
     Attributes:
         comparisons: the comparisons of derivatives with numerical ones.
-        constants: the paths of whole numbers that a function of `Value`s was not differentiated by, since it uses them
-            as counts, indices or flags, or has no derivative with respect to them.
+        constants: the paths of whole numbers that a function of `Value`s was not differentiated with respect to, since
+            it uses them as counts, indices or flags, or has no derivative with respect to them.
     """
 
     comparisons: tuple[Comparison, ...]
@@ -33,7 +33,7 @@ class Compared:
         """Return a text that says how many derivatives agree, and how many could not be compared.
 
         The text also says up to which size noise may hide mistakes in large arrays, and names the whole numbers in
-        `constants`, by which the function was not differentiated.
+        `constants`, which count as constants.
         """
         agree = sum(comparison.agrees is True for comparison in self.comparisons)
         others = len(self.comparisons) - agree

@@ -138,8 +138,8 @@ def default_atol_hides_mistake(case: ValueCase) -> Comparison | None:
 def cannot_be_compared(case: ValueCase) -> Comparison | None:
     """Return the comparison that allows for the computed rounding error, if it says neither right nor wrong; else None.
 
-    The later stages measure the rounding error, and allow for it if it is larger than the computed one. That would not
-    lead to a verdict either.
+    If the computed rounding error is too large for a verdict, so is the measured one, which later stages would take,
+    since it counts only if it is larger.
     """
     return case.by_known_rounding if case.by_known_rounding.agrees is None else None
 
