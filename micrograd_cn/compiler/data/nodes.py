@@ -23,7 +23,7 @@ from ...graph import context
 from ...graph.interrupts import at_once
 from ...graph.node import assign_data
 from ..llvm.builtin import BUILTIN_SIGNATURE, builtin_function, operands_of, return_object
-from ..llvm.machine import machine
+from ..llvm.machine import Machine, machine
 from ..llvm.operands import Condition, Doubles, Integer, Vector, Words
 from ..llvm.text import KERNEL_PREFIX, Function
 from .arrays import FlatNumbers
@@ -36,7 +36,6 @@ FLOATS_PER_NODE = 4  # Python code reads so many floats in the time that a node 
 TYPE, NUMBER = 8, 16  # offsets in bytes: of an object's type, and of a float's number
 COUNT, ITEMS = 16, 24  # offsets in bytes: of the count of a list's items, and of the address of the items
 _sample = Value(0.5)  # where a list has something else than a `Value`, machine code reads this node
-_zero = array("d", [0.0])
 
 
 @cache
@@ -218,22 +217,26 @@ def _read(nodes: NodeLoop, offset: Integer | int, to: Doubles) -> Condition:
 
 
 def _write_write() -> Function:
-    """Write the function that assigns numbers to a slot of the nodes in `%list`.
+    """Write the function that assigns the numbers at the address `%from` to a slot of the nodes in `%list`."""
+    f = Function(f"{KERNEL_PREFIX}write_nodes", "ptr %list, i64 %n, i64 %slot, ptr %from", "i64")
+    numbers = Doubles(f, "%from")
+    _assign_if_good(NodeLoop(f), Integer(f, "%slot"), lambda index: numbers[index], "i64 1")
+    f.do("ret i64 0")
+    return f
 
-    The number for the first node is at the address `%from`. The number for each further node is `%stride` doubles after
-    the number for the node before.
+
+def _assign_if_good(nodes: NodeLoop, offset: Integer | int, number: Callable[[Integer], Vector], failed: str) -> None:
+    """Write code that assigns numbers to a slot of nodes. `number` writes code for that of the node with an index.
+
+    The function that is written ends with `failed`, and changes nothing, if it cannot do so.
     """
-    f = Function(f"{KERNEL_PREFIX}write_nodes", "ptr %list, i64 %n, i64 %slot, ptr %from, i64 %stride", "i64")
-    nodes, offset, true = NodeLoop(f), Integer(f, "%slot"), Condition(f, "true")
-    numbers, stride = Doubles(f, "%from"), Integer(f, "%stride")
-    with f.repeat("%n", [true, true]) as loop:
+    f, true = nodes.f, Condition(nodes.f, "true")
+    with f.repeat(nodes.count, [true, true]) as loop:
         node, is_value = nodes.node(loop.index)
         slot, (before, unshared) = nodes.slot(node, offset), loop.carried
         loop.next = [before & is_value & slot.is_good, unshared & slot.unshared]
-    f.end_unless(loop.next[0], "i64 1")
-    nodes.assign_all(offset, loop.next[1], lambda index, _: numbers[index * stride])
-    f.do("ret i64 0")
-    return f
+    f.end_unless(loop.next[0], failed)
+    nodes.assign_all(offset, loop.next[1], lambda index, _: number(index))
 
 
 def _write_add() -> Function:
@@ -302,6 +305,21 @@ def _write_prepared_read() -> Function:
 
 def _write_prepared_add() -> Function:
     return _write_prepared("prepared_add", lambda nodes, numbers: _add(nodes, numbers, 1.0, _FAILED))
+
+
+def _write_clear() -> Function:
+    """Write the code of a built-in function of Python that sets the gradients of the nodes in a list to 0.
+
+    The list is its argument. The function returns True, or False if machine code cannot do the work.
+    """
+    f = Function(f"{KERNEL_PREFIX}clear_gradients", *BUILTIN_SIGNATURE)
+    listed, grad = Words(f, "%argument"), slot_offset("_grad")
+    f.call("void", "Py_IncRef", _FAILED)
+    nodes = NodeLoop(f, listed, listed.bytes(COUNT)[0], _FAILED)
+    _assign_if_good(nodes, grad, lambda _: Vector(f, "0.0"), _FAILED)
+    f.call("void", "Py_DecRef", _FAILED)
+    return_object(f, address_of(True))
+    return f
 
 
 def _write_scale() -> Function:
@@ -434,6 +452,7 @@ _kernels = SharedKernels(
         "same_objects": _write_same,
         "prepared_read": _write_prepared_read,
         "prepared_add": _write_prepared_add,
+        "clear_gradients": _write_clear,
     },
     holds_gil=True,
 )
@@ -542,7 +561,7 @@ def set_data(nodes: Sequence[Value], numbers: FlatNumbers) -> None:
     if not (context.active and context.here().hooks) and uses_machine_code(nodes) and len(nodes) == len(numbers):
         numbers = array("d", memoryview(numbers).tobytes())
         write: Callable[[], object] = partial(
-            _kernels["write_nodes"], nodes, len(nodes), slot_offset("_data"), numbers.buffer_info()[0], 1
+            _kernels["write_nodes"], nodes, len(nodes), slot_offset("_data"), numbers.buffer_info()[0]
         )
         if at_once(map(call, [write, context.note_change])):  # otherwise machine code cannot write to these nodes
             return
@@ -555,7 +574,7 @@ def write_by_machine_code(nodes: Sequence[Value], slot: str, numbers: array[floa
     Pass it to `at_once` of `micrograd_cn.graph`. `uses_machine_code(nodes)` must be true. `at_once` returns False if
     machine code cannot write to these nodes. In this case, none of the nodes is changed.
     """
-    return map(_kernels["write_nodes"], [nodes], [len(nodes)], [slot_offset(slot)], [numbers.buffer_info()[0]], [1])
+    return map(_kernels["write_nodes"], [nodes], [len(nodes)], [slot_offset(slot)], [numbers.buffer_info()[0]])
 
 
 def add_to_gradients(nodes: Sequence[Value], numbers: array[float], weight: float) -> bool:
@@ -580,9 +599,19 @@ def scale_gradients(nodes: Sequence[Value], factor: float) -> bool:
 
 def clear_gradients(nodes: Sequence[Value]) -> bool:
     """Set the gradients of nodes to 0, and return True. If machine code cannot, change nothing and return False."""
-    return uses_machine_code(nodes) and not _kernels["write_nodes"](
-        nodes, len(nodes), slot_offset("_grad"), _zero.buffer_info()[0], 0
-    )
+    if not uses_machine_code(nodes):
+        return False
+    cleared: bool = _clear_function(machine())(nodes)
+    return cleared
+
+
+@cache
+def _clear_function(on: Machine) -> Callable[[Sequence[Value]], bool]:
+    """Return a function that sets the gradients of the nodes in a list to 0, and returns whether it could.
+
+    A call takes as long as a call of `len`, while the arguments of a call through ctypes take longer than its work.
+    """
+    return builtin_function(_kernels.address("clear_gradients"), (), True, on, takes_argument=True)
 
 
 _requires_grad = attrgetter("requires_grad")

@@ -22,8 +22,8 @@ C_API = (
     *("PyTuple_GetItem", "PyBytes_AsString", "Py_IncRef", "PyEval_SaveThread", "PyEval_RestoreThread"),
     *("PyFloat_FromDouble", "Py_DecRef"),
 )
-METH_NOARGS = 4  # the function takes no arguments
-BUILTIN_SIGNATURE = "ptr %self, ptr %unused", "ptr"  # the parameters and the result of its machine code
+METH_NOARGS, METH_O = 4, 8  # the function takes no arguments, or one, which is `%argument`
+BUILTIN_SIGNATURE = "ptr %self, ptr %argument", "ptr"  # the parameters and the result of its machine code
 
 
 class _Definition(ctypes.Structure):
@@ -43,27 +43,32 @@ def addresses() -> dict[str, int]:
 
 
 @cache
-def _definition(code: int) -> _Definition:
+def _definition(code: int, flag: int) -> _Definition:
     """Return the `PyMethodDef` of functions that run the machine code at the address `code`.
 
-    A definition must outlive all functions that are made with it, so it is never freed.
+    `flag` is METH_NOARGS or METH_O. A definition must outlive all functions that are made with it, so it is never
+    freed.
     """
-    return _Definition(b"prepared", code, METH_NOARGS, None)
+    return _Definition(b"prepared", code, flag, None)
 
 
-def builtin_function(code: int, operands: Sequence[int], result: Any, *held: Any) -> Callable[[], Any]:
-    """Return a function without arguments that runs machine code, and then returns `result`.
+def builtin_function(
+    code: int, operands: Sequence[int], result: Any, *held: Any, takes_argument: bool = False
+) -> Callable[..., Any]:
+    """Return a function that runs machine code, and then returns `result` unless the code returns something else.
 
     Args:
         code: the address of the machine code.
         operands: the integers that the machine code reads.
-        result: the object that every call returns.
+        result: the object that calls return.
         held: objects that must live as long as the function.
+        takes_argument: whether the function takes one argument. Otherwise it takes none.
     """
     make = ctypes.pythonapi.PyCFunction_NewEx
     make.argtypes, make.restype = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p], ctypes.py_object
     state = array("q", operands).tobytes(), result, *held
-    made: Callable[[], Any] = make(ctypes.addressof(_definition(code)), state, None)
+    definition = _definition(code, METH_O if takes_argument else METH_NOARGS)
+    made: Callable[..., Any] = make(ctypes.addressof(definition), state, None)
     return made
 
 

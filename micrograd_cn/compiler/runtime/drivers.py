@@ -27,7 +27,7 @@ from math import inf
 from typing import NamedTuple
 
 from ..data.columns import TABLE_BIT
-from ..data.nodes import NodeLoop, slot_offset
+from ..data.nodes import NodeLoop, address_of, slot_offset
 from ..llvm.builtin import BUILTIN_SIGNATURE, operands_of, return_object
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
@@ -93,6 +93,19 @@ class PreparedWords(NamedTuple):
     panel: int
     totals: int
     releases_gil: int  # whether to release the GIL while the driver runs
+
+
+class StepWords(NamedTuple):
+    """The integers of the driver `step`. All but the counts are addresses."""
+
+    parameter_count: int
+    header: int  # of the compiled update
+    rate: int  # the learning rate
+    scalars: int  # of the compiled update
+    blocks: int  # of the compiled update
+    block_count: int
+    gradients: int  # memory for as many numbers as there are lanes in all blocks
+    data: int  # the same
 
 
 class BatchWords(NamedTuple):
@@ -687,23 +700,22 @@ class Drivers:
         return f
 
     def step(self) -> Function:
-        """Write the driver that takes an optimiser's step for parameters that are nodes; see `data.nodes`.
+        """Write the code of a built-in function of Python that takes an optimiser's step; see `llvm.builtin`.
 
-        `%list` is the address of the list of the `%n` parameters. The driver reads their data and gradients, calls the
-        driver `update` for the step, and assigns the new data. It returns 0. If a parameter is frozen, or its data or
-        gradient is not a float, the driver changes no parameter and returns 1. `%p`, `%us` and `%uw` are the addresses
-        of the header, the scalars and the `%all` blocks of the compiled update, and `%rate` is that of the learning
-        rate. `%gradients` and `%data` are the addresses of memory for as many numbers as there are lanes in all blocks.
+        Its argument is the list of the parameters, which are nodes; see `data.nodes`. Its operands are `StepWords`. It
+        reads the data and gradients of the parameters, calls the driver `update` for the step, and assigns the new
+        data. Then it returns None. If a parameter is frozen, or its data or gradient is not a float, it changes no
+        parameter and returns True.
         """
-        f = Function(
-            self.name["step"],
-            "ptr %list, i64 %n, ptr %p, ptr %rate, ptr %us, ptr %uw, i64 %all, ptr %gradients, ptr %data",
-            "i64",
-        )
-        nodes, stride, width = NodeLoop(f), _field(f, "block"), self.machine.width
-        panel, gradients, new_data = Doubles(f, "%uw"), Doubles(f, "%gradients"), Doubles(f, "%data")
+        f = Function(self.name["step"], *BUILTIN_SIGNATURE)
+        held, failed = Record(operands_of(f), StepWords), f"ptr {address_of(True)}"
+        f.call("void", "Py_IncRef", failed)  # whoever gets a result owns a reference to it
+        nodes = NodeLoop(f, Words(f, "%argument"), held["parameter_count"], failed)
+        header, width = held.words("header"), self.machine.width
+        stride = Record(header, Header)["block"]
+        panel, gradients, new_data = (held.doubles(name) for name in ("blocks", "gradients", "data"))
         true = Condition(f, "true")
-        with f.repeat("%n", [true, true]) as loop:
+        with f.repeat(nodes.count, [true, true]) as loop:
             node, is_value = nodes.node(loop.index)
             data, grad = (nodes.slot(node, slot_offset(name)) for name in ("_data", "_grad"))
             block, lane = loop.index // width, loop.index % width
@@ -713,11 +725,12 @@ class Drivers:
             unfrozen = nodes.has_requires_grad(node, True)
             good = before & is_value & data.is_float & grad.is_float & unfrozen
             loop.next = [good, unshared & data.unshared]
-        f.end_unless(loop.next[0], "i64 1")
-        work = ("ptr %rate", "ptr %us", "ptr %uw", "i64 %all", "i64 %all")
-        self._call(f, "void", "update", "ptr %p", "ptr %data", "ptr %gradients", *work)
+        f.end_unless(loop.next[0], failed)
+        work = (held.pointer("rate"), held.pointer("scalars"), panel, held["block_count"], held["block_count"])
+        self._call(f, "void", "update", header, new_data, gradients, *work)
         nodes.assign_all(slot_offset("_data"), loop.next[1], lambda index, _: new_data[index])
-        f.do("ret i64 0")
+        f.call("void", "Py_DecRef", failed)
+        return_object(f, address_of(None))
         return f
 
     def accumulate(self) -> Function:

@@ -24,8 +24,10 @@ from ...optim import Optimizer
 from ...optim.by_optimizer import ByOptimizer
 from ...optim.optimizer import common_state
 from ..data.nodes import clear_gradients, finds_leaves, finds_trained, norm_of_gradients, scale_gradients, slot_offset
+from ..llvm.builtin import builtin_function
 from ..llvm.machine import Memory, machine
-from ..runtime.executable import driver, driver_address, has_driver
+from ..runtime.drivers import StepWords
+from ..runtime.executable import driver_address, has_driver
 from ..threads.background import BackgroundTasks
 from .state import PackedState, ParameterBlocks, StateInArrays
 from .update import CompiledUpdate, OptionsInUse, compiled_update, is_compiled, update_key
@@ -82,13 +84,20 @@ class SingleStep:
         self._scalars = update.executable.new_scalars()
         self._gradients, self._data = Memory(self._blocks.places), Memory(self._blocks.places)
         self._rate = array("d", [0.0])
-        # The machine is kept, since the machine code is freed with it
-        self._run, self._machine = driver("step", holds_gil=True), machine()
         self._parameters: list[Value] = []
-        self._operands = (
-            self._count, update.executable.header, self._rate.buffer_info()[0], self._scalars.address,
-            self._blocks.memory.address, self._blocks.count, self._gradients.address, self._data.address,
-        )  # fmt: skip
+        words = StepWords(
+            parameter_count=self._count,
+            header=update.executable.header,
+            rate=self._rate.buffer_info()[0],
+            scalars=self._scalars.address,
+            blocks=self._blocks.memory.address,
+            block_count=self._blocks.count,
+            gradients=self._gradients.address,
+            data=self._data.address,
+        )
+        # The machine is kept, since the machine code is freed with it
+        code = driver_address("step", 1, fast=True)
+        self._run = builtin_function(code, words, None, machine(), takes_argument=True)
         self._update = update
         self._state = StateInBlocks(self._blocks, self._names, self._count) if update.used_state_indices else None
         self.fits = OptionsInUse(optimizer).are_those_of
@@ -109,7 +118,7 @@ class SingleStep:
             return False
         self._rate[0], self._scalars.view[1] = rate, steps
         changes: Sequence[Callable[[], object]] = (
-            partial(self._run, optimizer.parameters, *self._operands),
+            partial(self._run, optimizer.parameters),
             partial(setattr, optimizer, "steps", steps + 1),
             context.note_change,
         )
@@ -206,6 +215,8 @@ class SingleSteps:
         if context.active:
             return False
         found = self._ready.get(optimizer)
+        if found and found.fits(optimizer) and found.take(optimizer):
+            return True
         waiting = self._waiting.get(optimizer)
         if waiting is None:
             waiting = self._waiting[optimizer] = self._new_waiting(optimizer)
@@ -216,8 +227,8 @@ class SingleSteps:
                     self._changed[waiting.key] = self._changed.get(waiting.key, 0) + count
                 return False
             found = self._compiled(optimizer)
-        if found and found.fits(optimizer) and found.take(optimizer):
-            return True
+            if found and found.fits(optimizer) and found.take(optimizer):
+                return True
         pause = waiting.pause
         self._waiting[optimizer] = _Waiting(pause * count, min(2 * pause, MAX_PAUSE))
         self._ready.pop(optimizer)
