@@ -755,6 +755,31 @@ def test_a_function_validates_samples_of_new_structures_whose_programs_have_more
     assert numbers(ours, mine) == pytest.approx(numbers(theirs, yours), rel=1e-11)
 
 
+@pytest.mark.parametrize("trained_by", ["fit", "callback", "assignment"])
+def test_a_constant_that_only_the_validation_reads_is_not_kept_while_it_changes(trained_by):
+    """Samples of other lengths have programs of their own, so `w` can be a constant in one of them alone."""
+    w, v = Value(1.0), Value(3.0)
+    optimizer = SGD([w] if trained_by != "assignment" else [v], lr=0.01)
+    f = compile(lambda xs: sum((w * v * x - 1.0) ** 2 for x in xs))
+    held_out = ([[1.0, 2.0, 3.0]],)
+
+    def callback(epoch, loss, validated):
+        if trained_by == "callback":
+            w.requires_grad = True
+        elif trained_by == "assignment":
+            w.data += 1.0
+
+    w.requires_grad = False
+    f.forward(held_out)
+    if trained_by != "assignment":
+        w.requires_grad = True
+        f.forward(([[1.0, 2.0]],))  # so `w` can be trained there
+        w.requires_grad = trained_by == "fit"
+    with pytest.raises(ValueError, match="is a constant of the program, since it required no gradient when"):
+        f.fit(([[1.0, 2.0]],), optimizer, 4, validation=held_out, callback=None if trained_by == "fit" else callback)
+    assert w.data == 1.0 + (trained_by == "assignment")
+
+
 def test_early_stopping_that_cannot_be_meant_is_refused_before_training():
     w, x = Value(1.0), Value(1.0)
     program, optimizer = compile(w * x, [x]), SGD([w])

@@ -62,6 +62,7 @@ class FunctionFit(Dispatcher):
         self._options, self._buckets, self._validation = options, buckets, validation
         self._check = FitCheck(stale, [*buckets, *(validation or ())], options.optimizer)
         self._uncompared = self._check.uncompared
+        self.validation_programs: set[CompiledGraph] = set()
         self._merged_programs = set[Program]()  # the programs of the recordings that were merged, if guards may change
 
     def run(self) -> History:
@@ -243,7 +244,11 @@ class FunctionFit(Dispatcher):
                 self._check.compare_reached(bucket, groups)
             for recording, rows in groups:
                 check_single("fit", self._name, recording)
-                losses.extend(recording.program.compiled.outputs_of(bucket.numbers, rows, threads, address))
+                compiled = recording.program.compiled
+                if compiled not in self.validation_programs:
+                    check_trainable(self._options.optimizer, compiled)  # a constant would keep its data from before
+                    self.validation_programs.add(compiled)
+                losses.extend(compiled.outputs_of(bucket.numbers, rows, threads, address))
         return sum(losses) / len(losses)
 
     def explain_nan(self) -> None:

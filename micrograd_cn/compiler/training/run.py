@@ -13,8 +13,9 @@ import os
 import time
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from math import isnan, nan
 from threading import get_ident
 from typing import Any, TypeAlias, TypeVar
@@ -54,9 +55,11 @@ class Dispatcher(ABC):
     Attributes:
         layouts: a list of at most one `ParameterLayout`, which says where each parameter is in the arrays that the
             compiled loop works on. It is kept so the next call of `fit` can use it again.
+        validation_programs: the programs that have computed validation samples in this call.
     """
 
     layouts: list[ParameterLayout]
+    validation_programs: Collection[CompiledGraph] = ()
 
     @abstractmethod
     def parameters(self) -> Sequence[Value]:
@@ -437,7 +440,7 @@ class TrainingRun:
         """Raise ValueError if the callback has unfrozen a parameter of the optimiser that is constant in a program."""
         optimizer = self._options.optimizer
         if optimizer.parameters != self._checked or any(p.requires_grad for p in self._frozen):
-            for program, *_ in self._runners:
+            for program in self._programs():
                 check_trainable(optimizer, program)
             self._checked = [*optimizer.parameters]
         frozen = some_frozen(optimizer.parameters)
@@ -445,8 +448,12 @@ class TrainingRun:
 
     def _check_constants(self) -> None:
         """Raise ValueError if a constant of a program has other data now; a callback may have changed it."""
-        for program, *_ in self._runners:
+        for program in self._programs():
             program.data.check_constants()
+
+    def _programs(self) -> Iterator[CompiledGraph]:
+        """Return the programs of the samples and of the validation samples. Programs of the samples may repeat."""
+        return chain((program for program, *_ in self._runners), self._dispatcher.validation_programs)
 
     def _check_function(self, whole: bool = False) -> bool:
         """Check that the programs still compute the function, after functions of the user's have run between steps.
