@@ -94,7 +94,7 @@ def heading() -> dict[str, str]:
 
 
 def layout(rows: list[Row]) -> Iterator[str]:
-    """Yield the lines of a table: the first column is aligned at its left, the others at their right."""
+    """Yield the lines of a table, with the first column aligned left and the others aligned right."""
     if not rows:
         yield text("not measured: it needs llvmlite", "未测量：需要 llvmlite")
         return

@@ -244,7 +244,10 @@ def longest(names: Iterable[str]) -> int:
 
 
 def groups_by_length(names: Sequence[str], batch: int) -> Iterator[Sequence[str]]:
-    """Yield the names of each batch in the order of their lengths, in groups that one SIMD vector computes."""
+    """Yield groups of names, as many as a SIMD vector has lanes, so the names of a group are computed at once.
+
+    A group has names of one batch and of similar lengths; the names of a batch are sorted by length.
+    """
     from micrograd_cn.compiler.llvm.machine import machine
 
     lanes = machine().width
@@ -256,7 +259,7 @@ def groups_by_length(names: Sequence[str], batch: int) -> Iterator[Sequence[str]
 def padded_lengths(names: Sequence[str], batch: int, count: int) -> Sequence[int]:
     """Return at most `count` lengths to which names are padded, chosen so the fewest tokens are computed.
 
-    The last one is the length of the longest name.
+    They are in ascending order, so the last one is the length of the longest name.
     """
     found = Counter(map(longest, groups_by_length(names, batch)))
     *shorter, last = sorted(found)
@@ -301,9 +304,10 @@ def floats(weights: Weights) -> Weights:
 
 
 def invent(weights: Weights, rng: random.Random) -> str:
-    """Return a new name. The weights are floats, which the functions of stage 2 take as well.
+    """Return a new name. The weights are floats, so no graph is recorded.
 
-    The sum of products is that of stage 1: for floats, Python's operators are faster.
+    The functions of the model are those of stage 2. Only the sum of products is that of stage 1, since Python's
+    operators are faster for floats.
     """
     tokens = [END]
     for logits in gpt(tokens, weights, FUSED._replace(dot=plain_dot)):  # gpt reads the list while it grows
@@ -362,9 +366,9 @@ def draw(losses: Sequence[float], name: str, head: Sequence[Sequence[float]], ou
 
 
 def options() -> argparse.Namespace:
-    """Return the options of the command line, without matplotlib, whose import takes as long as the training.
+    """Return the options of the command line.
 
-    `shared.options` imports it.
+    This function is used instead of `shared.options`, which imports matplotlib: that takes as long as the training.
     """
     set_language_from_arguments()
     parser = argparse.ArgumentParser(

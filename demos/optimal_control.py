@@ -51,7 +51,7 @@ SMALL = 1e-6  # the solver stops when the gradient of the Lagrangian is smaller
 
 
 def motion(knot: Sequence[Any], cos: Callable[[Any], Any], sin: Callable[[Any], Any]) -> list[Any]:
-    """Return the rates of change of the state; the numbers may be of any kind, arrays too."""
+    """Return the rates of change of the state. `knot` has the state and the force at one time, as numbers or arrays."""
     _, angle, speed, turning, force = knot
     c, s = cos(angle), sin(angle)
     pull = LENGTH * POLE * s * turning * turning
@@ -83,7 +83,7 @@ class Problem(NamedTuple):
     """The functions that the solver calls. They take all numbers of all times as one array.
 
     Attributes:
-        f: the effort.
+        f: the effort, which is the integral of the squared force.
         gradient: the gradient of the effort.
         curvature: the Hessian of the effort.
         constraint: the constraints and their derivatives.
@@ -116,7 +116,10 @@ def record(steps: int) -> Recorded:
 
 
 def lagrangian(recorded: Recorded) -> tuple[Program, list[Value]]:
-    """Compile the effort plus the sum of the conditions, each times a multiplier; return it with its inputs."""
+    """Compile the Lagrangian: the effort plus the sum of the conditions, each times a multiplier.
+
+    Return the program and its inputs, which are the leaves of `recorded` and then the multipliers.
+    """
     multipliers = [Value(1) for _ in recorded.conditions]
     inputs = [*recorded.xs, *multipliers]
     return compile(recorded.effort + mg.dot(multipliers, recorded.conditions), inputs), inputs
@@ -277,7 +280,7 @@ def pole(axes: Axes, place: float, angle: float, **how: Any) -> list[Any]:
 
 
 def stage(axes: Axes, places: Any) -> None:
-    """Prepare axes in which a cart moves between the smallest and the largest of its places."""
+    """Set the limits of axes so they show a cart at all of its `places`, and draw its track."""
     axes.axhline(0, color=GREY, linewidth=1, zorder=0)
     axes.set(
         xlim=(places.min() - 0.6, places.max() + 0.6),

@@ -27,7 +27,7 @@ Path = list[tuple[float, float]]
 
 
 def rosenbrock(x: Number, y: Number) -> Number:
-    """Return (1 - x)^2 + 100 (y - x^2)^2, for numbers, as the contours need it, or for Values."""
+    """Return (1 - x)^2 + 100 (y - x^2)^2. x and y are `Value`s, or numbers for the contours of the picture."""
     return (1 - x) ** 2 + 100 * (y - x * x) ** 2
 
 

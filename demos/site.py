@@ -88,10 +88,10 @@ $cards
 
 
 class Runs:
-    """What pages need so that their cells run.
+    """What the pages of notebooks need so that a reader can run their cells.
 
     Args:
-        facts: what `packages.lay_into` has written into the site, or None if cells do not run.
+        facts: the dict that `packages.lay_into` returns, or None if cells do not run.
     """
 
     def __init__(self, facts: dict[str, Any] | None) -> None:
@@ -105,7 +105,10 @@ class Runs:
         return facts | {"name": name, "notebook": f"{name}.cells.json", "words": CELLS[short]} | more
 
     def cells_of(self, name: str, made: Exported) -> dict[str, str]:
-        """Return the file with the code of a notebook's cells, which the browser's Python reads."""
+        """Return a dict from the name of a file to its text: the code of a notebook's cells, as JSON.
+
+        The browser's Python reads the file. The dict is empty if cells do not run.
+        """
         if self.facts is None:
             return {}
         return {f"{name}.cells.json": json.dumps(made.code, ensure_ascii=False, separators=(",", ":"))}
@@ -204,10 +207,11 @@ def reference(out: Path) -> None:
 
 
 def with_pictures(text: str, up: str, known: dict[str, Path]) -> tuple[str, list[Path]]:
-    """Return a page of the reference whose pictures are files of their own in the reference's folder, and these files.
+    """Return a page of the reference whose pictures are files in the reference's folder, and the list of these files.
 
-    A docstring may be shown in two modules, and the paths of its pictures fit only one. There pdoc puts the pictures
-    into the page, which makes it large.
+    A docstring may be shown on the pages of two modules. On the page of the module that it stands in, pdoc has put the
+    pictures into the page, as base64, which makes it large. On the other page, the relative paths of the pictures lead
+    to no file.
 
     Args:
         text: the page.
@@ -282,13 +286,16 @@ def notebook_page(short: str, title: str, cells: str, links: list[str], data: di
 
 
 def sources() -> list[list[str]]:
-    """Return the sources of the cells of each notebook."""
+    """Return, for each notebook, the list of the sources of its code cells."""
     notebooks = [read(HERE / f"{kind}.{short}.ipynb") for kind in ("tutorial", "check", "teacher") for short in TEXTS]
     return [[cell.source for cell in notebook.cells if cell.cell_type == "code"] for notebook in notebooks]
 
 
 def write(out: Path) -> list[str]:
-    """Write all pages of the site into a folder, and return what is missing here for cells that run."""
+    """Write all pages of the site into a folder.
+
+    Return a list of what has to be installed so that readers can run cells; empty if nothing is missing.
+    """
     out.mkdir(parents=True, exist_ok=True)
     missing = []
     try:

@@ -1,8 +1,8 @@
 """Plot the Taylor polynomials of functions from their derivatives at a point: `python demos/taylor.py`.
 
-The n-th derivative is `grad` applied n times. The higher its degree, the further a polynomial follows sin. Polynomials
-of 1/(1 + x^2) never get beyond distance 1, since the function has poles there in the complex plane. --steps is the
-largest degree. Nothing here is random, so --seed changes nothing.
+The n-th derivative is `grad` applied n times. The higher its degree, the further the polynomial of sin follows sin. The
+polynomials of 1/(1 + x^2) follow it only up to the distance 1 from the point 0, since the function has poles at i and
+-i. --steps is the largest degree. Nothing here is random, so --seed changes nothing.
 """
 
 import math

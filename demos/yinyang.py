@@ -47,7 +47,7 @@ def region(point: Point) -> int:
 
 
 def sample(count: int, rng: random.Random) -> tuple[list[Point], list[int]]:
-    """Return random points and their classes. The classes take turns, and a point is uniform in its class's region."""
+    """Return random points and their classes. The classes take turns; a point is drawn uniformly from its region."""
     points: list[Point] = []
     targets = [i % CLASSES for i in range(count)]
     for target in targets:

@@ -1,10 +1,10 @@
 """Functions with backward passes written by hand, as people write them, and mistakes to plant in these passes.
 
 Each function is a generator. It yields its value, is sent the upstream gradient, and yields the gradients of its
-arguments. Its library is the argument `xp`, and it uses only names that numpy, PyTorch and JAX have in common, so every
-checker gets the same function: `in_torch` makes an `autograd.Function` of it, `in_jax` a `custom_vjp`, and `in_numpy` a
-function and its vjp. A mistake is written "this -> that": it replaces the text "this" in the backward pass, which is
-the part of the generator after the upstream gradient has come.
+arguments. Its argument `xp` is numpy, PyTorch or JAX, and it uses only names that the three libraries have in common,
+so every checker gets the same function: `in_torch` makes an `autograd.Function` of it, `in_jax` a `custom_vjp`, and
+`in_numpy` a function and its vjp. A mistake is written as a replacement, such as "2 * x -> x". It is made in the source
+code of the backward pass, which is the part of the generator after the upstream gradient has come.
 """
 
 import functools
@@ -24,7 +24,7 @@ class Case:
 
     Attributes:
         run: the generator function; it takes the library and the arguments.
-        mistakes: the mistakes, each as "this -> that".
+        mistakes: the mistakes, each a replacement in the code of the backward pass, such as "2 * x -> x".
         shapes: the shapes of the arguments by name.
         positive: the names of the arguments whose numbers must be positive.
     """
@@ -62,7 +62,7 @@ def _planted(run: Callable[..., Pass], mistake: str) -> Callable[..., Pass]:
 
 
 def in_numpy(run: Callable[..., Pass]) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return the function of numpy arrays, and its vjp."""
+    """Return the generator function `run` as two functions of numpy arrays: the function itself, and its vjp."""
     import numpy as np
 
     def f(*xs: Array) -> Any:
@@ -77,7 +77,7 @@ def in_numpy(run: Callable[..., Pass]) -> tuple[Callable[..., Any], Callable[...
 
 
 def in_torch(run: Callable[..., Pass]) -> Any:
-    """Return the function of PyTorch tensors, the `apply` of an autograd.Function."""
+    """Return the generator function `run` as a function of PyTorch tensors, the `apply` of an autograd.Function."""
     import torch
 
     def forward(ctx: Any, *xs: Array) -> Any:
@@ -93,7 +93,7 @@ def in_torch(run: Callable[..., Pass]) -> Any:
 
 
 def in_jax(run: Callable[..., Pass]) -> Any:
-    """Return the function of JAX arrays, a custom_vjp."""
+    """Return the generator function `run` as a function of JAX arrays, a custom_vjp."""
     import jax
 
     f: Any = jax.custom_vjp(lambda *xs: next(run(jax.numpy, *xs)))
@@ -114,7 +114,7 @@ CASES: dict[str, Case] = {}
 def case(
     *mistakes: str, positive: tuple[str, ...] = (), **shapes: tuple[int, ...]
 ) -> Callable[[Callable[..., Pass]], Callable[..., Pass]]:
-    """Add a generator function to `CASES`, with the mistakes to plant in it and the shapes of its arguments."""
+    """Return a decorator, which adds a generator function to `CASES` with its mistakes and its arguments' shapes."""
 
     def enter(run: Callable[..., Pass]) -> Callable[..., Pass]:
         CASES[run.__name__] = Case(run, mistakes, shapes, positive)

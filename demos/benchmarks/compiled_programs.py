@@ -1,7 +1,7 @@
 """Compiled programs of many shapes beside JAX's: networks, functions on vectors, a recurrent network, threads.
 
-A program and its peer do the same computation on the same data, though networks may start from other weights. JAX
-runs on one thread, in double precision, and everything is jitted.
+A program and JAX's function do the same computation on the same data, though networks may start from other weights.
+JAX runs on one thread, in double precision, and everything is jitted.
 """
 
 import math
@@ -33,7 +33,7 @@ LEARNING_RATE = 1e-3
 
 
 def _random_rows(columns: int, count: int) -> Any:
-    """Return rows of random numbers that end with -1 or 1, first as a matrix, then as a flat array."""
+    """Return a matrix of random numbers whose last column is -1 or 1, and the flat array whose memory it shares."""
     generator = random.Random(0)
     flat = array("d")
     for _ in range(count):
@@ -46,7 +46,7 @@ def _random_rows(columns: int, count: int) -> Any:
 
 
 def networks(turns: int = 7) -> list[Row]:
-    """Time networks of several widths beside jax.jit, and compare ours with the peak of the processor."""
+    """Time networks of several widths beside jax.jit, and give our share of the processor's peak."""
     if not find_spec("llvmlite"):
         return []
     from benchmarks.peak import at_the_peak
@@ -141,7 +141,7 @@ SHIFTS = [k / 40 for k in range(16)]  # added to the number of a row, which keep
 
 
 def functions(turns: int = 7, count: int = 4_096) -> list[Row]:
-    """Time the forward pass of sums of one function, in nanoseconds for each of its values."""
+    """Time functions such as exp, in nanoseconds for each value; a program adds up several values of one function."""
     if not find_spec("llvmlite"):
         return []
     generator = random.Random(0)
@@ -284,7 +284,10 @@ def threads(turns: int = 7, count: int = 100_000) -> list[Row]:
 
 
 def _repeat(work: Callable[[int], object]) -> Callable[[int, int], None]:
-    """Return a function that repeats the work and drops its results, since a growing number of lists costs time."""
+    """Return a function that repeats `work`, which takes a count of threads, and keeps none of its results.
+
+    A growing number of lists would cost time.
+    """
 
     def repeat(times: int, threads: int) -> None:
         for _ in range(times):
@@ -298,7 +301,7 @@ def _in_threads(work: Callable[[int, int], object], count: int, times: int) -> N
 
 
 def first_step() -> list[Row]:
-    """Time what comes before the second step of a wide network: recording, compiling and the first step."""
+    """Time the start of training a wide network: to record it, and to compile it and take the first step."""
     if not find_spec("llvmlite"):
         return []
     model = nn.MLP(784, [128, 10], seed=0)

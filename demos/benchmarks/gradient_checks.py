@@ -22,7 +22,11 @@ Checker = Callable[[Run, list[Array], str], Callable[[], bool]]  # prepares a ch
 
 
 def ours(run: Run, xs: list[Array], kind: str) -> Callable[[], bool]:
-    """Prepare our check, of a PyTorch function if PyTorch is installed, otherwise of a numpy function and its vjp."""
+    """Return a function that runs our check at the arguments `xs`, and returns whether it calls the gradient wrong.
+
+    A PyTorch function is checked if PyTorch is installed, otherwise a numpy function and its vjp. `kind` is the type of
+    the numbers, such as "float32".
+    """
     how: dict[str, Any] = {}
     if find_spec("torch"):
         f, args = in_torch(run), _tensors(xs, kind)
@@ -44,7 +48,11 @@ def ours(run: Run, xs: list[Array], kind: str) -> Callable[[], bool]:
 
 
 def of_torch(run: Run, xs: list[Array], kind: str) -> Callable[[], bool]:
-    """Prepare `torch.autograd.gradcheck` in its thorough mode."""
+    """Return a function that runs `torch.autograd.gradcheck` in its thorough mode, not the fast one.
+
+    The function returns whether the check calls the gradient wrong. `xs` are the arguments, and `kind` is the type of
+    their numbers, such as "float32".
+    """
     import torch
 
     f, args = in_torch(run), [x.requires_grad_() for x in _tensors(xs, kind)]
@@ -59,7 +67,11 @@ def of_torch(run: Run, xs: list[Array], kind: str) -> Callable[[], bool]:
 
 
 def of_jax(run: Run, xs: list[Array], kind: str) -> Callable[[], bool]:
-    """Prepare `jax.test_util.check_grads` in reverse mode, which is the backward pass."""
+    """Return a function that runs `jax.test_util.check_grads` in reverse mode, so it checks the backward pass.
+
+    The function returns whether the check calls the gradient wrong. `xs` are the arguments, and `kind` is the type of
+    their numbers, such as "float32".
+    """
     import jax
     from jax.test_util import check_grads
 
@@ -90,9 +102,9 @@ CONTENDERS: dict[str, tuple[str, Checker]] = {
 
 
 def table(seeds: int = 1) -> list[Row]:
-    """Count how many mistakes each checker finds, and how many right functions it accuses.
+    """Count how many mistakes each checker finds, and how many correct backward passes it calls wrong.
 
-    A right function is checked at a random point for each seed, and a mistake at the point of the first seed.
+    A correct one is checked at a random point for each of `seeds` seeds, and a mistake at the point of the first seed.
     """
     rows: list[Row] = []
     installed = {name: check for name, (package, check) in CONTENDERS.items() if find_spec(package)}

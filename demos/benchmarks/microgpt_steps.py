@@ -30,12 +30,15 @@ Epochs = Callable[[int], list[float]]  # trains for as many epochs as it is told
 
 
 def learning_rate(step: int) -> float:
-    """Return the learning rate of a step. It falls without reaching 0, since the number of steps is not known."""
+    """Return the learning rate of a step, counted from 0. It falls with the steps, but never reaches 0.
+
+    The number of steps, after which it could be 0, is not known: the measurement decides it.
+    """
     return LEARNING_RATE / (1 + step / 1000)
 
 
 def start(count: int) -> tuple[Weights, list[str]]:
-    """Return the initial weights and the first names, both as microgpt.py has them."""
+    """Return the initial weights and the first `count` names, both as microgpt.py has them."""
     rng = random.Random(42)
     names = NAMES.read_text("utf-8").split()
     rng.shuffle(names)
@@ -43,7 +46,7 @@ def start(count: int) -> tuple[Weights, list[str]]:
 
 
 def batches_of(names: Sequence[str], batch: int, shortest: bool) -> list[list[Any]]:
-    """Return the tokens, the targets and the weights of the losses of each batch; a row is a name.
+    """Return three matrices for each batch: the tokens, the targets and the weights of the losses; a row is a name.
 
     Args:
         names: the names in their order.
@@ -92,7 +95,10 @@ def _epochs(step: Callable[..., Any], batches: Sequence[Any]) -> Epochs:
 
 
 def numpy(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None:
-    """Train with numpy and a backward pass written by hand; all weights are in one array, so Adam is a few lines."""
+    """Return a function that trains with numpy and a backward pass written by hand; None if there is no numpy.
+
+    All weights are in one array, so Adam is a few lines.
+    """
     if not find_spec("numpy"):
         return None
     np = import_module("numpy")
@@ -100,7 +106,10 @@ def numpy(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None:
     gradient, first, second = (np.zeros_like(state) for _ in range(3))
 
     def matrices(flat: Any) -> dict[str, Any]:
-        """Return views of the matrices by name; "wqkv" is the matrices of queries, keys and values as one."""
+        """Return views of the matrices of weights in `flat` by name.
+
+        "wqkv" has the matrices of queries, keys and values, one below the other.
+        """
         shapes = {"wte": TOKENS, "wpe": BLOCK, "lm_head": TOKENS, "wqkv": 3 * WIDTH, "wo": WIDTH, "fc1": 4 * WIDTH}
         views, at = {}, 0
         for name, rows in shapes.items():
@@ -224,7 +233,11 @@ def pytorch(weights: Weights, names: Sequence[str], batch: int) -> Epochs | None
 
 
 def _jax_epochs(weights: Weights, names: Sequence[str], batch: int, scan: bool) -> Epochs | None:
-    """Train with jitted steps of one fixed length, called from Python, or with `scan`, an epoch in one jitted loop."""
+    """Return a function that trains with jitted JAX; None if JAX is not installed.
+
+    All names are padded to one length. Python calls a jitted step for each batch or, if `scan` is True, one jitted
+    function for each epoch, which loops over the batches.
+    """
     if not (jax := jax_on_one_thread()):
         return None
     np = jax.numpy
@@ -293,7 +306,7 @@ MICROGPT = {
 
 
 def table(turns: int = 7) -> list[Row]:
-    """Time steps of one name and of 16, and a process that takes a thousand steps."""
+    """Time steps of one name and of 16 names, and a process that takes a thousand steps."""
     columns: dict[str, list[float | None]] = {}
     for batch in (1, 16):
         prepared = [prepare(*start(NAMES_A_TURN), batch) for prepare in MICROGPT.values()]

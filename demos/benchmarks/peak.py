@@ -16,7 +16,10 @@ STEPS = 100_000  # passes of the loop that count as one unit of work
 
 
 def sums() -> int:
-    """Return how many sums a pass adds to: so many that no addition waits for the last one, but all in registers."""
+    """Return how many independent sums the loop adds to in turn.
+
+    There are so many that an addition need not wait for the one before it, but no more than fit into the registers.
+    """
     return min(MOST_SUMS, machine().registers - SPARE)
 
 
@@ -37,7 +40,9 @@ def _compiled() -> tuple[Any, Any]:
 
 
 def at_the_peak() -> tuple[Callable[[float], None], int]:
-    """Return a function that keeps a core at its peak for some units of work, and the operations of one unit.
+    """Return a function that keeps a core at its peak for so many units of work as its argument says.
+
+    The second item is the count of additions and multiplications in one unit.
 
     >>> work, operations = at_the_peak()
     >>> work(0.01)

@@ -119,7 +119,10 @@ def bundle(x: Sequence[Any], xp: Any) -> list[Any]:
 
 
 def control(x: Sequence[Any], xp: Any) -> list[Any]:
-    """Return the Lagrangian of the swing-up. The inputs are the numbers of all times, then the multipliers."""
+    """Return the Lagrangian of the problem in demos/optimal_control.py, in which a pole on a cart is swung up.
+
+    The inputs are the state and the force at each time, and then the multipliers.
+    """
     from optimal_control import KNOT, SECONDS, STATE, STEPS, defects, effort
 
     step = SECONDS / STEPS
@@ -186,7 +189,7 @@ def ours(problem: Problem) -> Prepared:
 
 
 def _casadi(problem: Problem) -> tuple[Any, Any, Any]:
-    """Return CasADi's function of all points, and the rows and columns of its entries."""
+    """Return CasADi's function that computes the nonzero entries at all points, and the entries' rows and columns."""
     import casadi
 
     x = casadi.SX.sym("x", len(problem.points[0]))
@@ -336,7 +339,7 @@ def _repeated(call: Call) -> Callable[[int], None]:
 
 
 def _entries_by_place(problem: Problem, values: Any, rows: Any, columns: Any) -> Any:
-    """Return the entries at the first point by their places, for a Hessian those of the lower triangle."""
+    """Return the nonzero entries at the first point by (row, column); for a Hessian, those of its lower triangle."""
     import numpy as np
 
     first = np.asarray(values).reshape(len(problem.points), -1)[0]
@@ -349,7 +352,7 @@ def _entries_by_place(problem: Problem, values: Any, rows: Any, columns: Any) ->
 
 
 def check_entries(problem: str, name: str, found: Any, first: Any) -> None:
-    """Raise RuntimeError if a contender has other entries than the first, since then it computes something else."""
+    """Raise RuntimeError if `found`, the entries of the contender `name`, are not those of the first contender."""
     size = max(map(abs, first.values()))
     for place in {*found, *first}:
         if not math.isclose(found.get(place, 0.0), first.get(place, 0.0), rel_tol=1e-8, abs_tol=1e-12 * size):

@@ -16,16 +16,17 @@ ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
 class Asynchronous:
-    """Work that returns before it is done, and waits once at its end: JAX computes a step while the next is dispatched.
+    """Work of several steps that overlap: JAX computes a step while Python dispatches the next one.
 
-    `time_in_turns` divides the time of a whole run by its length, since fewer steps would overlap in a short run.
+    The work waits for the last step at its end. `time_in_turns` divides the time of a long run by its count of steps.
+    It does not subtract the time of a shorter run, in which fewer steps would overlap.
     """
 
     def __init__(self, work: Work) -> None:
         self.work = work
 
     def __call__(self, times: int) -> None:
-        """Do the work as many times as it is told."""
+        """Do the work `times` times."""
         self.work(times)
 
 
@@ -68,13 +69,16 @@ def _seconds(work: Work, count: int) -> float:
 
 
 def _seconds_each(work: Work, count: int) -> float:
-    """Return the seconds of doing the work once more, without the constant cost of a call."""
+    """Return the seconds for each repetition of the work, without the constant cost of a call.
+
+    The work is done `count` times and three times as often, and the difference of the two times is divided.
+    """
     once, more = _seconds(work, count), _seconds(work, 3 * count)
     return more / (3 * count) if isinstance(work, Asynchronous) else (more - once) / (2 * count)
 
 
 def median_milliseconds(f: Callable[[], object], turns: int = 9) -> float:
-    """Return the median milliseconds of a call."""
+    """Return the median time of `turns` calls of `f`, in milliseconds."""
     seconds = []
     for _ in range(turns):
         start = time.perf_counter()
@@ -84,7 +88,7 @@ def median_milliseconds(f: Callable[[], object], turns: int = 9) -> float:
 
 
 def ratio(ours: float | None, peer: float | None) -> float | None:
-    """Return how many times as long as ours the peer takes, or None if a time is missing."""
+    """Return the peer's time divided by ours, or None if one of them is None."""
     return peer / ours if ours and peer else None
 
 

@@ -31,7 +31,7 @@ UNITS = {"us": 1e6, "ms": 1e3}  # how many of them a second has
 
 
 def moons_step(turns: int = 5) -> list[Row]:
-    """Time a step on 100 random points, as many as the moons have."""
+    """Time a training step of micrograd's moons demo, but on 100 random points."""
     rows = time_contenders(MOONS, random_points(), turns, {"us": "frozen"})
     return with_ratios(rows, "us", "micrograd", "PyTorch eager", "jax.jit")
 
@@ -160,9 +160,10 @@ def time_contenders(
 
 
 def set_collector(setting: str) -> None:
-    """Switch Python's garbage collector "on", "off", or to "frozen".
+    """Switch Python's garbage collector on or off; `setting` is "on", "off" or "frozen".
 
-    Frozen, it is on but skips the objects that exist now, among them the modules of the other contenders.
+    If it is "frozen", the collector is on, but skips all objects that exist now, among them the modules of the other
+    contenders.
     """
     gc.enable()
     gc.unfreeze()
@@ -175,7 +176,7 @@ def set_collector(setting: str) -> None:
 
 
 def with_ratios(rows: list[Row], column: str, *peers: str) -> list[Row]:
-    """Add to each row how many times as long each peer takes, by the times in a column."""
+    """Return the rows with a ratio for each peer: the time of the peer in `column`, divided by that of the row."""
     times = {str(row["contender"]): float(row[column]) for row in rows}  # type: ignore[arg-type]
     for row in rows:
         for peer in peers:

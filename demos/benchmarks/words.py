@@ -169,6 +169,6 @@ _FOUND = re.compile(
 
 
 def chinese(words: str) -> str:
-    """Return a heading or a cell of a table in Chinese."""
+    """Return the Chinese for `words`, an English heading or cell of a table."""
     order = re.fullmatch(r"order (\d) ms", words)
     return f"{order[1]} 阶 ms" if order else _FOUND.sub(lambda found: PHRASES[found[0]], words)

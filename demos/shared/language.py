@@ -38,7 +38,7 @@ def text(english: str, chinese: str) -> str:
 
 
 def align_right(cell: str, columns: int) -> str:
-    """Return a text with spaces before it, so wide that it fills `columns` of a terminal."""
+    """Return the text `cell` with spaces before it, so its width is `columns` columns of a terminal."""
     return " " * (columns - text_width(cell)) + cell
 
 

@@ -45,7 +45,10 @@ def options(description: str, chinese: str, steps: int, compiled: bool = False) 
 
 
 def positive_integer(argument: str) -> int:
-    """Return the number that an argument of the command line stands for; argparse reports that it is less than 1."""
+    """Return the integer that an argument of the command line stands for.
+
+    If it is less than 1, an error is raised, which argparse reports to the user.
+    """
     number = int(argument)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")

@@ -32,7 +32,7 @@ def recent_mean(xs: Sequence[float]) -> float:
 
 
 def running_means(xs: Sequence[float]) -> list[float]:
-    """Return for each element the `recent_mean` of the sequence that ends with it."""
+    """Return, for each element of `xs`, the mean of it and of the elements before it, but of at most `RECENT`."""
     return [recent_mean(xs[max(i - RECENT, 0) : i]) for i in range(1, len(xs) + 1)]
 
 

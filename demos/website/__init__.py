@@ -1,6 +1,6 @@
 """The parts of the site that `demos/site.py` puts together.
 
-    page          the frame of each page: its head, its policy, its links
+    page          the frame of each page: its head, its Content-Security-Policy, its links
     notebook      writes a notebook that was run as pages
     dependencies  says which earlier cells a cell needs, and what it needs that a browser does not have
     apart         the playground in several files

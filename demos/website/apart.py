@@ -20,7 +20,7 @@ USUAL = '{"row":"@#","symbol":"@","text":"@({0})","still":[],"listed":true}'
 
 
 def apart(page: str, short: str) -> dict[str, str]:
-    """Return the files of the playground by their names, from the page that is one file.
+    """Take the playground, which is a page in one file, apart; return the texts of several files by their names.
 
     Args:
         page: the text of the page.
@@ -58,7 +58,7 @@ def apart(page: str, short: str) -> dict[str, str]:
 
 
 def _short(name: str, count: str, facts: dict[str, object] | None) -> dict[str, object] | None:
-    """Return the facts of the operation `name` without the usual ones, which the script `page.js` fills in.
+    """Return `facts`, which describe the operation `name`, without the usual ones, which `page.js` fills in.
 
     `count` is "/n" if these are the facts for n operands, and "" if the operation has one list of operands.
     """

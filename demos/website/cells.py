@@ -48,7 +48,10 @@ KNOWN_NEEDS: dict[tuple[str, ...], Needs] = {}
 
 
 def learn(notebooks: str) -> None:
-    """Read notebooks in advance. The argument is JSON: for each notebook, the list of its cells' sources."""
+    """Find out in advance what the cells of notebooks need.
+
+    The argument is JSON: for each notebook, the list of its cells' sources.
+    """
     for sources in json.loads(notebooks):
         facts = facts_of(sources)
         KNOWN.update(zip(sources, facts, strict=True))
@@ -56,19 +59,22 @@ def learn(notebooks: str) -> None:
 
 
 def needs_of(facts: list[Facts]) -> Needs:
-    """Return what each cell of a notebook needs."""
+    """Return two lists with an item for each cell: the earlier cells that it needs, and what a browser lacks for it.
+
+    `facts` says what each cell of the notebook does with names (see `dependencies`).
+    """
     needed = needed_cells(facts)
     return needed, missing_here(facts, needed)
 
 
 class Asked:
-    """Count how often a stand-in was asked for a number that only the real thing knows."""
+    """Count how often code has asked an object that stands in for matplotlib for a number, which it cannot know."""
 
     times = 0
 
 
 class Absorber:
-    """Something of matplotlib that takes every call, and draws nothing."""
+    """An object in place of one of matplotlib's: any of its methods may be called, and nothing is drawn."""
 
     def __init__(self, path: str) -> None:
         self.__dict__["path"] = path
@@ -115,7 +121,7 @@ class Absorber:
 
 
 class Grid(Absorber):
-    """The axes of a figure: as many as were asked for."""
+    """The axes of a figure that draws nothing, in rows and columns as `plt.subplots` returns them."""
 
     def __init__(self, rows: int, columns: int) -> None:
         super().__init__("axes")
@@ -150,12 +156,12 @@ class Figure(Absorber):
         super().__init__("figure")
 
     def subplots(self, nrows: int = 1, ncols: int = 1, **kwargs: Any) -> Any:
-        """Return as many axes as matplotlib would."""
+        """Return axes that draw nothing, in the form in which matplotlib returns axes."""
         return Absorber("ax") if nrows == ncols == 1 else Grid(nrows, ncols)
 
 
 def stand_in(name: str) -> types.ModuleType:
-    """Return a module that stands for a part of matplotlib or of PIL until that is loaded."""
+    """Return a module in place of the module `name` of matplotlib or PIL, until the real one is loaded."""
     module = types.ModuleType(name)
     module.__path__ = []
     if name == "matplotlib":
@@ -171,7 +177,7 @@ def stand_in(name: str) -> types.ModuleType:
 
 
 class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Find stand-ins for matplotlib and PIL where these are not installed."""
+    """An import hook that gives code a stand-in for a module of matplotlib or PIL, which is not loaded yet."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         """Return the stand-in's spec for a part of matplotlib or PIL."""
@@ -187,7 +193,7 @@ class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 class Wheels(importlib.abc.MetaPathFinder):
-    """Fetch wheels of the site when a module of them is first imported.
+    """An import hook that fetches wheels from the site when one of their modules is first imported.
 
     Args:
         wheels: for each module, the wheels that it is in and that it needs.
@@ -286,7 +292,7 @@ class Stream(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        """Keep text for the page, or send it if the last message is a while ago."""
+        """Keep `text`, and send all that was kept to the page if the last message was sent a while ago."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         room = MOST - self.count
@@ -300,7 +306,7 @@ class Stream(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Send what waits."""
+        """Send the text that was kept to the page."""
         self.told = time.monotonic()
         if self.waiting:
             text, self.waiting = "".join(self.waiting), []
@@ -308,7 +314,7 @@ class Stream(io.TextIOBase):
 
 
 def loaded(tree: ast.AST) -> set[str]:
-    """Return the names that code reads, and the modules that it imports, as "import numpy"."""
+    """Return the names that code reads, and a text such as "import numpy" for each module that it imports."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
@@ -325,8 +331,8 @@ class Cells:
 
     Args:
         tell: a function that takes a message to the page, as JSON.
-        draw: a function from DOT text, a layout engine and a format to a picture, as JSON.
-        wheel: a function that fetches a file of the site, a wheel.
+        draw: a function that takes DOT text, a layout engine and a format, and returns the picture as JSON.
+        wheel: a function that fetches a wheel of the site by its name.
         later: as JSON, the wheels that are fetched when a module is first imported, by the module's name.
         packages: as JSON, the names of Pyodide's packages by the names that code imports.
         notebook: as JSON, the notebook's cells.
@@ -403,7 +409,8 @@ class Cells:
     def plan(self, targets: str, sources: str) -> str:
         """Return, as JSON, the cells to run, in order: those named in `targets`, and before them what these need.
 
-        A cell that has run, and whose text and needs are still the same, is not run again.
+        A cell that is only needed is left out if it has run, its text is unchanged since, and so are the cells that it
+        needs itself.
 
         Args:
             targets: the cells' ids, as JSON.
@@ -437,7 +444,7 @@ class Cells:
         return json.dumps(plan)
 
     def fetched(self) -> None:
-        """Put the real matplotlib in the place of its stand-ins, once it is there."""
+        """Put the real modules of matplotlib and PIL in the place of their stand-ins, if matplotlib was fetched."""
         if not self._there("matplotlib") or self.stand_ins not in sys.meta_path:
             return
         sys.meta_path.remove(self.stand_ins)
@@ -523,7 +530,10 @@ class Cells:
         self.tell("show", kind=kind, data=data, width=width, text=made.get("text/plain", ""), result=result)
 
     def _draw_without_programs(self) -> None:
-        """Let `subprocess` and `shutil` find Graphviz, for the package's own pictures: in a browser no program runs."""
+        """Replace functions of `subprocess` and `shutil`, so the package finds a `dot` to draw its pictures with.
+
+        In a browser no program runs, and a function of the page draws instead.
+        """
         import shutil
         import subprocess
 
@@ -549,7 +559,7 @@ class Cells:
 
 
 def printed(error: BaseException, filename: str) -> str:
-    """Return what Python prints of an error, from the cell's first line on."""
+    """Return Python's text of an error, with the part of the traceback that begins in the cell."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename != filename:
         frames = frames.tb_next

@@ -37,10 +37,12 @@ class Facts:
         reads: names of other cells whose values it uses.
         binds: names that it gives a value.
         changes: names whose values it may change.
-        fixed: names that it binds by `def`, `class` or `import`, whose values change only by an assignment to a part.
-        sets: names of which it assigns a part, such as an attribute.
-        modules: what it imports, by the names that it binds. A function binds what is imported in it.
-        functions: what its functions and classes read, by their names.
+        fixed: names that it binds by `def`, `class` or `import`. Their values change only if an attribute or an item of
+            them is assigned.
+        sets: names of whose values it assigns an attribute or an item.
+        modules: for each name that an import binds, the modules that are imported. What a function imports inside is
+            under the function's name.
+        functions: for each function and class that it defines, the names that its body reads.
     """
 
     reads: set[str] = field(default_factory=set)
@@ -61,7 +63,7 @@ class Reader(ast.NodeVisitor):
         self.late: list[set[str]] = []  # what functions read when they are called
 
     def read(self, names: Iterable[str]) -> None:
-        """Note that names are read; those that the cell has bound by now are its own."""
+        """Note that the cell reads names, except those that it has bound itself before."""
         self.facts.reads |= {name for name in names if name not in self.facts.binds and not hasattr(builtins, name)}
 
     def bind(self, names: Iterable[str]) -> None:
@@ -87,14 +89,14 @@ class Reader(ast.NodeVisitor):
         self.target(node.target)
 
     def target(self, node: ast.expr) -> None:
-        """Visit what is assigned to: a name, or a part of the value of a name."""
+        """Visit the target of an assignment: a name, or an attribute or item of a name's value."""
         if isinstance(node, (ast.Attribute, ast.Subscript)) and (name := root(node)):
             self.facts.changes.add(name)
             self.facts.sets.add(name)
         self.visit(node)
 
     def visit_For(self, node: ast.For) -> None:
-        """Visit a loop; what it loops over may change with its elements."""
+        """Visit a loop. If its body may change the loop variable, it may change the collection, too."""
         self.visit(node.iter)
         self.visit(node.target)
         before, self.facts.changes = self.facts.changes, set()
@@ -131,7 +133,7 @@ class Reader(ast.NodeVisitor):
         self.facts.modules.setdefault(name, set()).add(module)
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.ClassDef) -> None:
-        """Bind a function or class; its body reads names when the cell has ended."""
+        """Bind a function or class. Its body is visited only when the cell has ended and all of its names are bound."""
         inner = Reader(self.pure)
         for part in [*node.decorator_list, *getattr(node, "bases", [])]:
             self.visit(part)
@@ -241,7 +243,7 @@ def needed_cells(cells: Sequence[Facts]) -> list[list[int]]:
 
 
 def missing_here(cells: Sequence[Facts], needed: Sequence[Sequence[int]]) -> list[set[str]]:
-    """Return, for each cell, what it needs that a browser does not have or fetches from elsewhere: values of `MODULES`.
+    """Return, for each cell, values of `MODULES`: what it needs that a browser lacks, or fetches from another host.
 
     A cell that reads what native code has computed needs native code, too.
     """

@@ -1,9 +1,10 @@
 """Figures beside the sentences of some sections, each with a question that the reader answers first.
 
-They need no Python. Some are the playground in its compact form. There a reader steps through a graph, is asked for
-each number before it is shown, and drags the numbers of the leaves. The picture above is their still in print. In
-others a reader drags a point; these print as they are. The scripts of those are in figure/. They compute with the parts
-of the pages to play with: the graph that Python records, the engine that goes through it edge by edge, and the network.
+They need no Python. Some are the playground in its compact form, in which a reader steps through a graph, is asked for
+each number before it is shown, and drags the numbers of the leaves. In print, the picture above such a figure takes its
+place. In the other figures a reader drags a point, and they print as they are. Their scripts are in figure/, and
+compute with parts of the playground: the graph that Python records, the engine that goes through it edge by edge, and
+the network.
 """
 
 from __future__ import annotations
@@ -53,9 +54,10 @@ class Dragged:
 
     Attributes:
         name: the name of its script in figure/.
-        cell: the code cell of the tutorial after which it stands.
-        right: the number of the right answer to its question, counted from 0.
-        facts: a function that returns what its script reads, and that adds the operations which the script computes.
+        cell: the id of the code cell of the tutorial after which it stands.
+        right: the index of the right answer to its question.
+        facts: a function that returns the data that the script reads. It adds the operations that the script computes
+            to its argument, which prints them as JavaScript functions.
     """
 
     name: str

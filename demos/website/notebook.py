@@ -91,7 +91,7 @@ def _code_cell(cell: Any, number: int, lacking: set[str], shown: str, short: str
 
 
 def highlighted(source: str) -> str:
-    """Return Python with its words marked; its text stays what it is, line by line."""
+    """Return Python code as HTML with syntax highlighting; the text of each line is unchanged."""
     from pygments import highlight
     from pygments.formatters import HtmlFormatter
     from pygments.lexers import PythonLexer
@@ -164,7 +164,7 @@ def markdown() -> Callable[[str], str]:
 
 
 def _tidied(text: str) -> str:
-    """Return HTML without what the policy of the site's pages forbids, with links to the site's own files."""
+    """Return HTML without what the pages' Content-Security-Policy forbids, with links to the site's own files."""
     text = re.sub(r' style="text-align:\s*(\w+)"', r' class="\1"', text)
     text = text.replace(' style="break-before: page"', ' class="new_page"')
     text = text.replace('href="pictures/', 'href="').replace('src="pictures/', 'src="')
@@ -172,7 +172,10 @@ def _tidied(text: str) -> str:
 
 
 def _words(code: re.Match[str]) -> str:
-    """Return code whose lines may break between its words, but not at hyphens inside them."""
+    """Return inline code in HTML whose lines may break at spaces, but not at hyphens inside a word.
+
+    `code` is the match of a regular expression for the code.
+    """
     return "<code>" + " ".join(f'<span class="word">{word}</span>' for word in code[1].split(" ")) + "</code>"
 
 

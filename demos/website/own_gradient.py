@@ -51,7 +51,7 @@ EXAMPLES = {
 def own_gradient(
     short: str, start: str, words: dict[str, str], facts: dict[str, Any] | None, script: dict[str, str]
 ) -> str:
-    """Return the page.
+    """Return the HTML of the page "Check my gradient".
 
     Args:
         short: the language, "en" or "zh".

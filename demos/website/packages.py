@@ -85,8 +85,8 @@ def fetched_wheels() -> dict[str, Path]:
 def fetched_once(kind: str, wanted: Path, fetch: Callable[[Path], None]) -> Path:
     """Return the folder with what the file `wanted` names, fetched if it is not there.
 
-    Several processes may do this at once: each fetches into a folder of its own, and the first one that has finished
-    gives it its name.
+    The name of the folder depends on the contents of `wanted`. Several processes may fetch at once: each has a
+    temporary folder, and the first one that has finished gives its folder the final name.
     """
     folder = FETCHED / f"{kind}-{hashlib.sha256(wanted.read_bytes()).hexdigest()[:12]}"
     if not folder.exists():
@@ -121,7 +121,7 @@ def lay_into(out: Path, notebooks: list[list[str]]) -> dict[str, Any]:
         notebooks: for each notebook, the sources of its cells.
 
     Raises:
-        Missing: npm or pip cannot fetch it, or Python does not start in Node.
+        Missing: npm or pip cannot fetch something, or Python does not start in Node.
     """
     modules, wheels = fetched_from_npm(), fetched_wheels()
     (out / "pyodide").mkdir(parents=True, exist_ok=True)
@@ -204,7 +204,7 @@ def write_packed(path: Path, files: dict[str, str]) -> None:
 
 
 def keep_memory(modules: Path, out: Path, files: dict[str, str], notebooks: list[list[str]]) -> None:
-    """Write the memory that Python has after its start, so that it need not start from nothing in a browser.
+    """Write a snapshot of the memory that Python has after its start, from which it starts faster in a browser.
 
     Raises:
         Missing: there is no Node, or Python does not start in it.

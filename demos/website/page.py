@@ -1,4 +1,4 @@
-"""The frame of a page of the site: its head, its policy, its links to style and scripts."""
+"""The frame of a page of the site: its head, its Content-Security-Policy, its links to style and scripts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ LANGUAGES = {"en": "en", "zh": "zh-CN"}
 
 
 def reference_policy(text: str) -> str:
-    """Return the policy of a page of the reference. Of the scripts within pages, only those of this page may run.
+    """Return the Content-Security-Policy of a page of the reference, which allows the page's own inline scripts alone.
 
     >>> reference_policy("<script>let a</script>")[:46]
     "default-src 'none'; script-src 'self' 'sha256-"
@@ -67,7 +67,7 @@ def reference_policy(text: str) -> str:
 
 
 def with_policy(text: str) -> str:
-    """Return a page of the reference with its policy."""
+    """Return a page of the reference with its Content-Security-Policy (see `reference_policy`)."""
     mark = '<meta charset="utf-8">'
     policy = f'<meta http-equiv="Content-Security-Policy" content="{reference_policy(text)}">'
     return text.replace(mark, f"{mark}\n    {policy}", 1)
@@ -108,7 +108,7 @@ def page(
 
     Args:
         short: the language, "en" or "zh".
-        title: what stands in the tab.
+        title: the title, which the browser shows in the tab.
         body: the page in HTML.
         description: one or two sentences, for search engines and for whoever gets a link.
         scripts: names of scripts.

@@ -36,7 +36,7 @@ def names_of_modules(modules: Iterable[str]) -> Iterator[dict[str, str]]:
 
 
 def script(texts: Iterable[dict[str, str]]) -> str:
-    """Return a script with the texts. A page that was opened from a disk can load a script, but not JSON."""
+    """Return a JavaScript text that contains `texts`: a page that was opened from a disk can load no JSON."""
     numbered = [{"id": number, **text} for number, text in enumerate(texts)]
     return f"globalThis.SITE_TEXTS={json.dumps(numbered, ensure_ascii=False, separators=(',', ':'))};\n"
 

@@ -24,7 +24,7 @@ class Case:
             value and the gradient with respect to the sample, for every sample, "each by parameters" for those with
             respect to the parameters, "results" for several results of every sample, "jacobian" for their derivatives
             with respect to the sample, and "fit" for a step of Adam.
-        by_hand: a function that returns what numpy computes for the case: the value and the gradient, or None.
+        by_hand: a function that computes the value and the gradient in numpy; None if nobody has written one.
     """
 
     name: str

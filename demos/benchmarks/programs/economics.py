@@ -42,14 +42,14 @@ def sabr(m: Any, p: Any, strike: Any, observed: Any) -> Any:
 
 
 def shortfall(m: Any, p: Any, returns: Any) -> Any:
-    """A smooth expected shortfall of a portfolio of ten assets."""
+    """The expected shortfall of a portfolio of ten assets, with a softplus in place of max(0, x)."""
     shares = m.softmax(p["logits"])
     loss = -(returns @ shares) - p["quantile"][0]
     return p["quantile"][0] + m.softplus(200.0 * loss) / 200.0 / 0.05
 
 
 def life_cycle(m: Any, p: Any, savings: Any) -> Any:
-    """The negative utility of a life of 40 years, of which each saves a share of the income and the wealth."""
+    """The negative utility of a life of 40 years; each year, a share of the income and the wealth is saved."""
 
     def live(state: Any, year: Any) -> Any:
         wealth, utility = state

@@ -16,7 +16,7 @@ def autoencoder(m: Any, p: Any, x: Any) -> Any:
 
 
 def policy(m: Any, p: Any, x: Any, action: Any, advantage: Any) -> Any:
-    """REINFORCE with two actions. `action` has 1 for the action that was taken, and 0 for the other."""
+    """The loss of REINFORCE with two actions. `action` has 1 for the action that was taken, and 0 for the other."""
     logits = m.tanh(x @ p["w"] + p["a"]) @ p["v"]
     return -advantage * (m.log_softmax(logits) * action).sum()
 
@@ -57,13 +57,13 @@ def smoothed_softmax(m: Any, p: Any, x: Any, hot: Any) -> Any:
 
 
 def classes(m: Any, p: Any, x: Any) -> Any:
-    """The probabilities of four classes, as one computes them for test samples."""
+    """The probabilities of four classes by a network with one hidden layer, without a loss, as for test samples."""
     probabilities = m.softmax(m.relu(x @ p["w"] + p["a"]) @ p["v"] + p["b"])
     return [probabilities[k] for k in range(4)]
 
 
 def logistic(m: Any, p: Any, x: Any, y: Any) -> Any:
-    """The loss of logistic regression. Private training clips its gradient sample by sample."""
+    """The loss of logistic regression, whose gradient for each sample differentially private SGD needs."""
     logit = x @ p["w"] + p["b"][0]
     return m.softplus(logit) - y * logit
 

@@ -32,7 +32,7 @@ def all_cases() -> list[Case]:
 
 
 def programs(turns: int = 5) -> list[Row]:
-    """Return a row for each program, and one for all of them: the geometric mean of peer / ours."""
+    """Return a row for each program, and a last row with the geometric mean of the fastest peer's time / ours."""
     if not find_spec("llvmlite"):
         return []
     rows: list[Row] = []
@@ -63,13 +63,16 @@ def _check(case: Case, ours: tuple[Any, Any], peers: dict[str, tuple[Any, Any]])
 
 
 def _numbers(case: Case, x: Any) -> Any:
-    """Return all numbers in x as one array; a dict has them in the order of the case's parameters."""
+    """Return all numbers in x as one array; those of a dict are put in the order of the case's parameters."""
     parts = [x[name] for name in case.parameters] if isinstance(x, dict) else [x]
     return np.concatenate([np.asarray(part, dtype=float).ravel() for part in parts])
 
 
 def _value_and_derivatives(case: Case, compute: Callable[[], Any]) -> tuple[Any, Any]:
-    """Return what `compute` returns; the value is 0.0 for a Jacobian or results, which are computed without one."""
+    """Return the pair of a value and derivatives that `compute` returns, or what it returns with the value 0.0.
+
+    The latter is done for cases of the kinds "jacobian" and "results", for which `compute` returns no pair.
+    """
     found = compute()
     return (0.0, found) if case.kind in ("jacobian", "results") else found
 
@@ -180,7 +183,10 @@ def _in_jax(case: Case, jax: Any) -> tuple[Run, Work]:
 def _gradients_in_jax(
     jax: Any, formula: Callable[..., Any], parameters: Any, names: list[str], data: tuple[Any, ...]
 ) -> Any:
-    """Return the value for each sample, and a matrix with a row for each: its gradient by the parameters `names`."""
+    """Return the value for each sample, and a matrix with the gradient for each sample as a row.
+
+    The gradient is taken with respect to the parameters `names`.
+    """
     each = jax.vmap(jax.value_and_grad(formula), in_axes=(None, *[0] * len(data)))
     values, gradients = each(parameters, *data)
     parts = [gradients[name].reshape(len(values), -1) for name in names]

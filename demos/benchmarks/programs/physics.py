@@ -18,7 +18,7 @@ def _accelerations(m: Any, a: Any, b: Any, u: Any, v: Any) -> Any:
 
 
 def pendulum_step(m: Any, p: Any, state: Any) -> Any:
-    """A step of Runge and Kutta's method."""
+    """The state of a double pendulum after a step of Runge and Kutta's method."""
 
     def slope(q: Any) -> Any:
         return [q[2], q[3], *_accelerations(m, *q)]
@@ -70,7 +70,7 @@ def lennard_jones(m: Any, p: Any, q: Any) -> Any:
 
 
 def burgers(m: Any, p: Any, u: Any) -> Any:
-    """How rough a wave in 32 cells is after 20 steps."""
+    """The sum of the squared differences of neighbouring cells after 20 steps of Burgers' equation in 32 cells."""
 
     def step(u: Any) -> Any:
         left, right = m.roll(u, 1), m.roll(u, -1)
@@ -81,7 +81,7 @@ def burgers(m: Any, p: Any, u: Any) -> Any:
 
 
 def diodes(m: Any, p: Any, v: Any) -> Any:
-    """The currents that must vanish in three nodes of a circuit with two diodes."""
+    """The sum of the currents at each of three nodes of a circuit with two diodes, which must be 0."""
     a, b, c = v[0], v[1], v[2]
     return [
         (a - 5.0) / 100.0 + 1e-9 * m.expm1((a - b) / 0.026),
@@ -105,7 +105,10 @@ def attitude(m: Any, p: Any, s: Any) -> Any:
 
 
 def lens(m: Any, p: Any, height: Any) -> Any:
-    """How far from the axis a ray that enters at a height meets the screen, behind three refracting surfaces."""
+    """The squared distance from the axis at which a ray that enters at `height` meets the screen of a lens system.
+
+    There are three refracting surfaces.
+    """
     y, slope = height, 0.0 * height
     for k in range(3):
         normal = m.asin(y * p["curvatures"][k])

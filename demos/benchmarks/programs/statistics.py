@@ -28,7 +28,7 @@ def poisson_by_hand(p: Any, data: Any) -> Any:
 
 
 def student(m: Any, p: Any, y: Any) -> Any:
-    """The negative log-likelihood of a location and a scale with heavy tails."""
+    """The negative log-likelihood of Student's t distribution, with its location, scale and degrees of freedom."""
     scale, df = m.exp(p["log_scale"][0]), m.exp(p["log_df"][0])
     z = (y - p["location"][0]) / scale
     half = (df + 1.0) / 2.0
@@ -41,14 +41,17 @@ def negative_binomial(m: Any, p: Any, x: Any, y: Any) -> Any:
 
 
 def weibull(m: Any, p: Any, x: Any, t: Any, died: Any) -> Any:
-    """Survival times, some of which are censored."""
+    """The negative log-likelihood of Weibull survival times, some of which are censored."""
     shape, eta = m.exp(p["log_shape"][0]), x @ p["beta"]
     z = shape * (m.log(t) - eta)
     return m.exp(z) - died * (z + m.log(shape) - m.log(t))
 
 
 def ordinal(m: Any, p: Any, x: Any, low: Any, high: Any) -> Any:
-    """A grade of four, by a cumulative logit model. `low` and `high` pick the thresholds around the grade."""
+    """The negative log-likelihood of one of four grades in a cumulative logit model.
+
+    `low` and `high` are one-hot, and pick the thresholds below and above the grade.
+    """
     first = p["first"][0]
     second = first + m.exp(p["gaps"][0])
     third = second + m.exp(p["gaps"][1])
@@ -83,7 +86,7 @@ def growth(m: Any, p: Any, parameters: Any) -> Any:
 
 
 def mixed_density(m: Any, p: Any, y: Any) -> Any:
-    """A mixture of three normal distributions in one dimension."""
+    """The negative log-likelihood of a mixture of three normal distributions in one dimension."""
     logits = m.log_softmax(p["logits"])
     z = [(y - p["means"][k]) * m.exp(-p["log_scales"][k]) for k in range(3)]
     return -m.logsumexp([logits[k] - p["log_scales"][k] - 0.5 * z[k] * z[k] for k in range(3)])
