@@ -134,8 +134,8 @@ def gradcheck(
     - a mistake that is smaller than the tolerance, or smaller than the noise of `f`;
     - in arrays, a mistake in a derivative that is far smaller than others. There, rtol is relative to at least a
       hundredth of a typical derivative. If rounding hides a derivative of less than a 10,000th of the gradient's norm,
-      it counts as right, unless up to 16 derivatives are compared one by one, and the estimated error is thousands of
-      times as large as the derivative: then it counts as not compared;
+      it counts as right. Only where all derivatives are compared one by one, since there are at most 16, it counts as
+      not compared if the estimated error of the numerical derivative is thousands of times as large as itself;
     - a backward pass of complex PyTorch tensors that changes its upstream gradient in place;
     - in large arrays, a mistake that all random directions miss, such as one of less than about rtol times the norm of
       the whole gradient; `exhaustive=True` compares each element;

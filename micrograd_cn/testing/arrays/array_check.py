@@ -373,11 +373,12 @@ def compare_within_budget(
 def _without_hidden_elements(
     problem: Problem, random: np.random.Generator, comparisons: list[Comparison]
 ) -> list[Comparison]:
-    """Return the comparisons with respect to single elements. In half precision, some may be replaced by directions.
+    """Return `comparisons`, which are with respect to single elements, without those that noise hides.
 
-    If an output such as a loss depends on many elements, noise may hide the derivative with respect to one of them.
-    Then two directions are compared that change each element in proportion to its size. If the analytic and the
-    numerical derivatives agree along both, these two comparisons take the place of those that noise hides.
+    In half precision, noise may hide the derivative of a loss, for example, with respect to one of many elements. Then
+    derivatives are compared along two directions in which all elements move. If the checked derivatives agree with the
+    numerical ones along both, these two comparisons take the place of those that noise hides. In all other cases,
+    `comparisons` is returned unchanged.
     """
     hidden = any(comparison.agrees is None and comparison.noisy for comparison in comparisons)
     if not (problem.half_precision and hidden) or any(comparison.agrees is False for comparison in comparisons):
@@ -643,11 +644,11 @@ class SampledCheck:
         )
 
     def _hidden_outputs(self) -> list[tuple[str, Vector]]:
-        """Return a pair, a name and weights of all outputs, for each array of the result that hides behind another.
+        """Return a pair for each array of the result whose outputs change far less than those of another array.
 
-        An array hides if its outputs change far less than those of the other array, so a weighted sum of all outputs
-        would hardly show a mistake in them. The weights are 0 for the outputs of other arrays. The list is empty if
-        there are more than `MAX_GROUPS` arrays, since one backward pass is needed for each.
+        A weighted sum of all outputs would hardly show a mistake in such an array. The pair has the name of the array,
+        and weights of all outputs, which are 0 for the outputs of other arrays. The list is empty if there are more
+        than `MAX_GROUPS` arrays, since one backward pass is needed for each.
         """
         problem = self._problem
         places = [one for one in problem.outputs.leaf_slices() if problem.finite_outputs[one[1]].any()]
@@ -752,11 +753,11 @@ class SampledCheck:
         return comparison, phi
 
     def _least_slope(self, g: Vector, phi: DirectionalFunction) -> float:
-        """Return the least change of the derivative of `phi` by a mistake in one element of the gradient `g`.
+        """Return how much a mistake in one element of the gradient `g` changes the derivative of `phi`, at least.
 
-        The mistake is as large as the norm of `g`. It shows least if it is in the element that makes the shortest step.
-        If there are several arrays, the norm and the steps are relative to the scale of each array, since small
-        elements move less than large ones.
+        The mistake is as large as the norm of `g`. It changes the derivative least if it is in the element that makes
+        the shortest step. If there are several arrays, the norm and the steps are relative to the scale of each array,
+        since small elements move less than large ones.
         """
         sizes = [(place, float(self._problem.scale[place].min())) for _, place in self._arrays]
         shortest = min(_shortest_step(phi.v[place]) / size for place, size in sizes)

@@ -537,10 +537,11 @@ def _first_difference(
         expected: the gradient that `found` should be equal to.
         usual: numbers about as large as the terms of the sum that gives `expected`; by default `expected` itself. If
             these terms cancel, rounding is larger than `expected` tells.
-        bits: how many last bits of the largest entry the gradients may differ by.
-        factor: if `expected` is the product of a factor and another gradient, this factor. Libraries such as XLA round
-            numbers below the smallest normal one to 0 inside of a backward pass. If this has changed the other
-            gradient, the change is multiplied by the factor in `expected`, so the tolerance is larger.
+        bits: how many last bits of the largest entry of an array its gradients may differ by. They may differ by rtol
+            times the largest entry in any case.
+        factor: if `expected` is the product of a factor and another gradient, this factor. It makes the tolerance
+            larger: libraries such as XLA round numbers below the smallest normal one to 0 inside of a backward pass,
+            and the factor multiplies the error that this makes.
     """
     lost = problem.smallest_normal * (1.0 if problem.half_precision else UNDERFLOW_FACTOR * factor)
     usual = expected if usual is None else usual

@@ -204,7 +204,7 @@ class Question:
 
 
 def within_features(question: Question, found: Attempt) -> Attempt | None:
-    """Compare again in steps that move each element by less than 1, if f has features narrower than the usual steps.
+    """Compare again in steps that move each element by less than 1, if f has features narrower than the steps so far.
 
     Such features are, for example, the teeth of a sawtooth. Return the new attempt if it can tell whether the
     derivative is right. Otherwise, return the attempt `found` without a verdict, since the features hide whether the

@@ -698,10 +698,10 @@ def _vanishes_relatively(phi: DirectionalFunction, doubt: Doubt, h: float) -> bo
     """Return whether the mismatch, relative to the derivative, is smaller in the mean over [-h, h] than at the point.
 
     The mismatch is the difference of the checked derivative from the numerical one. In the mean, the relative mismatch
-    must also be less than `WIDER_MISMATCH`. If f does not change at the point, the relative mismatch at the point is 1,
-    and one in the mean that is only a little smaller would show little. The derivative at the point must also belong to
-    the interval: it must be near to the mean or between other derivatives there. Simpson's rule gives the mean, since
-    the derivative may change by its own size over the interval, as where f decays exponentially.
+    must also be less than `WIDER_MISMATCH`: if f does not change at the point, the relative mismatch at the point is 1,
+    and many a wrong derivative has a slightly smaller one in the mean. Also, the derivative at the point must be near
+    to the mean, or between other derivatives in the interval. Simpson's rule gives the mean, since the derivative may
+    change by its own size over the interval, as where f decays exponentially.
     """
     mean = _mean_of_slopes(phi, h)
     off = math.fabs(mean.value - central_quotient(phi, 0.0, h)) + mean.error

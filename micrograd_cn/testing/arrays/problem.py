@@ -435,10 +435,10 @@ def _is_differentiated(
     """Return a function that tells from the path and value of an array whether f is differentiated with respect to it.
 
     The path is a text that says where in the arguments the array is, such as "x['w']". Arguments in `static`, by index
-    or name, are constants, and `names` are the names of all arguments. Which of the other arrays f is differentiated
-    with respect to depends on whether the user gave a derivative of f: if so, all of them. If not, and there are
-    PyTorch tensors, those tensors that require a gradient, or all tensors if none requires one. If there are no
-    tensors, jax's arrays.
+    or name, are constants, and `names` are the names of all arguments. If the user gave a derivative of f, f is
+    differentiated with respect to all other arrays. If not, and there are PyTorch tensors, it is differentiated with
+    respect to those tensors that require a gradient, or to all tensors if none requires one. If there are no tensors
+    either, it is differentiated with respect to jax's arrays.
     """
     constant = {names[i] if isinstance(i, int) else i for i in static}
     in_torch = [x for x in leaves(args) if is_tensor(x)]

@@ -319,9 +319,10 @@ def may_be_rounding_steps(phi: DirectionalFunction, heights: Vector) -> bool:
     output, since at x = 0 the output is still 1. The steps of a quantiser, which has no such constant part, are high
     relative to the output at the point itself, or at some point that is nearer to 0.
 
-    A step is high if it is high relative to the larger of two outputs: the one at the point that is looked at, and the
-    one with 0 for all moved elements. The result is False if steps of these heights are high at the point itself. It is
-    also False if they are high at a point that is nearer to 0, and f jumps at least half as high there.
+    A step counts as high if it is more than a small part of the larger of two outputs: the one at the point that is
+    looked at, and the one with 0 for all moved elements. The result is False if steps of these heights are high at the
+    point itself. It is also False if they are high at a point that is nearer to 0, and f jumps at least half as high
+    there.
     """
     line = _Line(phi.problem, phi.u, phi.v, phi.x, phi.outputs)
     seen = (heights > 0.0) & line.weighted
