@@ -42,6 +42,10 @@ class ColumnTable:
         """Say that the numbers of array `k` begin at an address."""
         self._words[1 + 2 * k] = address
 
+    def address_of(self, k: int) -> int:
+        """Return where in memory the table has the address of the numbers of array `k`."""
+        return address(self._words) + 8 * (1 + 2 * k)
+
 
 class Columns(Sequence[float]):
     """The numbers of all rows, in one array for each part of a row.

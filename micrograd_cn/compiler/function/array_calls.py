@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from array import array
 from collections.abc import Callable, Sequence
 from math import isnan, prod
 from time import perf_counter
@@ -21,7 +22,7 @@ from ..data.nodes import some_frozen
 from ..data.parameters import add_gradients
 from ..data.partition import has_nan
 from ..data.rows import as_result
-from ..data.treedef import TreeDef
+from ..data.treedef import ArrayDef, TreeDef
 from ..derivatives import Kind
 from ..program import CompiledDerivative, Program
 from ..runtime.arrays import (
@@ -88,6 +89,7 @@ class _Repeated(NamedTuple):
         shapes: the shapes of the arrays.
         inside: the treedef of each argument if the samples were in a list, otherwise None.
         call: the prepared call.
+        adds: whether `ArrayRunner.add_repeated` may take the samples of the next call of `backward`.
     """
 
     noted: tuple[str, Any]
@@ -96,6 +98,7 @@ class _Repeated(NamedTuple):
     shapes: tuple[Any, ...]
     inside: tuple[TreeDef, ...] | None
     call: ArrayCall
+    adds: bool
 
 
 NOT_YET = cast("ArrayCall", object())  # there is no code yet, while None says that there can be none
@@ -290,7 +293,8 @@ class ArrayCalls:
         if found is not NOT_YET:
             if found is None or found.merged is None or found.merged.is_current(self._store.parameters):
                 if found and found.merged is None and stale.is_repeated and not (variables is not None or wrt or now):
-                    self._repeated = _Repeated(stale.latest, method, called, shapes, inside, found)
+                    adds = called == "backward" and _adds_to_all(found, inside)
+                    self._repeated = _Repeated(stale.latest, method, called, shapes, inside, found, adds)
                 return found
             self.runners.count_anew(key)
         kind, rows = "gradient" if method == "backward" else "forward", 1
@@ -353,29 +357,55 @@ class ArrayCalls:
         Return None, and add nothing, if there is no code for this, or if the mean is nan and the reason may be an index
         out of range. The samples, and the errors, are those of `gradient`.
         """
-        arrays, found = self.for_mean(samples, "backward")
-        if not found:
-            return None
-        runner, program, recording, merged, _ = found
-        if merged or not program.adds_to_all:
-            ready = self._gradient("backward", arrays, found)
-            if ready is None:
+        if (ready := self._add_repeated(samples)) is None:
+            arrays, found = self.for_mean(samples, "backward")
+            if not found:
                 return None
-            _, program, _, mean, gradient = ready
-        else:
-            program.check_frozen("backward")
-            if not program.has_trainable:
-                check_has_trainable("backward", self._arguments.name, [program])
-            mean, left = runner.add_mean_gradient(arrays)
-            if left is None:
-                if outdated.expected:
-                    outdated.note_gradients(program.parameters)
+            if found.merged or not found.program.adds_to_all:
+                if (gradient := self._gradient("backward", arrays, found)) is None:
+                    return None
+                _, program, _, mean, numbers = gradient
+                add_gradients([program.as_gradients(numbers)])
                 return mean
-            if isnan(mean) and recording.has_indices:
-                return None
-            gradient = left
-        add_gradients([program.as_gradients(gradient)])
+            found.program.check_frozen("backward")
+            self._check_has_trainable(found.program)
+            ready = found, *found.runner.add_mean_gradient(arrays)
+        (_, program, recording, _, _), mean, left = ready
+        if left is None:
+            if outdated.expected:
+                outdated.note_gradients(program.parameters)
+            return mean
+        self._check_has_trainable(program)
+        if isnan(mean) and recording.has_indices:
+            return None
+        add_gradients([program.as_gradients(left)])
         return mean
+
+    def _add_repeated(self, samples: Any) -> tuple[ArrayCall, float, array[float] | None] | None:
+        """Compute samples like those of the latest calls of `backward` by their prepared call, which adds the gradient.
+
+        Return the prepared call, and what its `add_repeated` returns. Return None, and do nothing, if the samples are
+        of another kind, or if something has to be looked at first.
+        """
+        latest, stale = self._repeated, self._stale
+        if latest is None or not latest.adds or latest.noted is not stale.latest:
+            return None
+        if context.active or perf_counter() >= stale.due or is_inlining():
+            return None
+        kind = type(samples)
+        if latest.inside is None:
+            arrays = samples if kind is tuple else (samples,)
+        elif kind is list and len(samples) == 1:
+            arrays = samples[0]
+        else:
+            return None
+        added = latest.call.runner.add_repeated(arrays)
+        return None if added is None else (latest.call, *added)
+
+    def _check_has_trainable(self, program: Program) -> None:
+        """Raise RuntimeError if `backward` would give no parameter of a program a gradient."""
+        if not program.has_trainable:
+            check_has_trainable("backward", self._arguments.name, [program])
 
     def gradient(self, name: str, samples: Any) -> MeanGradient | None:
         """Return the mean result and its gradient for samples in numpy arrays, or in a list as in `listed_samples`.
@@ -479,6 +509,16 @@ class ArrayCalls:
         if variables is None:
             return lambda recording: "inputs"
         return functools.partial(variables.in_program, parameters=self._store.parameters)
+
+
+def _adds_to_all(found: ArrayCall, inside: tuple[TreeDef, ...] | None) -> bool:
+    """Return whether `backward` adds to all parameters in the prepared call, and needs to check nothing else first.
+
+    The machine code adds nothing if a parameter is frozen. `inside` has the treedef of each argument if the samples
+    are in a list; the arguments must be arrays or numbers.
+    """
+    looks = found.program.has_held_constants or not all(type(each) is ArrayDef or each is None for each in inside or ())
+    return found.program.adds_to_all and not looks
 
 
 def _have_columns(variables: GradientVariables, program: Program) -> bool:

@@ -18,7 +18,8 @@ from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
 from ..data.alike import have_other_shapes, is_sequence, keys_of_all
-from ..data.columns import ColumnTable
+from ..data.array_reader import CONVERTED, DOUBLES, REFERENCED, Argument, array_reader
+from ..data.columns import ColumnTable, address
 from ..data.partition import nan_finder
 from ..data.treedef import PYTHON_NUMBERS, ArrayDef, TreeDef
 from ..loops.places import WORD
@@ -55,6 +56,7 @@ class _ArrayRows(PreparedRows):
         self._shapes, self._of_result, self._nan_stride = shapes, of_result, nan_stride
         self._interleaved = interleaved
         super().__init__(compiled, executable, shapes[0][0])
+        self.read: Callable[[object], bool] = _reads_nothing
 
     def _memory(self, n: int, width: int) -> tuple[Any, int]:
         if self._interleaved:
@@ -84,6 +86,26 @@ class _ArrayRows(PreparedRows):
         self.numbers[k] = part.ctypes.data
         return part
 
+    def prepare_reader(self, is_listed: bool) -> None:
+        """Let `read` copy the numbers of arrays, if machine code for this is compiled.
+
+        `read` takes a tuple of all arrays or, if `is_listed` is set, the only sample, a tuple of arrays and floats. It
+        returns whether it could copy them.
+        """
+        n, first, arguments = self._shapes[0][0], 0, list[Argument]()
+        if self._interleaved and n > 1:
+            return
+        for k, shape in enumerate(self._shapes):
+            expected, kind = (shape[1:] or None, DOUBLES) if is_listed else (shape, CONVERTED)
+            if self._interleaved:
+                arguments.append(Argument(expected, address(self.numbers) + WORD * first, kind))
+                first += prod(shape)
+            elif isinstance(part := self.parts[k], _Reference):
+                arguments.append(Argument(expected, self.numbers.address_of(k), REFERENCED))
+            else:
+                arguments.append(Argument(expected, part.ctypes.data, kind))
+        self.read = array_reader(arguments, self.numbers, self.parts) or _reads_nothing
+
     @cached_property
     def results(self) -> Any:
         """An array with the outputs of the rows. Its first axis runs over the rows."""
@@ -105,6 +127,10 @@ class _ArrayRows(PreparedRows):
         k is the `nan_stride` of the `ArrayRunner`. If it is 0, the function looks at no output, and returns False.
         """
         return nan_finder(self.out, self._nan_stride) if self._nan_stride else bool
+
+
+def _reads_nothing(arrays: object) -> bool:
+    return False
 
 
 class _Reference:
@@ -154,7 +180,7 @@ class ArrayRunner(PreparedRunner):
         super().__init__(compiled, kind, shapes[0][0])
         self._shapes, self._of_result, self._nan_stride = shapes, of_result, nan_stride
         is_small_row = shapes[0][0] == 1 and sum(map(prod, shapes)) < MIN_REFERENCED
-        self._interleaved = is_listed or is_small_row
+        self._interleaved, self._is_listed = is_listed or is_small_row, is_listed
 
     def _prepare(self, executable: Executable) -> PreparedRows:
         rows = self._shapes, self._of_result, self._nan_stride, self._interleaved
@@ -205,6 +231,27 @@ class ArrayRunner(PreparedRunner):
         too. Otherwise it is None. The kind must be "gradient", and `arrays` is what `loaded` takes.
         """
         rows = self.loaded(arrays)
+        if rows.read is _reads_nothing:
+            rows.prepare_reader(self._is_listed)
+        return self._add(rows)
+
+    def add_repeated(self, arrays: object) -> tuple[float, array[float] | None] | None:
+        """Do what `add_mean_gradient` does, in less time. Return None, and do nothing, if machine code cannot read.
+
+        `arrays` is what the method `read` of `_ArrayRows` takes. This may be anything, since `read` looks at it.
+        """
+        rows: Any
+        try:
+            rows = self._unused.pop()
+        except IndexError:
+            return None
+        if rows.read(arrays):
+            return self._add(rows)
+        self._unused.append(rows)
+        return None
+
+    def _add(self, rows: Any) -> tuple[float, array[float] | None]:
+        """Return what `add_mean_gradient` returns, for rows whose numbers are loaded, and release the rows."""
         self.run(rows)
         mean = rows.out[0]
         added = mean == mean and rows.add_gradients()

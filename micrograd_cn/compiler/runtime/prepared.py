@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Callable
+from math import isnan
 from typing import Any, TypeVar
 
 from ...graph import context
@@ -21,6 +22,7 @@ T = TypeVar("T")
 CALLS_BEFORE_DRIVER, CALLS_BEFORE_PREPARED = 10, 50
 MAX_NODES = 512  # more parameters are read again only if their data may have changed
 CALLS_BETWEEN_CHECKS = 256  # a `PreparedRunner` checks after at most this many calls, and more often in the beginning
+NOT_SPOILED = array("d", [0.0])
 
 
 def is_worth_preparing(calls: int) -> bool:
@@ -117,7 +119,8 @@ class PreparedCall:
         self._data, self._parameters = compiled.data, array("d")
         self._compiled = compiled
         self._nodes: PreparedNodes | None = None
-        self._is_for_nodes = 0 < len(compiled.graph.parameters) <= MAX_NODES and not compiled.captured
+        self._is_for_nodes = bool(compiled.graph.parameters) and not compiled.captured
+        self._reads_nodes = self._is_for_nodes and len(compiled.graph.parameters) <= MAX_NODES
         self._operands = address(numbers), address(index), n, compiled.select_executable
 
     def mend(self) -> None:
@@ -128,6 +131,7 @@ class PreparedCall:
         """Copy the parameters' data into the buffers, if the data may have changed since the last `renew`."""
         if (
             context.data_changed
+            and self._reads_nodes
             and not (context.active or self._data.watched_nodes)
             and (nodes := self._nodes or self._prepared_nodes())
             and nodes.read()
@@ -180,6 +184,7 @@ class PreparedRows(PreparedCall):
         size: how many numbers the memory has.
         out: the array that has the outputs after `run`, or the mean output if the executable computes a gradient.
         gradients: the gradient after `run`, if the executable computes one.
+        spoiled: a number, which is nan after `run` if the gradient has to be computed anew; see `Executable.mend`.
     """
 
     def __init__(self, compiled: CompiledGraph, executable: Executable, n: int) -> None:
@@ -188,6 +193,8 @@ class PreparedRows(PreparedCall):
         super().__init__(compiled, executable, self.numbers, n, address(self.out), None)
         first = compiled.padded_parameters
         self.gradients = self._buffers.scalars.view[first : first + len(compiled.graph.parameters)]
+        may_be_spoiled = executable.omits_gates and executable.kind == "gradient"
+        self.spoiled = self._buffers.scalars.view[2 * first : 2 * first + 1] if may_be_spoiled else NOT_SPOILED
 
     def _memory(self, n: int, width: int) -> tuple[Any, int]:
         """Return new memory for n rows, each of which has `width` numbers, and how many numbers the memory has."""
@@ -259,7 +266,7 @@ class PreparedRunner:
             rows.run()
         else:
             self._run_and_check_tier(rows)
-        if rows.executable.omits_gates and self._kind == "gradient":
+        if isnan(rows.spoiled[0]):
             rows.mend()
 
     def release(self, rows: PreparedRows) -> None:

@@ -1,0 +1,362 @@
+"""Machine code copies exactly the arrays that it expects, and calls that use it notice what has changed meanwhile."""
+
+import itertools
+import random
+import sys
+import threading
+from array import array
+from math import nan
+from operator import sub
+
+import pytest
+
+from micrograd_cn import Value, detect_anomaly, log, no_grad
+from micrograd_cn import sum as sum_of
+from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.data import array_reader as reader
+from micrograd_cn.compiler.data import nodes
+from micrograd_cn.compiler.data.array_reader import CONVERTED, DOUBLES, FLOAT, REFERENCED, Argument
+from micrograd_cn.compiler.function import stale
+from micrograd_cn.compiler.runtime import arrays
+from micrograd_cn.losses import cross_entropy
+from micrograd_cn.nn import MLP
+from micrograd_cn.optim import SGD
+
+from .common import need_known_layout
+
+np = pytest.importorskip("numpy")
+
+
+@pytest.fixture(autouse=True)
+def _machine_code():
+    need_known_layout()
+    for kernels in (nodes._kernels, reader._kernels):
+        if not kernels.are_compiled:
+            kernels.compile()
+
+
+@pytest.fixture
+def repeated(monkeypatch):
+    """A list to which each call of `add_repeated` appends whether it has computed samples."""
+    found, add = [], arrays.ArrayRunner.add_repeated
+
+    def noted(self, given):
+        result = add(self, given)
+        found.append(result is not None)
+        return result
+
+    monkeypatch.setattr(arrays.ArrayRunner, "add_repeated", noted)
+    return found
+
+
+class Own(np.ndarray):
+    pass
+
+
+WHOLE = np.linspace(-3.0, 3.0, 6).reshape(3, 2)
+
+
+def misaligned():
+    found = np.zeros(8 * 6 + 1, np.uint8)[1:].view(float).reshape(3, 2)
+    found[...] = WHOLE
+    return found
+
+
+def read_only():
+    found = WHOLE.copy()
+    found.flags.writeable = False
+    return found
+
+
+# What may be passed where an array of shape (3, 2) is expected, and which kinds of arguments take it
+GIVEN = {
+    "doubles": (WHOLE, {DOUBLES, CONVERTED, REFERENCED}),
+    "read-only": (read_only(), {DOUBLES, CONVERTED, REFERENCED}),
+    "part": (np.arange(20.0).reshape(10, 2)[4:7], {DOUBLES, CONVERTED, REFERENCED}),
+    "float32": (WHOLE.astype(np.float32) / 3, {CONVERTED}),
+    "int64": (np.array([[2**53 + 1, -(2**63)], [2**63 - 1, -1], [0, 7]]), {CONVERTED}),
+    **{kind: (WHOLE.astype(kind), set()) for kind in ("int32", "uint8", "bool", "float16", "complex", "object", ">f8")},
+    "new axis": (WHOLE.ravel()[None, :, None], set()),
+    "order F": (np.asfortranarray(WHOLE), set()),
+    "step": (np.zeros((6, 2))[::2], set()),
+    "backwards": (WHOLE[::-1], set()),
+    "broadcast": (np.broadcast_to(1.0, (3, 2)), set()),
+    "misaligned": (misaligned(), set()),
+    "subclass": (WHOLE.view(Own), set()),
+    "masked": (np.ma.masked_array(WHOLE, WHOLE > 0), set()),
+    "records": (WHOLE.view(np.recarray), set()),
+    **{str(shape): (np.zeros(shape), set()) for shape in [(2, 3), (6,), (3, 2, 1), (3,), (3, 0), ()]},
+    **{repr(x)[:9]: (x, set()) for x in (WHOLE.tolist(), None, 1.0, "text", np.float64(2.0), (1.0,) * 6)},
+}
+
+
+@pytest.mark.parametrize("kind", [DOUBLES, CONVERTED, REFERENCED])
+@pytest.mark.parametrize("name", GIVEN)
+def test_an_array_is_copied_exactly_if_it_is_as_expected_and_otherwise_not(name, kind):
+    x, kinds = GIVEN[name]
+    place = array("d", [nan] * 8)
+    to = place.buffer_info()[0]
+    copy = reader.array_reader([Argument((3, 2), to + 8, kind)], place)
+    assert copy((x,)) == (kind in kinds)
+    if kind == REFERENCED:
+        words = array("q", place.tobytes())
+        assert words[1] == (x.ctypes.data if kind in kinds else words[2])
+    elif kind in kinds:
+        assert [*map(repr, place[1:7])] == [*map(repr, x.astype(float).ravel().tolist())]
+    else:
+        assert np.isnan(place).all()
+    assert np.isnan([place[0], place[7]]).all()
+
+
+def test_the_stride_of_an_axis_of_length_1_does_not_matter():
+    place, x = array("d", bytes(24)), np.arange(1.0, 4.0)
+    copy = reader.array_reader([Argument((1, 3, 1), place.buffer_info()[0], DOUBLES)], place)
+    assert x[None, :, None].strides != np.zeros((1, 3, 1)).strides
+    assert copy((x[None, :, None],))
+    assert place.tolist() == x.tolist()
+
+
+@pytest.mark.parametrize(
+    ("x", "is_copied"),
+    [
+        *((1.5, True), (np.float64(-0.0), True), (nan, True), (1, False), (True, False), (np.float32(1), False)),
+        *((None, False), (np.zeros(()), False), (np.zeros(1), False), ("1.5", False), (Value(1.0), False)),
+        *((type("Number", (float,), {})(2.0), False), (np.int64(3), False)),
+    ],
+)
+def test_a_float_is_copied(x, is_copied):
+    place = array("d", [7.0])
+    copy = reader.array_reader([Argument(None, place.buffer_info()[0], FLOAT)], place)
+    assert copy((x,)) is is_copied
+    assert repr(place[0]) == repr(float(x) if is_copied else 7.0)
+
+
+@pytest.mark.parametrize("given", [(), (WHOLE,), (WHOLE, 1.0, 1.0), [WHOLE, 1.0], WHOLE, None, 1.0, {"x": WHOLE}])
+def test_the_arguments_are_a_tuple_of_as_many_items(given):
+    place = array("d", bytes(8 * 7))
+    to = place.buffer_info()[0]
+    copy = reader.array_reader([Argument((3, 2), to, DOUBLES), Argument(None, to + 48, FLOAT)], place)
+    for passed in (given, (WHOLE, 2.5)):
+        before = [*map(sys.getrefcount, (True, False))]
+        results = [copy(passed) for _ in range(100)]
+        changes = [*map(sub, map(sys.getrefcount, (True, False)), before)]
+        assert results == [passed is not given] * 100
+        assert changes == ([100 * x for x in (results[0], not results[0])] if sys.version_info < (3, 12) else [0, 0])
+        del results  # they hold references
+    assert place.tolist() == [*WHOLE.ravel(), 2.5]
+
+
+def test_the_reader_keeps_what_it_reads_and_writes():
+    place = array("d", bytes(8 * 6))
+    copy = reader.array_reader([Argument((3, 2), place.buffer_info()[0], CONVERTED)], place)
+    before = sys.getrefcount(place)
+    x = WHOLE.astype(int)
+    references = sys.getrefcount(x)
+    for _ in range(50):
+        assert copy((x,))
+    assert sys.getrefcount(x) == references
+    del copy
+    assert sys.getrefcount(place) < before
+
+
+# Calls of `backward`: whatever happens between two of them, they add what the engine adds
+
+X, Y = np.linspace(-1.0, 1.0, 10).reshape(5, 2), np.linspace(0.0, 1.0, 5)
+
+
+class Trained:
+    """A loss that is called again and again with arrays of the same shapes, and its optimiser."""
+
+    def __init__(self, rng):
+        net = self.net = MLP(2, [4, 1], activation="tanh", seed=1)
+        self.parameters = net.parameters()
+        self.optimizer = SGD(self.parameters, lr=0.05)
+        self.loss = compile(lambda x, y: (net(x) - y) ** 2)
+        self.rng = rng
+
+    def expected(self, x, y):
+        before = [p.grad for p in self.parameters]
+        losses = [self.loss.__wrapped__(a, float(b)) for a, b in zip(np.array(x), np.array(y), strict=True)]
+        mean = sum(losses) * (1.0 / len(losses))
+        mean.backward()
+        after = [p.grad for p in self.parameters]
+        for p, grad in zip(self.parameters, before, strict=True):
+            p.grad = grad
+        return mean.data, after
+
+
+FORMS = {
+    "doubles": lambda x, y: (x, y),
+    "copies": lambda x, y: (x.copy(), y.copy()),
+    "float32": lambda x, y: (x.astype(np.float32), y),
+    "integers": lambda x, y: (np.round(9 * x).astype(int), y),
+    "bytes": lambda x, y: (x, (y > 0.5).astype(np.uint8)),
+    "order F": lambda x, y: (np.asfortranarray(x), y),
+    "backwards": lambda x, y: (x[::-1], y[::-1]),
+    "lists": lambda x, y: (x.tolist(), y.tolist()),
+    "fewer": lambda x, y: (x[:3], y[:3]),
+    "one": lambda x, y: (x[:1], y[:1]),
+}
+
+
+def freeze(made):
+    made.rng.choice(made.parameters).requires_grad = False
+
+
+def unfreeze(made):
+    for p in made.parameters:
+        p.requires_grad = True
+
+
+def assign(made):
+    made.rng.choice(made.parameters).data = made.rng.random()
+
+
+def none(made):
+    made.rng.choice(made.parameters).grad = None
+
+
+def other_method(made):
+    made.loss.forward((X, Y))
+
+
+def nothing(made):
+    pass
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_repeated_calls_add_what_the_engine_adds_whatever_is_changed_between_them(seed, repeated):
+    made = Trained(random.Random(seed))
+    forms = [*FORMS.values()]
+    for _ in range(40):
+        x, y = made.rng.choice(forms)(X + made.rng.random(), Y)
+        for _ in range(made.rng.choice([1, 30])):  # calls of one kind are prepared after ten, and repeated after three
+            made.loss.backward((x, y))
+        made.rng.choice([freeze, unfreeze, unfreeze, assign, none, other_method, nothing])(made)
+        if made.rng.random() < 0.5:
+            made.optimizer.zero_grad()
+        if not any(p.requires_grad for p in made.parameters):
+            unfreeze(made)
+        for form in (lambda x, y: (x, y), made.rng.choice(forms)):
+            given = form(np.array(x), np.array(y))
+            mean, gradients = made.expected(*given)
+            assert made.loss.backward(given) == pytest.approx(mean)
+            assert [p.grad for p in made.parameters] == pytest.approx(gradients, abs=1e-12)
+    assert repeated.count(True) > 100
+
+
+def test_single_samples_in_a_list_are_read_as_well(repeated):
+    made = Trained(random.Random(0))
+    samples = [*zip(X, Y, strict=True)]
+    for k, sample in enumerate(itertools.islice(itertools.cycle(samples), 60)):
+        given = [sample] if k % 7 else [(sample[0], float(sample[1]))]
+        made.optimizer.zero_grad()
+        mean, gradients = made.expected([sample[0]], [sample[1]])
+        assert made.loss.backward(given) == pytest.approx(mean)
+        assert [p.grad for p in made.parameters] == pytest.approx(gradients)
+        made.optimizer.step()
+    assert repeated.count(True) > 20
+    for form in (list, lambda s: (s[0].tolist(), s[1]), lambda s: (s[0].astype(int), s[1]), lambda s: (s[0], 1)):
+        given = form(samples[0])
+        mean, _ = made.expected([given[0]], [given[1]])
+        assert made.loss.backward([given]) == pytest.approx(mean)
+
+
+LISTED, ROW, LIST = ([(np.ones(3),)], 60.0), (np.ones((1, 3)), 60.0), ([([1.0, 1.0, 1.0],)], 6.0)
+
+
+@pytest.mark.parametrize(("before", "after"), [(LISTED, LIST), (ROW, LIST), (LIST, LISTED), (LIST, ROW)])
+def test_arguments_for_which_there_is_another_program_are_not_taken_for_those_before(before, after):
+    """Lists and arrays have programs of their own, since a function may do something else for them."""
+    w = Value(2.0)
+    loss = compile(lambda x: w * (sum_of(x) if isinstance(x, list) else sum_of(x) * 10.0))
+    for given, expected in [before] * 30 + [after]:
+        assert loss.backward(given) == expected
+
+
+def test_large_arrays_are_read_where_they_are(repeated):
+    x, w = np.ones((3000, 2)), Value(1.0)
+    loss = compile(lambda x: w * x.sum())
+    for k in range(30):
+        x[...] = k
+        assert loss.backward(x) == 2.0 * k
+        assert loss.backward(x.copy() + 1.0) == 2.0 * k + 2.0
+    assert repeated.count(True) > 30
+    assert loss.backward(x.astype(int)) == 58.0
+    assert loss.backward(np.asfortranarray(x)) == 58.0
+
+
+def test_a_missing_class_is_an_error_after_many_calls_too(repeated):
+    ws = [Value(0.5 * k) for k in range(4)]
+    loss = compile(lambda k: cross_entropy(ws, k))
+    indices = np.arange(4)
+    for _ in range(30):
+        loss.backward(indices)
+    assert any(repeated[-4:])
+    with pytest.raises(IndexError):
+        loss.backward(np.array([0, 1, 2, 4]))
+    gradients = [w.grad for w in ws]
+    with pytest.raises(IndexError):
+        loss.backward(np.array([0, 1, 2, -1]))
+    assert [w.grad for w in ws] == gradients
+
+
+def test_modes_are_left_to_the_code_that_knows_them(repeated):
+    w = Value(1.0)
+    loss = compile(lambda x: log(w * x))
+    x = np.array([1.0, 2.0])
+    for _ in range(30):
+        loss.backward(x)
+    assert any(repeated[-4:])
+    with no_grad(), pytest.raises(RuntimeError, match="no_grad"):
+        loss.backward(x)
+    w.data, w.grad = -1.0, 0.0
+    with detect_anomaly(), pytest.raises(FloatingPointError):
+        loss.backward(x)
+    assert np.isnan(loss.backward(x))
+
+
+@pytest.mark.parametrize("is_due", [False, True])
+def test_a_change_of_what_the_function_reads_is_noticed(is_due, repeated, monkeypatch):
+    """It is noticed by the next look, and in the first call after several calls of another method."""
+    w, factors = Value(1.0), [2.0]
+    loss = compile(lambda x: w * x * factors[0])
+    if is_due:
+        monkeypatch.setattr(stale, "TIMES_AS_LONG", 0)
+    for _ in range(60):
+        loss.backward(Y)
+    assert any(repeated[-4:]) != is_due
+    for _ in range(0 if is_due else 5):
+        loss.forward(Y)
+    factors[0] = 3.0
+    with pytest.raises(ValueError, match="is not what it was"):
+        loss.backward(Y)
+
+
+def test_a_constant_that_has_become_a_parameter_is_refused():
+    w, c = Value(1.0), Value(3.0, requires_grad=False)
+    loss = compile(lambda x: w * x * c)
+    for _ in range(60):
+        loss.backward(Y)
+    c.requires_grad = True
+    with pytest.raises(ValueError, match="requires a gradient now"):
+        loss.backward(Y)
+
+
+def test_threads_add_each_gradient_once(repeated):
+    made = Trained(random.Random(0))
+    for _ in range(60):
+        made.loss.backward((X, Y))
+    made.optimizer.zero_grad()
+    _, gradients = made.expected(X, Y)
+
+    def work():
+        for _ in range(200):
+            made.loss.backward((X, Y))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [p.grad for p in made.parameters] == pytest.approx([800 * g for g in gradients])
