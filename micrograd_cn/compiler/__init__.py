@@ -8,7 +8,7 @@ the call returns to `runtime`, which runs the code:
                    in another way, for other static arguments, and for another branch; its docstring lists its modules
     data           reads samples and parameters into flat arrays of doubles, and returns results
     surroundings   finds what the function can read besides its arguments, and sees whether this has changed
-    guards         checks for rows whether the comparisons of a function have their recorded outcome
+    guards         says for which samples the comparisons in a function have their recorded outcome
     program        defines `Program`, a recorded graph with the methods forward, backward, fit, check and source, and
                    with derivatives for each row, such as gradient and hessian
     runtime        makes the code of a program when it is first needed, holds its memory, and runs it by drivers

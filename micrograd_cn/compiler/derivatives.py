@@ -51,7 +51,7 @@ class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
         return Structure, (*self, self.shape, self.constant)
 
     def scattered(self, flat: FlatNumbers, n: int, numpy: Any, out: Any) -> Any:
-        """Return n whole matrices, including zeros, one for each row of samples.
+        """Return n whole matrices, including zeros, one for each of n samples.
 
         `flat` has the entries of each matrix at the positions of this structure, one matrix after the other. `numpy`
         and `out` are as for `CompiledDerivative.shaped`.

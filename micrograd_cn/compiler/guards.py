@@ -1,8 +1,10 @@
-"""Define `Guard`, a comparison that must have its recorded outcome, and `CompiledGuards`, which checks guards for rows.
+"""Define `Guard`, a comparison that must have its recorded outcome, and `CompiledGuards`, which checks guards.
 
-A program computes what the function did for the sample that was recorded. For another sample, the function may take
-another branch. Then a comparison has another outcome, so each comparison is checked for every sample: by the function,
-which then finds the program of the other branch, or by a program that has guards, which raises `GuardError`.
+A program computes what the function did for the sample that was recorded. For another sample, a comparison may have
+another outcome, and the function may take another branch. So each comparison is checked for every sample. A compiled
+function does this itself, and finds the program of the branch that the sample takes. A program that is used without its
+function checks its own guards, and raises `GuardError`. The numbers in a sample's arguments, one after the other, are
+called a row.
 """
 
 from __future__ import annotations

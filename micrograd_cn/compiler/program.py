@@ -490,7 +490,7 @@ class Program:
 
     @cached_property
     def adds_to_all(self) -> bool:
-        """Whether `backward` adds a number to the gradient of every parameter, and none stands for a computed value."""
+        """Whether `backward` adds to the `grad` of every parameter, and no parameter stands for a captured value."""
         return not (self._unreached or self.compiled.captured)
 
     @cached_property
@@ -1103,8 +1103,8 @@ class Program:
     ) -> list[list[float]] | Any:
         """Return the gradient of the output for every row of `rows`: a number for each variable, even if it is 0.
 
-        An entry that is 0 at all numbers, as for sqrt(x - x), is 0. `backward` multiplies local derivatives instead,
-        and gives nan where one of them is infinite.
+        A derivative that is 0 whatever the inputs are, as that of sqrt(x - x), is found to be 0. `backward` gives nan
+        for it, since it multiplies the local derivatives 0 and inf.
 
         Args:
             rows: rows with a number for each input, as for `forward`.

@@ -232,10 +232,11 @@ class BoundCall:
         return any(leaf.requires_grad for leaf in others)
 
     def finish(self) -> None:
-        """Mark the variables of all derivatives if this derivative is the outermost, and returns nothing but floats.
+        """Mark all variables as no longer in use, if this derivative is the outermost one and its results are floats.
 
-        The caller then has no result that depends on a variable. If a later call meets a marked variable, the function
-        has kept a node of this call. A result that depends on parameters is a `Value`, and may be used anywhere.
+        The caller then has no result that depends on a variable. If the output of a later call depends on a marked
+        variable, the function has kept a node of this call, which is an error (see `_refuse_finished`). Variables are
+        not marked if the results are `Value`s, since these may be used anywhere.
         """
         if self._is_outermost and not self.returns_values:
             for x in variables.get() or ():
@@ -351,12 +352,12 @@ class BoundCall:
             )
 
     def _refuse_beside(self, *outputs: Value) -> None:
-        """Raise ValueError if `outputs` depend on an argument, and on a leaf in it other than through the argument.
+        """Raise ValueError if `outputs` depend on an argument, and also directly on a leaf that was passed in it.
 
-        A function may reach the leaf through its closure, as a method of a model does that reads the model's
-        parameters. The derivative would then lack a part. In nested derivatives, only the outermost call is looked at,
-        and of its arguments only those that it differentiates with respect to. It is no mistake if another argument
-        contains the same leaf: `grad(f)(x, x)` is a partial derivative.
+        The argument has a fresh variable in the place of the leaf, but a function may reach the leaf itself through its
+        closure, as a method of a model that reads the model's parameters. The derivative would then lack a part. In
+        nested derivatives, only the arguments with respect to which the outermost call differentiates are looked at. It
+        is no mistake if another argument contains the same leaf: `grad(f)(x, x)` is a partial derivative.
         """
         known = variables.get()
         if known is None or not known.given:

@@ -88,7 +88,7 @@ class Selected:
         return self._node
 
     def _combined(self) -> Value:
-        """Return a new node that combines the nodes of the `Selected`s in `both` or `alternatives`, which exist."""
+        """Return a new node, made of the nodes of the `Selected`s in the argument `both` or `alternatives`."""
         if self.alternatives:
             nodes = [x.node() for x in self.alternatives]
             return reduce(lambda a, b: ops.where(a, 1.0, b), nodes)
@@ -152,10 +152,10 @@ def ungated_product(x: Any, y: Any, first: Selected | None, second: Selected | N
 
 
 def _times_choices(x: Any, y: Any, zero: Value) -> Any:
-    """Return x * y, where x is a constant or is chosen from constants by `where`.
+    """Return x * y, where x is a constant or is chosen from constants by one or several nested `where`s.
 
-    The result for each constant is computed, and then chosen in the same way. It is `zero`, the node 0, for the
-    constant 0.
+    The products of the constants and y are computed, and then one of them is chosen by the same conditions. For the
+    constant 0, `zero`, the node of the constant 0, stands in the place of the product.
     """
     if x.requires_grad:
         condition, *choices = x.operands

@@ -32,7 +32,7 @@ class Question:
 
     Attributes:
         optimizer: a weak reference to the optimiser.
-        listed: the parameters that the optimiser had then.
+        listed: the parameters that the optimiser had at this step.
         cleared: whether `zero_grad` was called since the step.
         is_first: whether the step was the optimiser's first one.
         missed: whether a call of `backward` has reached none of the parameters.

@@ -38,8 +38,8 @@ class Variables(set[Any]):
 
     A variable is a leaf if the function that is differentiated gets it in the place of a number. Such a variable stands
     for a plain number: it is compared as this number would be. So does a node that is computed from such variables and
-    constants alone. If the function is called with a `Value` that requires a gradient, its variable is computed from
-    it, and stands for a plain number only if that `Value` does.
+    constants alone. If a `Value` that requires a gradient is passed to the function, the variable in its place is a
+    node that is computed from this `Value`. It stands for a plain number only if the `Value` does.
 
     Attributes:
         plain: nodes that are known to stand for plain numbers.
@@ -56,8 +56,9 @@ class Variables(set[Any]):
     def include(self, root: Any) -> bool:
         """Return whether the node `root` depends on variables and constants alone, so it stands for a plain number.
 
-        Of the leaves, only variables and constants that an operation computed stand for plain numbers. The result for
-        each node is kept, so a node is visited once, however often nodes that depend on it are compared.
+        If `root` is itself a leaf, it stands for a plain number if it is a variable, or a constant that an operation
+        has computed, but not if it is a constant that the user has made. The result for each node is kept, so a node is
+        visited once, however often nodes that depend on it are compared.
         """
         if root.op is None:
             return root in self or bool(root._is_constant_result)

@@ -218,7 +218,8 @@ def refuse_logical(caller: FrameType) -> None:
 def refuse_truth(caller: FrameType) -> None:
     """Raise an error if the frame `caller` calls a numpy function that asks whether array elements are true.
 
-    This is called for an element that is 0, which `np.any`, `np.nonzero` and the like would take for true.
+    This is called when Python asks whether a `Value` that is 0 is true. Every `Value` is true, also this one, so
+    `np.any`, `np.nonzero` and the like would treat a 0 in an array as they treat other numbers.
     """
     user = outside_numpy(caller)
     if user is caller and not (is_call(caller) and asked_by(caller).name in TRUTH | LOGICAL):

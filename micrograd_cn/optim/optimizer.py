@@ -50,7 +50,7 @@ class MachineCode(Protocol):
         """Return the Euclidean norm of the gradients of `parameters`, or None if Python code has to compute it."""
 
     def scale_gradients(self, parameters: list[Value], factor: float) -> bool:
-        """Multiply the gradients of `parameters` and return True, or return False if Python code has to do so."""
+        """Multiply the gradients of `parameters` by `factor`, and return True. Return False if Python code has to."""
 
     def finds_leaves(self, parameters: list[Any]) -> bool:
         """Return True if all of `parameters` are leaves of the class `Value`, or False if Python code has to look."""
@@ -992,9 +992,9 @@ def warn_of_added(optimizer: Optimizer, listed: ParametersOfModels) -> None:
     """Warn if a model has got a parameter since `optimizer` was made, and this parameter is in no optimiser.
 
     This is called in some of the optimiser's steps. There is only a warning if the parameter was there in such a step
-    before, its gradient has changed since then, and its number has not: then nothing trains it. An input does not count
-    if each call of the model keeps it as a new leaf, and neither does a parameter that the user's own code trains.
-    `listed` has the parameters of models that were listed for other warnings.
+    before, its gradient has changed since then, and its number has not: then nothing trains it. Two kinds of leaves do
+    not count: inputs, which a call of the model keeps in an attribute and each call makes anew, and parameters that the
+    user's own code trains. `listed` has the parameters of models that were listed for other warnings.
     """
     if not (models := _models.get(optimizer)):
         return

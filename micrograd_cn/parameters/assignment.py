@@ -303,9 +303,10 @@ def _warn_of_argument(model: Model, name: str, x: Value) -> None:
 
 
 def _refuse_hidden(model: Model, name: str, x: Any) -> None:
-    """Raise TypeError if `x`, an attribute `name` to be, has parameters where none are looked for; see `refuse_hidden`.
+    """Raise TypeError if `x`, a new attribute `name`, has parameters where none are looked for; see `refuse_hidden`.
 
-    A model whose class names its parameters itself may keep others as it likes.
+    No error is raised if the class of `model` has its own method `parameters` or `named_parameters`: it may then keep
+    other `Value`s as it likes.
     """
     if not names_its_parameters(type(model)):
         refuse_hidden(model, [(name, x)])

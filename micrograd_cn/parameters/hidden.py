@@ -158,9 +158,9 @@ MOST_CALLED = 20  # more functions around each other are not looked into
 def leaves_of_bound(x: Any, owner: object) -> list[Value]:
     """Return the trainable leaves of `x`, an object that a function or a method in an attribute of `owner` is bound to.
 
-    The list is empty if `x` contains `owner`, or if `x` is a model whose `__init__` is running and which may still get
-    `owner`. If `x` is not a module, only leaves and collections of leaves in its attributes count, because it may be a
-    program that has several models.
+    The list is empty if `x` contains `owner`. It is also empty if `x` is a model whose `__init__` is running, since
+    `owner` may still become a part of it. If `x` is not a module, only leaves and collections of leaves in its
+    attributes count, because it may be a program that has several models.
     """
     if x is owner or id(x) in beginning or isinstance(x, type) or members_of_known(type(x)) is None:
         return []

@@ -318,7 +318,7 @@ def _has_leaf(model: Model | None, leaf: Value) -> bool:
 
 
 class ParametersOfModels:
-    """The parameters of models, each of which is asked for them once, since this takes long for large models."""
+    """A cache of the parameters of models: `parameters()` of each model is called once, since it takes long."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Model, list[Value]]] = {}  # by the ids of the models, which are kept alive
@@ -327,7 +327,7 @@ class ParametersOfModels:
         """Return `model.parameters()`, as they were when this object was first asked for them.
 
         Raises:
-            TypeError: the method `parameters` raises it. It is called again the next time.
+            TypeError: `model.parameters()` raises this error. Nothing is cached then.
         """
         found = self._known.get(id(model))
         if found is None:

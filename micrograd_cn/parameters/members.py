@@ -343,7 +343,7 @@ def leaves_in_set(held: Iterable[object]) -> Iterator[Value]:
 
 
 def is_part_of(module: Model, x: object) -> bool:
-    """Return whether a search for the parts of `module` enters `x`: if `x` is `module` itself, or is not a module.
+    """Return True if `x` is `module` itself or is not a module, so a search for the parts of `module` enters `x`.
 
     So `walk(module, partial(is_part_of, module))` yields the modules inside `module`, but not what is inside of them.
     """

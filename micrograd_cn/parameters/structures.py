@@ -46,9 +46,9 @@ class Structure:
             parameters.
 
     Attributes:
-        parameters: the list that `model.parameters()` has returned; None if it was not asked yet.
+        parameters: the list that `model.parameters()` has returned; None if the method was not called yet.
         entries: the dict that `model.entries()` has returned when the model was found to be without mistakes; None if
-            it was not asked yet.
+            the method was not called yet.
         holds_no_functions: whether the model has neither functions, except those of this package, nor other objects in
             which no parameters are looked for, but may be.
         classes_of_users: the classes of modules in the model that users have defined, in the order of their modules.
@@ -143,13 +143,17 @@ class Structure:
         return state
 
     def _items_of(self, x: dict[Any, Any], module: Model | None) -> Iterable[Any]:
-        """Return the items of `x`, a dict, or the attributes of `module`."""
+        """Return the values in the dict `x`, which is the `__dict__` of `module` unless `module` is None.
+
+        Raises:
+            _Unusual: `x` has keys of unusual classes, or replaces a method of `module`.
+        """
         if not _KEYS.issuperset(map(type, x)) or (module is not None and not _METHODS.isdisjoint(x)):
             raise _Unusual
         return [*x.values()]
 
     def _have_changed(self) -> bool:
-        """Return whether a user's class may have its own way to find parameters, or has parameters itself."""
+        """Return whether a user's class in the model may find parameters in its own way now, or has one itself."""
         return any(
             overrides(cls, "entries") or names_its_parameters(cls) or may_have_shared(cls) or not _is_plain(cls)
             for cls in self.classes_of_users

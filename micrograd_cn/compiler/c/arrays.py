@@ -178,10 +178,11 @@ class Arrays:
         return self._at(self.text.table(values), _contiguous(0, numbers), i, k) if others else literal
 
     def _strided_pointer(self, access: Access) -> str:
-        """Return text with two arguments of a C function: a pointer to a row's first value, and the stride of the row.
+        """Return C text for a pointer and a stride, two arguments of a C function that reads values of `access`.
 
-        The stride is the distance from each value of the row to the next, in elements. Return "" if the values are
-        constants or in several arrays, or if the stride is not constant.
+        The values are those of row `access.i` of the table `access.numbers`. The pointer is the address of the first of
+        them, and the stride is the distance from each of them to the next, in elements. Return "" if the values of all
+        rows are constants or in several arrays, or if the stride is not constant.
         """
         [array, *others] = {*self.arrays_of(chain(*access.numbers))}
         indices = [[*map(self.index_of, row)] for row in access.numbers]

@@ -290,9 +290,10 @@ def _names(entries: dict[str, Any], parameters: Sequence[Value]) -> list[str]:
 
 
 def _warn_of_left_out(entries: dict[str, Any], parameters: Collection[Value]) -> None:
-    """Warn of `Value`s in `entries`, a dict of names, that are not in `parameters`, whose numbers the C file reads.
+    """Warn of those `Value`s in `entries`, a dict with their names, that are not in `parameters`.
 
-    The C file reads the numbers of `parameters` from one array. An array of all named numbers would be longer.
+    The C functions read the parameters' numbers from one array, which has only those of `parameters`. A user who fills
+    this array with the numbers of all named `Value`s would get other results.
     """
     placed = {*parameters}
     missing = [path for path, p in flatten(entries, "parameters")[0] if p not in placed]

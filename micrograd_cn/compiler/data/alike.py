@@ -119,13 +119,17 @@ def group_flat(arguments: Mapping[str, Sequence[Any]]) -> list[tuple[list[int], 
 
 @lru_cache(1024)
 def _flat_treedef(names: tuple[str, ...], kinds: tuple[type | None, ...], lengths: tuple[int, ...]) -> TreeDef:
-    """Return the treedef of arguments that are numbers, whose kind is None, or lists or tuples of these lengths."""
+    """Return the treedef of arguments, each of which is a number, or a list or tuple of numbers.
+
+    For each argument, `kinds` has None if it is a number, and otherwise the class, list or tuple; `lengths` has its
+    length, which is ignored for a number.
+    """
     inside = [None if kind is None else (kind, length) for kind, length in zip(kinds, lengths, strict=True)]
     return tuple(zip(names, inside, strict=True))
 
 
 def have_other_shapes(first: Sequence[Any], other: Sequence[Any]) -> bool:
-    """Return whether an array among the arguments of one sample has another shape than that of another sample.
+    """Return whether an array in the arguments of one sample differs in shape from that of another sample.
 
     >>> import numpy
     >>> have_other_shapes((numpy.ones(2), 1.0), (numpy.ones(3), 1.0)), have_other_shapes((1.0,), (2.0,))
@@ -193,7 +197,10 @@ def group_arrays(arguments: Mapping[str, Sequence[Any]]) -> list[tuple[list[int]
 def _layout(
     names: tuple[str, ...], forms: tuple[Any, ...], n: int
 ) -> tuple[Callable[[list[Any]], Iterable[Any]], list[tuple[list[int], TreeDef, int]]] | None:
-    """Return how `group_arrays` groups n samples whose arguments have these names and `forms`.
+    """Return how `group_arrays` groups n samples, by the shapes of their arguments.
+
+    `forms` has, for each argument, None if it is a number in all samples. Otherwise it has a pair: the class of the
+    argument, and a tuple with its length or its shape in each sample.
 
     Returns:
         a function that selects the pieces of all groups, in their order, from the pieces of one argument after the

@@ -84,7 +84,7 @@ class Columns(Sequence[float]):
 
     @property
     def are_narrow(self) -> bool:
-        """Whether each array has only few numbers of a row, so many places in memory are read for one row."""
+        """Whether each array has only few numbers of a row, so one row is read from many places in memory."""
         return max(self._widths) < MIN_WIDTH
 
     def flat(self) -> FlatNumbers:

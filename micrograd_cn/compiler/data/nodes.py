@@ -226,9 +226,11 @@ def _write_write() -> Function:
 
 
 def _assign_if_good(nodes: NodeLoop, offset: Integer | int, number: Callable[[Integer], Vector], failed: str) -> None:
-    """Write code that assigns numbers to a slot of nodes. `number` writes code for that of the node with an index.
+    """Write code that assigns a number to a slot of each node, if the slots of all nodes can be written to.
 
-    The function that is written ends with `failed`, and changes nothing, if it cannot do so.
+    A slot can be written to if it has a float or None, and its node is a `Value` itself. If one of them cannot, the
+    function that is written changes nothing, and returns `failed`. `number` takes the index of a node, and writes code
+    for the number that the node gets.
     """
     f, true = nodes.f, Condition(nodes.f, "true")
     with f.repeat(nodes.count, [true, true]) as loop:
@@ -270,7 +272,7 @@ def _add(nodes: NodeLoop, numbers: Doubles, weight: Vector | float, failed: str)
 
 
 class _PreparedWords(NamedTuple):
-    """The integers of a function of `PreparedNodes`."""
+    """The integers that the machine code of `PreparedNodes.read` or `PreparedNodes.add` reads."""
 
     nodes: int  # the address of a list
     nodes_count: int  # how many nodes are in it
@@ -498,10 +500,10 @@ def floats_of(numbers: Sequence[Any]) -> array[float] | None:
 
 
 class PreparedNodes:
-    """Read the data of some nodes, and add to their gradients, at a fixed place in memory, in little time.
+    """Two functions: one copies the data of some nodes to memory, the other adds numbers in memory to their gradients.
 
-    A call takes as long as a call of `len`, and longer only for many nodes: these functions are built-in functions of
-    Python (see `llvm.builtin`), with all operands built in.
+    For few nodes, a call takes as long as a call of `len`. Both are built-in functions of Python (see `llvm.builtin`)
+    without arguments: the addresses of the nodes and of the memory are built in.
 
     Args:
         nodes: the nodes, in a list that is never changed.
@@ -525,7 +527,10 @@ class PreparedNodes:
 
 
 def prepared_nodes(nodes: Sequence[Value], data: int, gradients: int) -> PreparedNodes | None:
-    """Return `PreparedNodes`; None while machine code is not compiled, which a background thread does at last."""
+    """Return `PreparedNodes`, or None if machine code cannot access the nodes or is not compiled yet.
+
+    After some calls, a background thread compiles it.
+    """
     if type(nodes) is not list or not nodes or not slot_offset("_data"):
         return None
     saved = NODES_PER_CALL + len(nodes)

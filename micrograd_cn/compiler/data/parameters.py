@@ -338,9 +338,9 @@ def _backward_from(p: CapturedValue, gradient: float, leaves: Iterable[Value], c
     """Pass `gradient` on to `leaves`, from which the captured value that `p` stands for was computed.
 
     This is done by `backward()` of the captured value. If the gradient is 0 and an operation may have left `p`
-    unselected, `backward()` is not called, since 0 times an infinite derivative would be nan. Only a `grad` of one of
-    `leaves` that is None then becomes 0.0. `captured()` returns the leaves that operations such as `where` cannot leave
-    unselected, see `Gradients.captured`.
+    unselected, `backward()` is not called, since 0 times an infinite derivative would be nan. The only change is then
+    that the `grad` of a leaf becomes 0.0 if it is None. `captured()` returns the nodes that operations such as `where`
+    cannot leave unselected, see `Gradients.captured`.
     """
     if gradient or p in captured():
         p.original.backward(gradient)

@@ -141,8 +141,8 @@ def _write_has_nan() -> Function:
 def _write_finds_nan() -> Function:
     """Write the code of a built-in Python function that returns whether some number is nan; see `llvm.builtin`.
 
-    `%self` is a tuple. Its first item is a `bytes` with the operands of the kernel `has_nan`. The second item is True,
-    and is not used.
+    `%self` is a tuple. Its first item is a `bytes` with the operands of the kernel `has_nan`. The second item, which
+    other such functions return, is not used.
     """
     f = Function(f"{KERNEL_PREFIX}finds_nan", *BUILTIN_SIGNATURE)
     held = operands_of(f)

@@ -133,7 +133,7 @@ def as_result(numbers: FlatNumbers, shape: tuple[int, ...], numpy: Any, out: Any
 
 
 def overlaps(data: Numbers, out: Any) -> bool:
-    """Return whether two buffers share memory: to write to `out` would change `data` while `data` is read.
+    """Return whether `data` and `out` share memory, so writing to `out` would change `data`, which is still read.
 
     An `array.array` counts as a copy of the caller's rows, so it shares no memory with `out` unless it is `out` itself.
 

@@ -404,11 +404,11 @@ def _positional_names(f: Callable[..., Any]) -> tuple[str, ...] | None:
 
 
 def _signature_of(f: Callable[..., Any], has_static: bool) -> inspect.Signature:
-    """Return the signature of f. That of a derivative, such as `grad(g)`, is the signature of g.
+    """Return the signature of f. If f is a derivative, such as `grad(g)`, it is the signature of g.
 
-    If g has arguments that are not positional, and none is static, the result is the derivative's own signature,
-    `(*args, **kwargs)`. With this signature, code for calls with arrays is prepared and kept. With keyword-only
-    arguments, that is not possible.
+    But if g has arguments that are not positional, and `has_static` is False, the result is the derivative's own
+    signature, `(*args, **kwargs)`. Code for calls with arrays is prepared only for functions without keyword-only
+    arguments, so it can then be prepared for the derivative.
 
     Raises:
         ValueError: Python does not tell which arguments f has.

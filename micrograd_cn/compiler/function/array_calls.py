@@ -81,10 +81,10 @@ class ArrayCall(NamedTuple):
 
 
 class _Repeated(NamedTuple):
-    """The prepared call of a kind of calls that came several times in a row, so the next is likely to be of this kind.
+    """A prepared call for the next call of a function, if the last ones had the same method and the same shapes.
 
     Attributes:
-        noted: what `StaleCheck.latest` was in these calls.
+        noted: the method that the user called and a key for the shapes, as in `StaleCheck.latest`.
         method, called: the method whose code was run, and the one that the user called, as for `ArrayCalls.runner`.
         shapes: the shapes of the arrays.
         inside: the treedef of each argument if the samples were in a list, otherwise None.
@@ -127,8 +127,8 @@ class ArrayCalls:
         """Return the results of a method for samples in numpy arrays or in a list.
 
         Return None if the samples are not in arrays, if there is no code for arrays of these shapes (see `runner`), or
-        if a result is nan that other code may compute otherwise: with gated derivatives, or with the program of one
-        branch. `listed_samples` says which lists are read.
+        if a result is nan for which slower code may give a number: code with gates, which keep derivatives from being 0
+        times infinity, or the program of the sample's own branch. `listed_samples` says which lists are read.
         """
         if type(samples) is not list:
             arrays = as_tuple(samples)
@@ -203,7 +203,10 @@ class ArrayCalls:
         return derivative.shaped_mean(entries, 1, sys.modules["numpy"] if out is None else None, out, dense)
 
     def _make_anew(self) -> None:
-        """Drop all prepared calls. The next ones are made with gated derivatives."""
+        """Drop all prepared calls, since a derivative was nan.
+
+        The next ones are made for derivatives with gates, in which no 0 is multiplied by infinity.
+        """
         self.runners.clear()
         self._repeated = None
 
@@ -537,9 +540,10 @@ def _matrix_call(
 ) -> ArrayCall | None:
     """Return a prepared call that computes Jacobians or Hessians for samples in arrays of some shapes, or in a list.
 
-    `kind` is "jacobian" or "hessian". If `dense` is set, the matrices are whole, and otherwise they have only the
-    entries that can be nonzero. Return None if all entries are constants, if these matrices have many entries, or
-    if most entries of a whole matrix are always 0.
+    `kind` is "jacobian" or "hessian". If `dense` is set, the results are whole matrices. Otherwise they have only the
+    entries that can be nonzero. Return None if all entries of the matrix are constants, if the results for all samples
+    have so many numbers that a prepared call would save little time, or if `dense` is set and more than three quarters
+    of the entries are always 0.
     """
     derivative = recording.program.derivative_for_calls(kind)
     made, structure = derivative.whole if dense else derivative.program, derivative.structure

@@ -36,9 +36,10 @@ class CatchingHooks(RecordingHooks):
         self._has_ended = False  # whether the function has returned
 
     def new_node(self, kind: Any, a: Any, b: Any) -> Value:
-        """Return an object that becomes the new node, and note whether the code would catch an arithmetic error there.
+        """Return an object that becomes the new node, and note whether the operator's arithmetic error would be caught.
 
-        This is the error that the operator would raise for numbers, such as ZeroDivisionError.
+        This is the error that the operator may raise for numbers, such as ZeroDivisionError. It would be caught if the
+        operator is inside a `try` statement with a handler for it.
         """
         node = super().new_node(kind, a, b)
         if self._has_ended:

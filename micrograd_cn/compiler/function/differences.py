@@ -63,8 +63,8 @@ def _plain(x: Any, known: Container[Value], made: Container[Value]) -> Any:
     """Return `x`; but if `x` is a constant that was made while the function was recorded, return its number.
 
     `known` has the leaves that were there before, and `made` has leaves that were made while it was recorded and
-    required a gradient then. When the operands of a node are read, the engine makes a node of each number, so one
-    number may become several nodes.
+    required a gradient then. Such constants are compared by number and not by identity, since the engine makes a new
+    node of a plain number whenever the operands of a node are read.
     """
     is_number = isinstance(x, Value) and not (x.op or x.requires_grad or x in known or x in made)
     return x._data if is_number else x

@@ -803,14 +803,14 @@ class CompiledFunction:
         has_aux: bool = False,
         refuses_captured: bool = False,
     ) -> tuple[Any, Any]:
-        """Return values and derivatives for `value_and_grad`, in all cases but one, which has faster code.
+        """Return the values and derivatives that `value_and_grad` returns, if it has no faster way to compute them.
 
-        That case is the mean and its gradient with respect to parameters, without auxiliary results (`has_aux`), and
-        where captured values, which were computed before the call, need not be refused.
+        The faster way computes a mean and its gradient with respect to parameters, without auxiliary results
+        (`has_aux`), and does not check for captured values, which were computed before the call.
 
-        A merged program, which computes all branches, may compute the derivatives of all samples. Otherwise, each row
-        is computed by the program of its own branch. This is always so for auxiliary results, and if captured values
-        are refused. `variables` are those to differentiate with respect to.
+        Here, a merged program, which computes all branches, may compute the derivatives of all samples. Otherwise, each
+        row is computed by the program of its own branch. It is also so computed if `has_aux` or `refuses_captured` is
+        set. `variables` are those to differentiate with respect to.
         """
         buckets, sub_batches = self._current_buckets("value_and_grad", samples, variables.values), None
         if not (has_aux or refuses_captured):
@@ -840,9 +840,9 @@ class CompiledFunction:
         return buckets
 
     def _mean_gradients(self, name: str, samples: Any, threads: int, wrt: Any = ()) -> Sequence[MeanGradient]:
-        """Return the mean result and its gradient, for each program that computes some of the samples as rows.
+        """Return, for each program that computes some of the samples, their mean result and its gradient.
 
-        `name` is the method that needs them, and `wrt` has the variables to differentiate with respect to, for
+        `name` is the method that needs the gradients, and `wrt` has the variables to differentiate with respect to, for
         `StaleCheck.check_unused`.
         """
         buckets = self._current_buckets(name, samples, wrt)
@@ -1146,8 +1146,8 @@ class CompiledFunction:
     def compare_if_due(self, *args: Any) -> None:
         """Raise ValueError if the function is not what it was when it was recorded for arguments nested as `args` are.
 
-        Nothing is done if nothing that the function reads has changed, or if the last look was too recent to look
-        again.
+        The function is recorded again only if something that it reads has changed. For speed, not every call looks for
+        such changes: none does so soon after an earlier one.
         """
         if self._stale.latest[0] or perf_counter() >= self._stale.due:
             self._stale.compare_if_changed("", [self._arguments.bucket_of(args, {})])

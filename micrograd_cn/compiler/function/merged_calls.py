@@ -107,7 +107,7 @@ class MergedCalls:
     def _merged_where(self, buckets: Sequence[Bucket]) -> MergedRecordings | None:
         """Return the merged recordings that may compute all samples. Return None if there are none.
 
-        There are none if the samples have several treedefs, inside `no_grad()`, or inside `detect_anomaly()`.
+        There are none if the samples have several treedefs, or if the call is inside `no_grad()` or `detect_anomaly()`.
         """
         if len(buckets) != 1 or context.active:
             return None

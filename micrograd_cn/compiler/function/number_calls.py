@@ -31,7 +31,7 @@ def results_from(call: Callable[[], Any]) -> list[Any] | None:
     """Return the numbers in the result of `call()`, which calls a user's function with numbers; None if it fails.
 
     A result that depends on a parameter is a `Value`. Warnings are ignored: the function has given its own when it was
-    recorded, and numpy warns if an integer overflows.
+    recorded, and numpy's warnings of integers that overflow would be new, since `Value`s do not overflow in this way.
     """
     try:
         with inline_compiled(), warnings.catch_warnings():

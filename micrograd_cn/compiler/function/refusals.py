@@ -1,6 +1,7 @@
 """Refuse what a method cannot compute for a function, such as the gradient of several results.
 
-`method` is the name of the method, and `name` that of the function. Both are for messages.
+In all functions of this module, the argument `method` is the name of the method, and `name` is the name of the compiled
+function. Both are for messages.
 """
 
 from __future__ import annotations

@@ -269,11 +269,13 @@ class Reruns:
         return sorted({last * k // MAX_OTHER_ROWS for k in range(MAX_OTHER_ROWS + 1)} - {self._row})[-MAX_OTHER_ROWS:]
 
     def _of_sample(self, numbers: Sequence[float], asked: str) -> list[_Numbers]:
-        """Return the numbers of another sample, for which the function is recorded if the results seem to differ.
+        """Return the numbers of a sample other than the recorded one, as floats and as integers, to call the function.
 
-        Usually the function is first called with plain `Value`s, which is faster. But it is recorded at once if the
-        recording depends on the text of a `Value`: that text has the number of a plain `Value`, but not that of a
-        recorded one.
+        The function's results for these numbers are compared with those for `Value`s. Usually, plain `Value`s are
+        passed for this, which is faster than a recording. Only if the results differ, the function is recorded for the
+        sample, to be sure. But if the recording depends on the text of a `Value`, the function is recorded at once,
+        since the text of a plain `Value` shows its number, and that of a recorded one does not. `asked` is as for
+        `_with_integers`.
         """
 
         @cache
@@ -395,7 +397,8 @@ class _Numbers(NamedTuple):
         of: a text that says which numbers they are.
         results: a function that returns the results for `Value`s in the place of the numbers; [] if they are not known.
         has_bools: whether there are bools among them.
-        as_given: whether they are copies of what the user has passed, whose class or dtype may be another one.
+        as_given: whether they are copies of what the user has passed, such as numpy's float32, and not floats, ints and
+            bools.
         recorded: None if the numbers are those of the recorded sample. For another sample, a function that records the
             compiled function for it, and returns the results, or [] if the sample takes another branch. In this case,
             `results` calls the function with plain `Value`s, without a recording.

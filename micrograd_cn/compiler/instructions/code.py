@@ -347,7 +347,7 @@ class Code:
         return more, terms
 
     def _constant_sum(self, pairs: list[Pair], terms: list[int]) -> int | None:
-        """Append the sum of the products of `pairs` and of `terms` as a constant, and return the constant's number.
+        """Append a constant: the sum of `terms` and of the products of the `pairs`. Return its instruction number.
 
         Return None if any of the factors and terms is not a constant.
         """

@@ -150,8 +150,8 @@ class Formulas:
     def _constants_in(self, steps: Sequence[tuple[Op, list[int | float]]]) -> set[str]:
         """Return, as text, the constants that occur in the steps of a formula.
 
-        A step may be an operation that has a formula of its own. If this operation has no derivatives, like a
-        polynomial that only the formula uses, the constants of the operation's formula are included.
+        A step may be an operation that has a formula of its own. The constants of that formula are included only if the
+        operation has no partial derivatives, as a polynomial that was defined for the use in this formula alone.
         """
         found = set()
         for op, xs in steps:

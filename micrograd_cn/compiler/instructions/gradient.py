@@ -296,9 +296,9 @@ class _InstructionReach(GradientReach[int, int]):
     """Append instructions whose values say which nodes a gradient reaches: the value is 0 for a node that none reaches.
 
     A gradient flows from a source, a node, to a target, one of its operands. The `selection` of a target is its index
-    among the operands, if the operation of the source may leave it unselected. If the source depends on the row, and
-    the target does not, the value for the target is a total over the rows of a batch: it is 0 only if no gradient
-    reaches the target in any row.
+    among the operands if the operation of the source may leave it unselected, and otherwise None. If the source depends
+    on the row, and the target does not, the value for the target is a total over the rows of a batch: it is 0 only if
+    no gradient reaches the target in any row.
 
     Args:
         lowering: the lowered graph, to whose code the instructions are appended.

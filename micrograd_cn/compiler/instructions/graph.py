@@ -43,14 +43,15 @@ def evaluation_order(outputs: Sequence[Value]) -> list[Value]:
 
 
 def is_check(operation: tuple[Value, Op]) -> bool:
-    """Return whether an operation of a graph, given with its node, is a `where` that chooses between a value and nan.
+    """Return whether an operation, given with its node, is a `where` one of whose operands is the constant nan.
 
-    Losses check their targets by such a `where`: for a target that is out of range, it chooses nan.
+    Losses check their targets by such a `where`: for a target that is out of range, it chooses nan. The examples are
+    where(x, x, nan) and where(x, x, 0).
 
     >>> from micrograd_cn.ops import where
     >>> x = Value(1)
-    >>> is_check((x, where)), [is_check((y, y.op)) for y in (where(x, x, math.nan), where(x, x, 0.0))]
-    (False, [True, False])
+    >>> [is_check((y, y.op)) for y in (where(x, x, math.nan), where(x, x, 0.0))]
+    [True, False]
     """
     node, op = operation
     return op.lowerings.machine == "select" and any(map(is_nan, node.operands))
@@ -121,7 +122,7 @@ class Graph:
         return formulas
 
     def _trace_users_operations(self, formulas: Formulas) -> dict[Any, FormulaSteps]:
-        """Trace the partials of users' operations, and return the formulas of all users' operations, from `formulas`.
+        """Trace the partials of users' operations by `formulas`, and return its formulas of all users' operations.
 
         No partials are traced if no output requires a gradient. If the partials of an operation cannot be traced, the
         error is raised only when they are needed, which may be never.

@@ -18,7 +18,8 @@ class Lanes:
     Args:
         f: the LLVM function that is being written.
         count: the count of lanes of a vector. If it is 1, the vectors are doubles.
-        align: the alignment in bytes of vectors in memory, where `load` and `store` get no other. For doubles it is 8.
+        align: the alignment in bytes that addresses have in calls of `load` and `store` which pass no `align`; it is
+            ignored if `count` is 1, since doubles have the alignment 8.
 
     Attributes:
         type: LLVM's type of a vector.

@@ -448,7 +448,7 @@ class Pointer(Operand):
         return self.__class__(self.f, self._address(offset, "i8"))
 
     def _address(self, index: Integer | int, element: str) -> str:
-        """Return the name of the address `index` elements further on."""
+        """Return the name of the address `index` elements further on. `element` is LLVM's type of the elements."""
         if isinstance(index, int) and index == 0:
             return self.name
         return self.f.op(f"getelementptr {element}, ptr {self.name}, i64 {index}")

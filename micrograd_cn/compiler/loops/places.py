@@ -80,6 +80,9 @@ class Places:
     def allocate(self, count: int) -> int:
         """Take `count` contiguous free places among the scalars, and return the first of them.
 
+        In the example, the places 0 to 4 are taken, and 1, 2 and 4 are freed. Two places are then found at 1. For two
+        more, there is only place 4, and the new place 5 after it.
+
         >>> from micrograd_cn.compiler.instructions.code import Code
         >>> places = Places(Schedule(Code(), [], [], rows_in_lanes=False), simd=1, lanes=1, scalars=0)
         >>> places.allocate(5), places.free([2, 1, 4]), places.allocate(2), places.allocate(2), places.scalar_count
@@ -117,7 +120,7 @@ class Places:
         return -(-count // self.simd) * self.simd
 
     def ensure(self, numbers: Iterable[int]) -> None:
-        """Give a place to each of the values of some instructions that has none; `numbers` has their numbers."""
+        """Give places to those values that have none yet. `numbers` has the instruction numbers of the values."""
         scalar, vector = self.scalar, self.vector
         for i in numbers:
             if i not in scalar and i not in vector:

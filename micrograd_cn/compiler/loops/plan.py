@@ -135,10 +135,11 @@ class Plan:
         return group.transpose() if turn else group
 
     def _preferred_order(self) -> dict[int, tuple[int, int]]:
-        """Return a sort key for each scalar in a list of factors: the index of the list, and the position in it.
+        """Return a sort key for scalars that are factors in loops: scalars of one list of factors get successive keys.
 
-        A list has, for example, the right factors of some sums. A loop over scalars is fast if the members of such a
-        list are contiguous.
+        A list of factors has, for example, the right factors that several sums share. A loop over scalars is fast if
+        they are contiguous in memory, so they are placed in the order of these keys. A key is the index of the list,
+        and the position of the scalar in it; for a scalar in several lists, the first of them counts.
         """
         lists = [
             side

@@ -44,10 +44,10 @@ def pattern_of(slots: Iterable[Sequence[int]]) -> str:
 
 
 def contiguous_runs(places: Mapping[int, Sequence[int]]) -> Iterator[list[int]]:
-    """Split items into runs in which, slot by slot, operands are contiguous or all the same.
+    """Split items into runs. In a run, the operands in each slot are contiguous in memory, or all are the same one.
 
-    Runs are found from the first item to the last. If a run would end with its second item, this item begins the next
-    run instead, if it can.
+    Items are added to a run, in their order, as long as its operands stay so. A run of only two items is cut to one if
+    its second item and the item after it can begin a run.
 
     Args:
         places: a dict from each item to the places of its operands, in the order in which runs are found.

@@ -324,11 +324,12 @@ def _number_types() -> frozenset[type]:
 
 
 class ListedSamples(NamedTuple):
-    """The numbers of samples, which are a list of tuples or a tuple of arrays.
+    """The numbers of samples. The user has passed the samples as a list of tuples or as a tuple of arrays.
 
     Attributes:
         numbers: all numbers, one sample after the other. If there are numpy arrays in the samples, it is a tuple of
-            columns instead, each with the values of one argument in all samples, or with the value in the only one.
+            columns instead. A column has the values of one argument in all samples. If there is only one sample, it is
+            the value itself.
         shapes: for each argument, the shape of an array with its numbers in all samples.
         treedefs: the treedef of each argument; None if the samples are a tuple of arrays.
     """
@@ -412,10 +413,11 @@ def _items_of_all(column: Sequence[Any]) -> list[Any] | None:
 
 
 def forms_of_sample(sample: Sequence[Any]) -> tuple[tuple[Shape, ...], tuple[TreeDef, ...]] | None:
-    """Return the shapes and treedefs of `ListedSamples` for one sample of numpy arrays of doubles, and floats.
+    """Return `ListedSamples.shapes` and `ListedSamples.treedefs` for a list with the single sample `sample`.
 
-    Return None if there is anything else in it, no array, or many numbers. This is a shortcut, for speed: for equal
-    forms, the same object is returned.
+    The sample must consist of numpy arrays of doubles and of floats. Return None if there is anything else in it, if it
+    has no array, or if it has many numbers. Calls for samples with the same shapes return the same object, so this is
+    faster than to look at the sample as `listed_samples` does.
     """
     if not (numpy := sys.modules.get("numpy")):
         return None
@@ -433,7 +435,7 @@ def forms_of_sample(sample: Sequence[Any]) -> tuple[tuple[Shape, ...], tuple[Tre
 
 @lru_cache(256)
 def _forms_of_sample(inside: tuple[Shape | None, ...]) -> tuple[tuple[Shape, ...], tuple[TreeDef, ...]] | None:
-    """Return the shapes and treedefs of `ListedSamples` for a sample of arrays of some shapes, and of floats for None.
+    """Return what `forms_of_sample` returns. `inside` has the shape of each array in the sample, and None for a float.
 
     Return None if there is no array, or if there are too many numbers.
     """

@@ -52,11 +52,7 @@ MEMORY_ARGUMENTS = ("ptr %s", "ptr %w", "ptr %a")
 
 
 class Header(NamedTuple):
-    """The words of an executable's header. Offsets and sizes are in bytes.
-
-    >>> EMPTY_HEADER._replace(broadcast=7)[:3]
-    (0, 7, 0)
-    """
+    """The words of an executable's header. Offsets and sizes are in bytes."""
 
     batch: int  # the addresses of the lists of calls
     broadcast: int

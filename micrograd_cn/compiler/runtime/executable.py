@@ -605,7 +605,10 @@ def shared_tiers(code: Code, totals: Sequence[tuple[Pair, ...] | Scatter], wante
 
 
 def _keep(tiers: Tiers) -> Tiers:
-    """Keep what was made for a program as the one that was used last, and return it, or what was kept in its place."""
+    """Put `tiers` at the end of the dict of kept `Tiers`, as those that were used last, and return them.
+
+    If the dict has other `Tiers` with the same key, these are put at the end and returned instead.
+    """
     with _keeping():
         tiers = _kept.pop(tiers.key, tiers)
         _kept[tiers.key] = tiers
@@ -614,7 +617,7 @@ def _keep(tiers: Tiers) -> Tiers:
 
 
 def _drop_oldest() -> None:
-    """Forget what was used first, while there is more than may be kept."""
+    """Remove from the dict of kept `Tiers` those whose last use is the longest ago, until it is within its limits."""
     while len(_kept) > MAX_KEPT or sum([each.bytes for each in _kept.values()]) > KEPT_BYTES:
         del _kept[next(iter(_kept))]
 
@@ -809,7 +812,10 @@ class CompiledGraph:
         return self._tiers[key]
 
     def _structure(self, kind: str, rows_in_lanes: bool) -> Any:
-        """Return a key for `_by_structure`; None for a graph that is not compared with others."""
+        """Return a key for code of this graph that is equal for graphs which are lowered to the same instructions.
+
+        Return None for a graph that is not compared with others, such as one with operations of users.
+        """
         structure = self.graph.structure
         return None if structure is None else (kind, rows_in_lanes, self.machine, structure)
 

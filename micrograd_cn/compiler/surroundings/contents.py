@@ -57,9 +57,9 @@ class Contents:
         """Return the names of variables, attributes and keys that functions read and whose number or text has changed.
 
         For a change in a list or an array, it is the name of the variable, attribute or key that holds the list or
-        array. What the functions only change, such as a count of their calls, is left out, and so is what only a bound
-        method holds. `others` are further objects, beside the arrays that this object compares, that the caller has
-        found to have changed; what holds them is named, too.
+        array. What the functions only change, such as a count of their calls, is left out. `others` are further objects
+        that have changed, which this object does not compare itself: the caller has found them. The variables,
+        attributes and keys that hold them are named, too.
         """
         arrays = zip(self._readable.arrays, self._arrays, strict=True)
         changed = [*others, *[x for x, held in arrays if bytes_of(x) != held]]
@@ -85,7 +85,7 @@ class Contents:
             is_other: takes what a variable, attribute or key held and what it holds now, and returns whether it counts
                 as changed.
             have_others: takes the items of a collection then and now, and returns whether it counts as changed.
-            changed: other objects that have changed.
+            changed: arrays and other objects that have changed. The names of what holds them are in the result, too.
         """
         readable, changed = self._readable, [*changed]
         variables = zip(readable.variables, self._variables, strict=True)

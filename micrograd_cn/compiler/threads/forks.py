@@ -67,8 +67,9 @@ class ForkSafeLock:
 class cached_property(functools.cached_property[T]):  # noqa: N801 -- the name of what it takes the place of
     """A `functools.cached_property` without the lock that the one of Python before 3.12 has.
 
-    The lock is one for all objects. A child process would wait for it for ever if another thread computed the property
-    of some object at the fork. If several threads compute the property of one object, all get the first result.
+    In Python before 3.12, all objects of a class share that lock. After `os.fork`, the child process would wait for it
+    for ever if another thread of the parent was computing the property of some object at that time. If several threads
+    compute the property of one object, all get the first result.
 
     >>> class Circle:
     ...     @cached_property

@@ -88,8 +88,8 @@ class Observers(NamedTuple):
     Attributes:
         reading: the names of those arguments of `fit` whose functions may read the results of training. The names are
             among "schedule", "shuffle" and "progress". "schedule" is also among them if the function for `progress` may
-            pass the losses on to it. If it were not, it would depend on the speed of the machine which losses the
-            schedule sees.
+            pass the losses on to the schedule. `fit` then takes the steps one at a time. Otherwise, which losses the
+            schedule sees would depend on the speed of the machine.
         schedule_writes: whether the code of the schedule may change variables or objects.
     """
 

@@ -548,7 +548,7 @@ class TrainingMemory:
 
 
 def _no_state() -> None:
-    """Return None, as a weak reference to a `PackedState` does that is gone: the blocks hold the numbers of none."""
+    """Return None. This function stands for a weak reference to a `PackedState` if no `PackedState` is up to date."""
 
 
 class TrainingState:
@@ -633,9 +633,9 @@ class TrainingState:
             self._clip_operands = address(self._clipped), len(self._clipped), self._norms.address
 
     def _fill_columns(self, skipped: Sequence[int], some_fixed: bool) -> PackedState | None:
-        """Copy what the compiled update reads, other than data and gradients, to its blocks of memory.
+        """Copy the optimiser's state to the blocks of memory of the compiled update, and also what the arguments say.
 
-        That is the optimiser's state, and what the arguments say.
+        The data and the gradients of the parameters are copied elsewhere.
 
         Args:
             skipped: for each parameter, how many steps have skipped it; empty if the update does not use this.
