@@ -226,6 +226,9 @@ training. Each comes with the words that belong to it:
     training state  copies of the parameters and of the optimiser's state, on which `fit` works. `write_back` copies the
                     results to Python's objects. The layout says at which place a parameter is, and a packed state has
                     the optimiser's state as arrays until somebody reads it
+    fixed part      what depends on the row, but on no parameter that `fit` trains, such as the layers below the first
+                    one that is trained. If many epochs are left, `fit` computes it once, and trains with a program
+                    whose rows have these numbers; see `training.fixed`
     observers       the user's functions that run between the steps of `fit`, such as a schedule. If one of them can
                     reach the parameters, the results are written back before it is called
     single step     a step that a loop of the user's own takes, by `optimizer.step()`, in machine code

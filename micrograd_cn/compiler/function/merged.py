@@ -18,13 +18,12 @@ from typing import Any, TypeAlias
 from ... import ops
 from ...engine import Value, constant
 from ...graph.context import recording
-from ...ops.operation import Op
 from ..data.captured import with_kept_constants, with_leaves
 from ..data.parameters import visited_nodes
 from ..data.partition import compile_kernels
 from ..derivatives import Kind
 from ..instructions.graph import evaluation_order
-from ..llvm.lanes import ARITHMETIC
+from ..llvm.lanes import cost_in_operands
 from ..llvm.machine import machine
 from ..program import Program
 from ..runtime.executable import MAX_SCALAR_ROWS
@@ -40,7 +39,6 @@ MAX_OPERANDS, FACTOR_OF_ONE = 5_000, 20
 # program of one branch for one row, and for many; and by a row that is sorted
 OPERAND_ALONE, OPERAND, CALL_ALONE, CALL, SORTED_ROW = 1.0, 0.1, 500, 15_000, 10
 ROWS_PER_CALL = 1_000  # this many rows count as a further call, since to sort them takes as long as a call
-FUNCTION = 20  # an elementary function takes as long as this many operands of arithmetic
 Outputs: TypeAlias = "tuple[Program, Sequence[Value]]"  # a program, and nodes of its graph
 
 
@@ -307,7 +305,7 @@ class _Merger:
                     name = node.op, *map(key, node.operands)
                     if name not in known:
                         known[name] = len(known)
-                        sizes.append(len(node.operands) + (0 if _is_cheap(node.op) else FUNCTION))
+                        sizes.append(cost_in_operands(node))
                     keys[node] = known[name]
         return keys, sizes
 
@@ -382,10 +380,3 @@ class _Merger:
             else:
                 found[id(at)] = ops.where(at.condition, *[nothing if x is None else x for x in chosen])
         return found[id(self._tree[0])]
-
-
-def _is_cheap(op: Op) -> bool:
-    """Return whether an operation is arithmetic, a comparison, a selection or a sum."""
-    opcode = op.lowerings.machine
-    cheap = opcode in (*ARITHMETIC, "fneg", "select", "llvm.fabs", "llvm.sqrt") or opcode.startswith("fcmp")
-    return cheap or op.lowerings.summands is not None

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ...engine import Value
 from ..instructions.code import FORMULAS
 from ..instructions.straight_line import OpcodeWriter, StraightLineWriter
 from .operands import Condition, Integer, Pointer, Vector, constant_text, intrinsic_name
 from .text import KERNEL_PREFIX, Function
 
 ARITHMETIC = ("fadd", "fsub", "fmul", "fdiv")
+FUNCTION = 20  # an elementary function takes as long as this many operands of arithmetic
+
+
+def cost_in_operands(node: Value) -> int:
+    """Return about how many operands of arithmetic take as long to compute with as an interior node takes.
+
+    This is the count of its operands, and more if its operation is an elementary function: it is neither arithmetic,
+    nor a comparison, a selection or a sum.
+
+    >>> x = Value(1)
+    >>> cost_in_operands(x + x), cost_in_operands(x.tanh())
+    (2, 21)
+    """
+    op = node.op
+    assert op
+    opcode = op.lowerings.machine
+    cheap = opcode in (*ARITHMETIC, "fneg", "select", "llvm.fabs", "llvm.sqrt") or opcode.startswith("fcmp")
+    return len(node.operands) + (0 if cheap or op.lowerings.summands is not None else FUNCTION)
 
 
 class Lanes:

@@ -45,8 +45,8 @@ BLOCKS_PER_UPDATE = 64  # this many blocks of parameters stay in the cache while
 MEMORY_PARAMETERS = "ptr %s, ptr %w, ptr %a"
 FIT_PARAMETERS = (
     "ptr %index, ptr %words, ptr %starts, i64 %batches, i64 %first, i64 %steps, ptr %losses, ptr %rates, ptr %s, "
-    "ptr %gradients, i64 %parameters, ptr %update, ptr %us, ptr %uw, i64 %own, i64 %all, ptr %clip, ptr %places, "
-    "i64 %n, ptr %norms"
+    "ptr %gradients, i64 %parameters, ptr %update, ptr %us, ptr %uw, i64 %fixed, i64 %own, i64 %all, ptr %clip, "
+    "ptr %places, i64 %n, ptr %norms"
 )
 MEMORY_ARGUMENTS = ("ptr %s", "ptr %w", "ptr %a")
 
@@ -650,15 +650,17 @@ class Drivers:
         the state. The outputs are first written to memory that follows the blocks, and then take the places of the data
         and the state. The trained program reads only the parameters of the first `%own` blocks: the gradients of these
         parameters are at the address `%gradients`, and their new data are copied to `%s`, the address of the trained
-        program's parameters. `%rate` is the address of this step's learning rate, or `%us` if the rate does not change.
+        program's parameters. The first `%fixed` blocks, which have only parameters that must not change, are left out.
+        `%rate` is the address of this step's learning rate, or `%us` if the rate does not change.
         """
         f = Function(
-            self.name["update"], "ptr %p, ptr %s, ptr %gradients, ptr %rate, ptr %us, ptr %uw, i64 %own, i64 %all"
+            self.name["update"],
+            "ptr %p, ptr %s, ptr %gradients, ptr %rate, ptr %us, ptr %uw, i64 %fixed, i64 %own, i64 %all",
         )
         width = self.machine.width
         lanes = Lanes(f, width, WORD * self.machine.simd)
         stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _table(f, "output_table")
-        own_blocks, all_blocks = Integer(f, "%own"), Integer(f, "%all")
+        fixed, own_blocks, all_blocks = Integer(f, "%fixed"), Integer(f, "%own"), Integer(f, "%all")
         trained, gradients = Doubles(f, "%s"), Doubles(f, "%gradients")
         scalars, panel = Doubles(f, "%us"), Doubles(f, "%uw")
         end, steps = panel.bytes(all_blocks * stride), scalars + 1
@@ -669,7 +671,7 @@ class Drivers:
             self._call(f, "void", "run", _table(f, name), scalars, w, "ptr null", count, stride)
 
         run("batch", panel, 1)
-        with f.loop(all_blocks, step=BLOCKS_PER_UPDATE) as group:
+        with f.loop(all_blocks, first=fixed, step=BLOCKS_PER_UPDATE) as group:
             first = group.index
             count = (all_blocks - first).minimum(BLOCKS_PER_UPDATE)
             own = (own_blocks.maximum(first) - first).minimum(count)
@@ -722,7 +724,8 @@ class Drivers:
             good = before & is_value & data.is_float & grad.is_float & unfrozen
             loop.next = [good, unshared & data.unshared]
         f.end_unless(loop.next[0], failed)
-        work = (held.pointer("rate"), held.pointer("scalars"), panel, held["block_count"], held["block_count"])
+        count = held["block_count"]
+        work = (held.pointer("rate"), held.pointer("scalars"), panel, "i64 0", count, count)
         self._call(f, "void", "update", header, new_data, gradients, *work)
         nodes.assign_all(slot_offset("_data"), loop.next[1], lambda index, _: new_data[index])
         f.call("void", "Py_DecRef", failed)
@@ -792,7 +795,8 @@ class Drivers:
         for as many doubles, in which the gradients of several sub-batches are added up. The loss of each batch,
         computed before its step, is written to `%losses`. `%rates` has the learning rate of each step, or is null if
         the rate does not change. `%update`, `%us` and `%uw` are the addresses of the header, the scalars and the `%all`
-        blocks of the compiled update. The program's parameters are in the first `%own` of these blocks.
+        blocks of the compiled update. The program's parameters are in the first `%own` of these blocks, and the first
+        `%fixed` have only parameters that must not change.
 
         `%clip` is the address of the driver `clip` if gradients are clipped before each step, and otherwise null. The
         driver `clip` also gets `%places`, which has the indices of the `%n` gradients to clip, and `%norms`, which is
@@ -819,7 +823,7 @@ class Drivers:
             finite = norms[1] < inf
             rate = stays.select(Doubles(f, "%us"), rates + step.index)
             with f.when(finite):
-                work = (rate, "ptr %us", "ptr %uw", "i64 %own", "i64 %all")
+                work = (rate, "ptr %us", "ptr %uw", "i64 %fixed", "i64 %own", "i64 %all")
                 self._call(f, "void", "update", "ptr %update", "ptr %s", gradient, *work)
             step.next = [finite]
         f.do("ret i64 %steps")

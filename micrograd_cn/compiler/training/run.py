@@ -21,6 +21,7 @@ from threading import get_ident
 from typing import Any, TypeAlias, TypeVar
 
 from ...engine import Value
+from ...graph import context
 from ...graph.context import here
 from ...optim import EarlyStopping, Optimizer
 from ..data.anomalies import detect_anomaly
@@ -36,8 +37,9 @@ from ..runtime.executable import MAX_SCALAR_ROWS, CompiledGraph, driver, driver_
 from ..runtime.gradient_call import GradientCall
 from ..threads.forks import ForkSafeLock, cached_property
 from .epochs import History, TrainingOptions, asks_to_stop, train
+from .fixed import without_fixed_part
 from .observers import observers_of
-from .state import AskedRates, Batches, ParameterLayout, TrainingState, check_trainable
+from .state import AskedRates, Batches, ParameterLayout, TrainingState, check_trainable, parameter_layout
 
 T = TypeVar("T")
 MAX_KEPT_WORDS = 10_000  # a description of batches in more words than these is not kept for the next training
@@ -744,8 +746,27 @@ class TrainingRun:
         if key not in self._runners:
             check_trainable(self._options.optimizer, program)
             threads, numbers = min(self._options.threads, self._batch), self._buckets[bucket].numbers
-            self._runners[key] = GradientRunner(program, numbers, rows, threads)
+            compiled, numbers = self._without_fixed_part(program, numbers)
+            self._runners[key] = GradientRunner(compiled, numbers, rows, threads)
         return self._runners[key]
+
+    def _without_fixed_part(self, program: CompiledGraph, numbers: Numbers) -> tuple[CompiledGraph, Numbers]:
+        """Return a program and its rows, in which the part that no step changes is computed already; see `fixed`.
+
+        This is done only for the program of all samples, and if no function of the user's runs meanwhile, since it may
+        change anything.
+        """
+        options = self._options
+        if program is not self._only_program or self._merged or context.active:
+            return program, numbers
+        if options.epochs < 2 or options.callback or options.called_between_steps:
+            return program, numbers
+        layout = parameter_layout(self._dispatcher.parameters(), options.optimizer, self._dispatcher.layouts)
+        trained, key = layout.optimized_set, layout.optimized_mask
+        if some_frozen(options.optimizer.parameters):
+            trained = frozenset([p for p in trained if p.requires_grad])
+            key = bytes(map(trained.__contains__, self._dispatcher.parameters()))
+        return without_fixed_part(program, numbers, self._n, options.epochs, options.threads, trained, key)
 
     def _take_threaded_step(self, sub_batches: SubBatches) -> float:
         """Take a step with several threads, and return the loss of the batch, computed before the step."""

@@ -31,6 +31,7 @@ from ..data.partition import gather_rows, machine_code_is_ready, scatter_rows
 from ..llvm.machine import Memory
 from ..loops.places import WORD
 from ..runtime.executable import CompiledGraph, Executable, driver, padded_count
+from ..threads.forks import cached_property
 from .epochs import TrainingOptions
 from .update import (
     OPTIMIZER_METHODS,
@@ -202,6 +203,11 @@ class ParameterLayout:
         except IndexError:
             return TrainingMemory(self, update)
         return memory if memory.update is update else TrainingMemory(self, update)
+
+    @cached_property
+    def optimized_mask(self) -> bytes:
+        """A byte for each parameter that the programs read: 1 if the optimiser has it, and otherwise 0."""
+        return bytes(map(self.optimized_set.__contains__, self._read_parameters))
 
     def matches(self, read: Sequence[Value], optimized: Sequence[Value]) -> bool:
         """Return whether this layout was made for the parameters `read` and `optimized`, in the same order."""
@@ -607,10 +613,13 @@ class TrainingState:
         self.parameter_data, self.scalars, self.gradients = memory.parameter_data, memory.scalars, memory.gradients
         self.scalars.view[0], self.scalars.view[1] = rate, float(optimizer.steps)
         self._blocks = blocks = memory.blocks
-        read_blocks = -(-len(parameters) // update.executable.lanes)  # those with the parameters that the programs read
+        lanes, trained_places = update.executable.lanes, [*compress(layout.places, trainable)]
+        read_blocks = -(-len(parameters) // lanes)  # those with the parameters that the programs read
+        fixed_blocks = trained_places[0] // lanes if trained_places else 0  # those before the first trained parameter
         # The operands of the driver `Drivers.update` that are the same in all steps
         self._update_operands = (
-            update.executable.header, self.scalars.address, blocks.memory.address, read_blocks, blocks.count,
+            update.executable.header, self.scalars.address, blocks.memory.address, fixed_blocks, read_blocks,
+            blocks.count,
         )  # fmt: skip
         if memory.version != self._version:
             self._copy_data(data, unread)
@@ -628,8 +637,7 @@ class TrainingState:
         if options.clip_grad_norm is not None:
             self.clips, self._norms = True, Memory(2)
             self._norms.view[0] = options.clip_grad_norm
-            trained, count = compress(layout.places, trainable), len(parameters)
-            self._clipped = array("q", [place for place in trained if place < count])
+            self._clipped = array("q", [place for place in trained_places if place < len(parameters)])
             self._clip_operands = address(self._clipped), len(self._clipped), self._norms.address
 
     def _fill_columns(self, skipped: Sequence[int], some_fixed: bool) -> PackedState | None:
