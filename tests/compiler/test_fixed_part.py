@@ -94,6 +94,12 @@ def shared_parameter():  # w is in the layer below, too, so only what is compute
     return (lambda x, y: (w * mc.tanh(u * x[0] + x[1]) + mc.tanh(w * x[2]) * v - y) ** 2), [w, u, v], [w]
 
 
+def detached_features():
+    net, ps, _ = network()
+    w = [Value(0.1 * k) for k in range(4)]
+    return (lambda x, y: (mc.dot(w, [h.detach() for h in net.layers[0](x)]) - y) ** 2), [*ps, *w], w
+
+
 def computed_index():
     ps = [Value(0.1 * k + 0.2) for k in range(4)]
     return (lambda x, y: (mc.take(ps[:3], mc.step(x[0]) + mc.step(x[1])) * mc.tanh(ps[3] * y) - y) ** 2), ps, ps[:3]
@@ -107,6 +113,7 @@ CASES = [
     (some_weights_frozen, 6),
     (features_of_arguments, 6),
     (shared_parameter, 3),
+    (detached_features, 5),
     (computed_index, 3),
 ]
 
@@ -159,6 +166,7 @@ def test_each_fit_reads_anew_what_may_have_changed_since_the_last(monkeypatch):
         for p in layers[0]:
             p.requires_grad = False
         yield both
+        yield SGD(layers[0], lr=0.1)  # which trains nothing
         for p in layers[0]:
             p.requires_grad = True
         yield both
@@ -179,7 +187,7 @@ def test_each_fit_reads_anew_what_may_have_changed_since_the_last(monkeypatch):
 
     with splits(monkeypatch) as widths:
         found = run(compiled)
-    assert widths == [4, 4, 4, 5, None, 4, None, 4]
+    assert widths == [4, 4, 4, 5, None, 4, None, None, 4]
     assert found == pytest.approx(run(lambda f: lambda *args: by_hand(f, *args)), rel=1e-11)
 
 
@@ -223,6 +231,30 @@ def test_a_constant_of_a_split_program_may_not_change(monkeypatch):
         c.data, w.data = 2.0, 0.5
         assert list(f.fit([(0.3,), (0.4,)], SGD([w], lr=0.1), EPOCHS)) == list(first)
     assert widths[0] == widths[-1] == 1
+
+
+def test_a_constant_that_requires_a_gradient_now_stays_a_constant_of_a_split_program(monkeypatch):
+    """A program keeps a leaf as a constant if it was one when the program was made."""
+    w, c, x = Value(0.5), Value(2.0, requires_grad=False), Value(1.0)
+    program = compile((w * mc.tanh(c * x) - 1) ** 2, [x])
+    c.requires_grad = True
+    with splits(monkeypatch) as widths:
+        program.fit([(0.3,), (0.4,)], SGD([w], lr=0.1), EPOCHS)
+    v = Value(0.5)
+    by_hand(lambda x: (v * mc.tanh(2.0 * x) - 1) ** 2, [(0.3,), (0.4,)], SGD([v], lr=0.1))
+    assert widths == [1]
+    assert w.data == pytest.approx(v.data, rel=1e-12)
+
+
+def test_samples_with_several_programs_and_anomalies_are_computed_in_each_epoch(monkeypatch):
+    """Only the program of all samples is split, and `detect_anomaly` names the node and the row that it should."""
+    w, v = Value(0.5), Value(0.25)
+    f, g = compile(lambda xs: w * mc.sum([mc.tanh(x) for x in xs])), compile(lambda x: w * mc.log(x) + v)
+    with splits(monkeypatch) as widths:
+        f.fit([([0.1, 0.2],), ([0.3],)], SGD([w], lr=0.1), EPOCHS)
+        with mc.detect_anomaly(), pytest.raises(FloatingPointError, match=r"row 1: log\(x=0\.0\) gave -inf"):
+            g.fit([(1.0,), (0.0,)], SGD([w, v], lr=0.1), EPOCHS)
+    assert [*filter(None, widths)] == []
 
 
 def test_a_value_that_is_not_selected_sends_no_gradient_from_a_fixed_part(monkeypatch):

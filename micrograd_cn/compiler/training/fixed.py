@@ -38,7 +38,7 @@ class _Split:
     """
 
     def __init__(self, program: CompiledGraph, trained: Collection[Value]) -> None:
-        self._graph, self._data, self._trained = program.graph, program.data, trained
+        self._graph, self._trained = program.graph, trained
         self._rows = 0  # how many rows were computed until now that a split program would not have computed
         self._made: tuple[CompiledGraph, CompiledGraph] | None = None
 
@@ -95,13 +95,10 @@ class _Split:
         # A leaf that takes the place of a node requires a gradient if the node does, as its users were recorded so
         leaves = {x: Value(x._data, x.label, requires_grad=x.requires_grad) for x in self._columns if x.op}
         rest = with_leaves([self._root], leaves)
-        made = (
+        return (
             CompiledGraph(self._columns, [*self._graph.inputs], self._graph.parameters),
             CompiledGraph(rest, [leaves.get(x, x) for x in self._columns], self._graph.parameters),
         )
-        for each in made:
-            each.data = self._data
-        return made
 
 
 # For each program, how it is split for the sets of parameters with which it was trained last
