@@ -725,7 +725,7 @@ class Drivers:
             loop.next = [good, unshared & data.unshared]
         f.end_unless(loop.next[0], failed)
         count = held["block_count"]
-        work = (held.pointer("rate"), held.pointer("scalars"), panel, "i64 0", count, count)
+        work = (held.pointer("rate"), held.pointer("scalars"), panel, 0, count, count)
         self._call(f, "void", "update", header, new_data, gradients, *work)
         nodes.assign_all(slot_offset("_data"), loop.next[1], lambda index, _: new_data[index])
         f.call("void", "Py_DecRef", failed)
