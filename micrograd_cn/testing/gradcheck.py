@@ -141,9 +141,8 @@ def gradcheck(
       the whole gradient; `exhaustive=True` compares each element;
     - at a kink, whether the gradient is the intended one: any value between the two one-sided derivatives agrees;
     - in half precision, whether a difference is a mistake or comes from rounding of values that do not depend on
-      `args`, or from rounding that goes the same way over steps as large as 16 times the size of the numbers;
-    - in half precision, a mistake of a few last bits that is much smaller over steps of 16 times the size of the
-      numbers;
+      `args`, or from rounding that goes the same way over steps as large as 16 times the numbers in `args`;
+    - in half precision, a mistake of a few last bits that is much smaller over steps of 16 times the numbers in `args`;
     - whether a difference is a mistake or comes from a feature of `f` that is narrower than the finest steps, such as
       the clamp of x / max(|x|, 1e-12) at 0, or the poles of lgamma at -300000 in float32;
     - whether a difference is a mistake or comes from a staircase that rounding makes of `f`, with treads wider than the

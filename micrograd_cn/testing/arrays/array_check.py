@@ -149,8 +149,8 @@ def compare_arrays(
 def _looks_like_value_and_gradient(problem: Problem, subject: Subject) -> bool:
     """Return whether a plain function returns a pair that looks like a value and its gradient.
 
-    It does if the first item is a number, and the second is an array with the shape of an argument, or several such
-    arrays. A module and the method `apply` of an `autograd.Function` are not plain functions.
+    A pair looks like that if its first item is a number, and its second item is an array with the shape of an argument,
+    or several such arrays. A module and the method `apply` of an `autograd.Function` are not plain functions.
     """
     result = problem.outputs.template
     is_function = getattr(subject.f, "__name__", "") != "apply" and not subject.is_module

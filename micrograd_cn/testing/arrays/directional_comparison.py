@@ -169,7 +169,7 @@ class Question:
         moved_elements: the indices of the elements that the direction moves.
         steps: how far the direction moves each of these elements, without signs.
         sizes: the absolute values of these elements at the problem's own point, even if `x` is another point.
-        own_steps: for each of these elements, a step of about the element's own size. For an element that is 0, it is
+        own_steps: for each of these elements, a step of about its absolute value. For an element that is 0, the step is
             the entry of `steps`, but at most 1.
     """
 
@@ -249,7 +249,7 @@ def in_steps_of_1(question: Question, found: Attempt) -> Attempt | None:
 
 
 def in_steps_of_own_size(question: Question, found: Attempt) -> Attempt | None:
-    """Compare again, with each element moved by about its own size, that is, its absolute value.
+    """Compare again, with each element moved by about its absolute value.
 
     Such steps suit elements that are smaller than others, and points near the edge of the domain. Return the better of
     the two attempts; None if no new one was made.
@@ -435,8 +435,8 @@ def _contradict_each_other(found: Attempt, again: Attempt) -> bool:
 def _may_tell_more(question: Question, found: Attempt, steps: Vector, beside_0: bool) -> bool:
     """Return whether a comparison with `steps` may change the verdict of `found`.
 
-    It may in two cases. In the first, the derivative is wrong, and many of the steps so far are far too large or too
-    small. In the second, the verdict is unclear, and `steps` differ enough from the steps so far. `beside_0` says that
+    The verdict may change in two cases: `found` calls the derivative wrong, and many of the steps so far are far too
+    large or too small; or `found` has no verdict, and `steps` differ enough from the steps so far. `beside_0` says that
     `steps` are shorter than before since even the finest steps crossed 0.
     """
     first, half = found.comparison, question.problem.half_precision

@@ -70,7 +70,7 @@ class DirectionalFunction:
 
     @property
     def moved_arrays(self) -> list[slice]:
-        """For each array of the arguments that has elements which the direction moves, its place in the vector."""
+        """A slice of the vector of elements for each array of the arguments that the direction moves an element of."""
         return [place for place in self.problem.arguments.slices() if self.v[place].any()]
 
     def known(self, t: float) -> float:

@@ -296,8 +296,8 @@ class Case:
 def leaves_domain(case: Case) -> Comparison | None:
     """Return a comparison without a verdict if the largest steps seem to leave the domain of f; else None.
 
-    They seem to if `case.phi` is infinite or nan there, and if some element moves by far more than its own size.
-    Smaller steps may stay inside the domain.
+    They probably do if `case.phi` is infinite or nan in these steps, and some element moves by far more than its
+    absolute value. Smaller steps may stay inside the domain.
     """
     if math.isfinite(case.change) or not _moves_beyond_own_size(case.phi):
         return None
@@ -447,7 +447,7 @@ def _moves_beyond_own_size(phi: DirectionalFunction) -> bool:
 
 
 def _rough_estimate(phi: DirectionalFunction) -> Estimate:
-    """Return a numerical derivative of φ from the largest steps alone, with an estimated error above its own size.
+    """Return a numerical derivative of φ from the largest steps alone; its estimated error is larger than itself.
 
     If the function has not been computed in these steps, or is not finite there, the derivative is nan.
     """

@@ -488,8 +488,9 @@ def rounding_nearby(phi: DirectionalFunction, mismatch: float) -> float:
 
     u · f is the weighted sum of the outputs that `phi` computes, and `mismatch` is the difference of its derivative
     from the numerical one. When only one element moves, the outputs may stay the same by chance, as the rounded value
-    of log(exp(x)) - x may. So each element is moved by tiny parts of its own size, in steps of two sizes. The smaller
-    of the two results counts, since a kink or a curve grows with the step, and rounding does not.
+    of log(exp(x)) - x may. So each element is moved by two tiny steps, which are relative to its absolute value. The
+    smaller of the two results counts, since the effect of a kink or a curve grows with the step, and that of rounding
+    does not.
     """
     problem = phi.problem
     along = DirectionalFunction(problem, phi.u, _moves_of_own_size(phi), phi.x)
@@ -556,7 +557,7 @@ def _scatter(values: Vector, degree: int) -> float:
 
 
 def _moves_of_own_size(phi: DirectionalFunction) -> Vector:
-    """Return a direction that moves each element of the point by a random part of about its own size."""
+    """Return a direction that moves each element by a random amount, which is about as large as the element itself."""
     here = np.abs(phi.x)
     own = np.where(here > 0.0, floor_power_of_2(here), np.minimum(phi.problem.scale, 1.0))
     moves: Vector = own * np.random.default_rng(0).uniform(0.5, 1.0, own.size)
@@ -594,11 +595,10 @@ def _oscillates(phi: DirectionalFunction, numeric: float) -> bool:
     and says nothing about the derivative at the point. `_has_narrow_features` does not see such features if rounding of
     f hides them.
 
-    If only the derivative oscillates, it is wrong, and the result is False. To find this out, a parabola is fitted to
-    values of `phi` in short steps. They scatter around it by less than the oscillating derivative predicts if `phi` is
-    smooth. If even the finest steps reach the next pole, the points miss most of the poles, so this prediction is too
-    large. In this case, `phi` counts as smooth only if its values scatter by no more than rounding, and the prediction
-    is far more than rounding.
+    If only the derivative oscillates, and `phi` is smooth, the derivative is wrong, and the result is False. `phi` is
+    smooth if its values in short steps are nearer to a parabola than the oscillating derivative predicts. The
+    prediction is too large if even the finest steps reach the next pole. Then `phi` counts as smooth only if its
+    distance from the parabola is no more than rounding, and the prediction is far more than rounding.
     """
     random = np.random.default_rng(0)  # evenly spaced points may all lie at the same distance from a pole
     reach = OSCILLATION_REACH * phi.problem.steps.finest

@@ -390,8 +390,9 @@ def size_of_parts(phi: DirectionalFunction, far: bool = False) -> float:
 def is_low(phi: DirectionalFunction, height: float) -> bool:
     """Return whether a jump of `phi` by `height` may be due to rounding of intermediate results of f.
 
-    It may be if it is at most `COARSE_BITS` last bits of the largest intermediate result (see `size_of_parts`), which
-    is taken to be at least 1. In erf(x) - tanh(x), for example, such results cancel at all points that are far from 0.
+    A jump of at most `COARSE_BITS` last bits of the largest intermediate result may come from rounding. This result is
+    estimated by `size_of_parts`, and taken to be at least 1, since the estimate may be too small: in erf(x) - tanh(x),
+    intermediate results of about 1 cancel at all points that are far from 0.
     """
     last_bits = COARSE_BITS * phi.problem.eps * max(1.0, size_of_parts(phi))
     return height <= last_bits * norm(phi.u) / math.fabs(phi.divisor)

@@ -199,10 +199,10 @@ def compare(claim: Claim) -> Comparison:
     """Compare the derivative in a claim with a numerical one, by the first stage in `STAGES_AT_POINT` that decides.
 
     At a kink, the derivative is right if it lies between the two one-sided derivatives. At the edge of the domain, it
-    is right if it is the one-sided derivative. A derivative that differs may still count as not compared. It does if
-    the function seems to have a feature, such as a jump or a spike, that is as narrow as the finest step in
-    `Claim.steps`. If `needs_first_order` is set, it also does if neither the order of the Taylor remainder nor
-    `is_off_in_first_order` shows a mistake.
+    is right if it is the one-sided derivative. In two cases, a derivative that differs from the numerical one counts as
+    not compared instead of wrong: if the function seems to have a feature, such as a jump or a spike, that is as narrow
+    as the finest step in `Claim.steps`; and, if `needs_first_order` is set, if neither the order of the Taylor
+    remainder nor `is_off_in_first_order` shows a mistake.
     """
     comparison = first_verdict(STAGES_AT_POINT, claim)
     if comparison.noisy and claim.needs_first_order and _is_off_though_noisy(claim):
@@ -237,9 +237,9 @@ def _is_off_though_noisy(claim: Claim) -> bool:
 def _has_fine_feature(comparison: Comparison, claim: Claim, finest: float) -> bool:
     """Return whether the function seems to have a jump or another feature that is as narrow as the step `finest`.
 
-    It does if it jumps within this step, or if its slope over this step is nearer to the derivative that is checked
-    than the numerical derivative in `comparison` is. If noise may hide the difference of the two derivatives in this
-    step, the result is False.
+    The result is True if the function jumps within this step, or if its slope over this step is nearer to the
+    derivative that is checked than the numerical derivative in `comparison` is. The result is False if noise may hide
+    the difference of the two derivatives in this step.
     """
     g, x, rounding = claim.g, claim.x, claim.rounding
     far = WIDER_THAN_FINEST * finest
@@ -353,5 +353,5 @@ def _kink_note(claim: Claim) -> str:
 
 
 def noise_note(rounding: float) -> str:
-    """Return a note for messages: rounding changes the function by about `rounding`, too much to tell a derivative."""
+    """Return a note for messages, which says that rounding of about `rounding` in the function hides its derivative."""
     return f"too noisy to tell: values are rounded by {rounding:.1g}"

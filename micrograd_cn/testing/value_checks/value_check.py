@@ -321,8 +321,8 @@ def _refuse_many_numbers(bound: Binding) -> None:
 def _pair_refusal(result: Any, subject: Subject) -> str:
     """Return a message if the result of a function of `Value`s looks like a value and a gradient; else "".
 
-    It does if it is a pair of a number and an array with the shape of an argument, or of a number and several such
-    arrays.
+    A pair looks like that if its first item is a number, and its second item is an array with the shape of an argument,
+    or several such arrays.
     """
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], (Value, float))):
         return ""

@@ -147,8 +147,8 @@ def cannot_be_compared(case: ValueCase) -> Comparison | None:
 def rounding_hides_change(case: ValueCase) -> Comparison | None:
     """Return a comparison, marked as not compared, if rounding may hide how the function changes; else None.
 
-    It may if the numerical derivative is 0, and if the checked derivative predicts a change of the function that is
-    hardly larger than the measured rounding.
+    Rounding may hide the change if the numerical derivative is 0, and if the checked derivative predicts a change that
+    is hardly larger than the measured rounding.
     """
     claim, comparison = case.claim, case.by_known_rounding
     if comparison.agrees or comparison.numeric.slope != 0.0:
