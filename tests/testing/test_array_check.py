@@ -1027,6 +1027,20 @@ def test_once_a_direction_is_wrong_its_elements_need_no_excuses_of_their_own(f, 
     assert problem.budget.calls + len(passes) < 250
 
 
+@pytest.mark.parametrize(("n", "kind", "most"), [(12, np.float64, 27), (12, np.float32, 31), (3, np.float64, 31)])
+@pytest.mark.parametrize(("f", "slope"), [(np.tanh, lambda x: 1.0 - np.tanh(x) ** 2), (np.exp, np.exp)])
+def test_a_mistake_in_a_smooth_function_is_not_taken_for_treads_which_would_need_further_calls(f, slope, n, kind, most):
+    x, made = np.random.default_rng(0).normal(size=n).astype(kind), []
+
+    def counted(x):
+        made.append(x)
+        return f(x)
+
+    with pytest.raises(GradientMismatch):
+        gradcheck(counted, x, vjp=lambda x, g: 2.0 * g * slope(x))
+    assert len(made) <= most
+
+
 def test_three_wrong_elements_are_enough():
     comparisons = comparisons_of(lambda x: x.sum(), np.ones(60), lambda x, g: 2.0 * g * np.ones(60))
     wrong = [

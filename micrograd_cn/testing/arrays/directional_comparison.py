@@ -90,7 +90,8 @@ def compare_along(
     comparison = compare_within_limit(title, phi, typical_slope)
     if problem.may_have_treads is None:
         with contextlib.suppress(OutOfCalls):  # otherwise, the next comparison finds out
-            problem.may_have_treads = not keeps_slope(phi)
+            numeric = comparison.numeric.slope
+            problem.may_have_treads = not (keeps_slope(phi) or (numeric != 0.0 and keeps_slope(phi, numeric)))
     if problem.may_have_treads and (stepped := _by_treads(comparison, phi)):
         return stepped, phi
     settled = comparison.agrees and not comparison.noisy and not _agrees_beside_steeper(comparison, phi)

@@ -340,18 +340,22 @@ def treads_of_a_factor(doubt: Doubt) -> str:
     phi, problem, steps = doubt.phi, doubt.problem, doubt.problem.steps
     changes = not phi(steps.finest) == phi(-steps.finest) == 0.0
     slope = doubt.comparison.numeric.slope if changes else 0.0  # the slope on the tread
+    narrow = min(_narrow_tread(phi), FAR) if changes else 0.0  # otherwise f may be a step function
+    wide = steps.first_steps[1] <= narrow  # at points of usual size, looking is no use, and costs calls
+    largest = central_quotient(phi, 0.0, steps.first_steps[0])
+    vanishes = not math.fabs(largest - slope) < OTHER_MEAN * doubt.mismatch
+    if changes and not (wide or vanishes):
+        return ""  # most mistakes do not vanish there, and need no further calls
     of_parts = 2.0 * max(phi.rounding_beside_largest, phi.intermediate_rounding)  # of a difference of two values
     coarser = [] if changes else [bits for bits in COARSER_BITS if bits < problem.bits]
     estimates = [of_parts, *(of_parts * 2.0 ** (problem.bits - bits) for bits in coarser)]
-    rounding, largest = max(estimates), central_quotient(phi, 0.0, steps.first_steps[0])
-    if not math.fabs(largest - slope) < OTHER_MEAN * doubt.mismatch:  # most mistakes do not vanish there
+    rounding = max(estimates)
+    if vanishes:
         low = 2.0 ** (-LOW_STEP_BITS * problem.bits) * size_of_parts(phi) * norm(phi.u) / math.fabs(phi.divisor)
         rounding = max(rounding, low)
     of_factor = rounding > FEATURE * phi.rounding
     usual = _usual_step(phi)
     reach = min(MAX_TREADS * rounding / doubt.mismatch, usual * steps.first_steps[0]) if of_factor else 0.0
-    narrow = min(_narrow_tread(phi), FAR) if changes else 0.0  # otherwise f may be a step function
-    wide = steps.first_steps[1] <= narrow  # at points of usual size, looking is no use, and costs calls
     if absorbed := wide and reach < narrow and _vanishes_between_ends(phi, doubt, narrow):
         reach = narrow
     lowest = FEATURE * phi.rounding
