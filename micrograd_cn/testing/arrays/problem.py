@@ -295,11 +295,10 @@ class Problem:
 
     @functools.cached_property
     def avoidable_ties(self) -> NDArray[np.bool_]:
-        """The mask `tied_elements` of elements that are equal to others, or an empty mask if this cannot be avoided.
+        """The mask `tied_elements` of elements that are equal to others; all False if equal elements are unavoidable.
 
-        It cannot be avoided if at least half as many elements are equal to others at a point nearby. For example, a
-        million numbers in half precision cannot all be different, since the type has only some thousand numbers of
-        usual size.
+        They are unavoidable if at least half as many elements are equal to others at a point nearby. For example, a
+        million numbers between 0 and 1 in half precision cannot all be different, since the type has fewer numbers.
         """
         parts = np.random.default_rng(0).uniform(0.5, 1.0, self.x.size)
         nearby = tied(self.arguments.rounded(self.x + NEARBY_DISTANCES[0] * parts * self.scale))

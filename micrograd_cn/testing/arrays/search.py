@@ -21,10 +21,10 @@ def worst_element(phi: DirectionalFunction) -> int:
     """Return the index of an element with a large mismatch.
 
     The mismatch of an element is the numerical derivative with respect to it, less the derivative that is checked.
-    `phi` is the weighted sum of the outputs along a direction, and its derivative is wrong. First the element is tried
-    that contributes most to this derivative. It is returned if its mismatch is at least the average over all elements
-    that the direction moves. Otherwise, the search goes on among the elements around the mean index, in which each
-    index is weighted by the mismatch of its element. If that finds none, it goes on by bisection.
+    `phi` is the weighted sum of the outputs along a direction, and its derivative is wrong. The element that
+    contributes most to the wrong derivative is tried first. It is returned if its mismatch is at least the average over
+    all elements that the direction moves. Otherwise, the elements are narrowed down to those around the index at which
+    the mismatch is centred (see `_around_centre`), as long as they have at least half of it, and then by bisection.
     """
     some, problem = phi.moved_elements, phi.problem
     total = _mismatch_of(phi) if phi.x is problem.x else mismatch_along(problem, phi.u, phi.v)

@@ -432,10 +432,9 @@ def has_high_steps(phi: DirectionalFunction, heights: Vector) -> bool:
 
 
 def _changes_at_once(line: _Line) -> bool:
-    """Return whether an output changes already in the smallest step along the line, and by too little to be a jump.
+    """Return whether an output changes in the smallest step along the line, but too little for a jump at the point.
 
-    In half precision, more than half of the outputs must change, since rounding may change some, and changes of any
-    size count.
+    In half precision, the result is True if more than half of the outputs change, no matter how far.
     """
     changes = np.maximum(*(line.changes(move) for move in (line.smallest_move, -line.smallest_move)))
     weighted = line.weighted

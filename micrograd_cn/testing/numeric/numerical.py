@@ -513,7 +513,7 @@ def _has_stated_rounding(node: Value) -> bool:
 
 
 def stated_rounding(op: Op, y: float, xs: Sequence[float], slot: int = 0) -> float:
-    """Return the relative rounding error that an operation states; 0.0 if it states none.
+    """Return the relative rounding error that an operation states in `Smoothness.rounding`; 0.0 if it states none.
 
     Args:
         op: the operation that states its error.

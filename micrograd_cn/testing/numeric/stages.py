@@ -1,8 +1,8 @@
 """The last stages of a comparison, which functions of `Value`s and functions of arrays have in common.
 
-The derivative is compared at the point twice, with two rounding errors of the function. The first one is computed from
-the type of its arrays, or from its graph. If the derivative does not agree, the rounding error is measured, and the
-second comparison uses the measured one.
+The derivative is compared at the point twice. The first comparison allows for the rounding error of the function that
+is computed from the type of its arrays, or from its graph. If the derivative does not agree, the rounding error is
+measured, and the second comparison allows for the measured one.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class RoundedCase(Protocol):
     def by_known_rounding(self) -> Comparison:
         """The comparison of derivatives that allows for the function's computed rounding error.
 
-        It is computed from the type of the function's arrays, such as float32, or from the graph of a function of
-        `Value`s.
+        The error is computed from the type of the function's arrays, such as float32, or from the graph of a function
+        of `Value`s.
         """
         ...
 
@@ -30,7 +30,7 @@ class RoundedCase(Protocol):
     def by_measured_rounding(self) -> Comparison:
         """The comparison of derivatives that allows for the measured rounding error of the function.
 
-        It is measured by calling the function near the point.
+        The error is measured by calling the function near the point.
         """
         ...
 
