@@ -234,6 +234,9 @@ OF_KINDS = {
     "hessian": lambda f: f.hessian((THREE,), dense=True),
     "backward": lambda f: f.backward((THREE,)),
     "backward of a list": lambda f: f.backward([(1.0,), (2.0,)]),
+    "backward of a column": lambda f: f.backward(([1.0, 2.0],)),
+    "forward of a column": lambda f: f.forward(([1.0, 2.0],)),
+    "value_and_grad of a column": lambda f: f.value_and_grad(([1.0, 2.0],)),
     "value_and_grad": lambda f: f.value_and_grad((THREE,)),
     "value_and_grad of arguments": lambda f: f.value_and_grad((THREE,), "x"),
     "fit": lambda f: f.fit((THREE,), SGD([w], lr=0.0), epochs=1),
@@ -274,6 +277,20 @@ def test_a_method_notices_a_change_although_it_was_called_shortly_before_many_ca
         change("factor", 3.0)
         with pytest.raises(ValueError, match="is not what it was when its program was made"):
             OF_KINDS["forward"](f)
+
+
+@pytest.mark.usefixtures("_as_before")
+def test_a_call_with_arrays_notices_a_change_after_calls_in_lists_that_were_recorded_after_it():
+    """A recording for samples of a new structure is right, but the one for arrays has not been compared then."""
+    f = compile(lambda xs: w * factor * xs[0])
+    with settings({"function.stale.TIMES_AS_LONG": 1e9, "function.stale.TIMES_AFTER_OTHERS": 1e9}):
+        for _ in range(20):
+            f.backward((np.array([[1.0]]),))
+        change("factor", 3.0)
+        for _ in range(3):
+            assert f.backward(([[1.0], [2.0, 3.0]],)) == w.data * 3.0 * 1.5
+        with pytest.raises(ValueError, match="is not what it was when its program was made"):
+            f.backward((np.array([[1.0]]),))
 
 
 class Grid(np.ndarray):

@@ -234,8 +234,17 @@ class ArrayCalls:
             return None
         shapes = shapes_of(arrays, may_be_numbers=True) if method == "call" else shapes_of_columns(arrays)
         if shapes is None:
+            self._note_other_form(called or method)
             return None
         return self._runner(method, shapes, variables, wrt, called=called)
+
+    def _note_other_form(self, called: str) -> None:
+        """Note a call with samples in a form for which no code is prepared, such as a column in a list.
+
+        `called` is the method that the user called, or "call". So the first such call after several calls with arrays,
+        and the first call with arrays after several such calls, look whether the function has changed.
+        """
+        self._stale.note_call("" if called == "call" else called, "another form")
 
     def _of_list(
         self, method: str, samples: list[Any], variables: GradientVariables | None = None, called: str = ""
@@ -249,6 +258,7 @@ class ArrayCalls:
         if len(samples) == 1 and type(sample := samples[0]) is tuple and (forms := forms_of_sample(sample)):
             return sample, self._runner(method, forms[0], variables, inside=forms[1], called=called)
         if not (listed := self._listed(samples)):
+            self._note_other_form(called or method)
             return (), None
         numbers, shapes, inside = listed
         return numbers, self._runner(method, shapes, variables, inside=inside, called=called)

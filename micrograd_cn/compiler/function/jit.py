@@ -168,13 +168,13 @@ def compile(  # noqa: A001 -- the field's name
       has changed since the function was recorded, so that it would be recorded otherwise now, an error is raised.
       Compile anew then, change a parameter's `data` instead, or pass as an argument what changes. `fit` always looks.
       Calls and the other methods look at least the first four times, and whenever several calls before were those of
-      another method or with arrays of other shapes, as in the first evaluation after training. Otherwise they look so
-      often that they spend a hundredth of the time with this, or a tenth if methods are called in turn: a call that is
-      made at once after a change, in the middle of many fast ones, may still give what was recorded before, and one of
-      the next calls raises the error. Of a collection of more than 10000 items, they look only at the length if the
-      items are many for what the function computes; `fit` says what else they do not look at, and records the function
-      again instead. A change of a number that the functions of a user-defined operation read, or that an object's
-      `__float__` returns, raises the error, too.
+      another method, with arrays of other shapes, or with lists instead of arrays, as in the first evaluation after
+      training. Otherwise they look so often that they spend a hundredth of the time with this, or a tenth if methods
+      are called in turn: a call that is made at once after a change, in the middle of many fast ones, may still give
+      what was recorded before, and one of the next calls raises the error. Of a collection of more than 10000 items,
+      they look only at the length if the items are many for what the function computes; `fit` says what else they do
+      not look at, and records the function again instead. A change of a number that the functions of a user-defined
+      operation read, or that an object's `__float__` returns, raises the error, too.
     - A function that changes an argument, as by `u[0] = y` or `v.append(y)`, is refused, since a program does not
       change what its caller has: copy the argument first, and return what the caller needs. Ints and bools in a nested
       result that are not `Value`s stay as they are.

@@ -134,7 +134,7 @@ class StaleCheck:
 
         A change between two calls, such as that of a flag for training, often comes with a call of another method.
         Where two methods are called in turn, a look at each call would take too long, and a tenth of the time is spent
-        with looks. `key` stands for the shapes of the arrays in the call.
+        with looks. `key` stands for the shapes of the arrays in the call, or for samples in another form.
         """
         before = self.latest
         if before == (name, key):
