@@ -167,7 +167,10 @@ def usual_parameters(model: Model) -> list[Value] | None:
                 lists.append(x)
             elif id(x) not in entered:
                 entered.add(id(x))
-                lists.append(x)
+                held: list[Any] = [*map(type, x)]
+                if Value in held:
+                    held = [p if type(p) is Value else type(p) for p in x]
+                lists.append(held)
                 waiting += x[::-1]
         else:
             members = known_members[cls] if cls in known_members else members_of(cls)

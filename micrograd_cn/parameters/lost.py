@@ -7,7 +7,7 @@ from typing import Any
 from ..engine import Value, traverse
 from ..graph.callers import warn_at_user
 from ..ops.operation import Op
-from .members import code_of, contents, elements, is_array, leaves_to_train, values_in
+from .members import ONLY_VALUES, code_of, contents, elements, is_array, leaves_to_train, values_in
 from .model import Model, is_checked, names_its_parameters
 from .records import (
     Arrays,
@@ -49,13 +49,15 @@ def refuse_lost(model: Model, root: Model, is_new: bool = False) -> None:
     frozen: set[Any] = set()
     for name, x in collections_of(model, known.places if known else ()):
         old = known.places.get(name) if known is not None else None
-        if type(x) is list or (is_array(x) and x.dtype.kind == "O"):
-            items[name] = x.copy() if type(x) is list else elements(x)
-            if is_array(x):
-                arrays[name] = [(f".{name}", x, items[name], x.tobytes())]
-            if known and old and are_same(known.items.get(name), items[name]) and is_flat(old, x):
-                places[name] = old
-                continue
+        if type(x) is list:
+            if ONLY_VALUES.issuperset(map(type, x)):
+                items[name] = x.copy()
+        elif is_array(x) and x.dtype.kind == "O":
+            items[name] = elements(x)
+            arrays[name] = [(f".{name}", x, items[name], x.tobytes())]
+        if known and old and name in items and are_same(known.items.get(name), items[name]) and is_flat(old, x):
+            places[name] = old
+            continue
         if name not in arrays and (found := arrays_in(name, x)):
             arrays[name] = found
         new = places_in(x)

@@ -69,14 +69,16 @@ class _Record:
     Attributes:
         model: a weak reference to the model.
         places: for each attribute, by name, the `Places` of the parameters in it.
-        items: for each attribute that is a list or an array, the list of its items when its places were recorded.
+        items: for each attribute that is a list of `Value`s or an array, its items when its places were recorded.
+            Items of other lists might keep the model alive.
         arrays: for each attribute that is an array or has arrays in it, these arrays, each with the code that leads to
             it from the model, the list of its items, and their addresses in memory, which are compared fast.
         frozen: the names of attributes with parameters that are not trained, such as running means. A constant that
             replaces such a parameter is a parameter, too, and not a state. The attribute is a collection in which no
             parameter is trained, or a computed value that replaced such a parameter.
-        lists: copies of all lists in the model, if it consists of modules, lists and leaves alone. If they still equal
-            the lists in the model, nothing else is compared.
+        lists: copies of all lists in the model, if it consists of modules, lists and leaves alone. Items that are no
+            `Value`s are replaced by their classes, since the items could keep the model alive. If the lists still give
+            the same, nothing else is compared.
     """
 
     __slots__ = ("arrays", "frozen", "items", "lists", "model", "places")

@@ -380,9 +380,15 @@ def test_parameters_in_a_list_of_the_class_are_looked_for_each_time():
         lambda model: cycle([model]),
         lambda model: {"f": with_attribute(model)},
         lambda model: Mock(side_effect=model.bound),
+        lambda model: [model.bound],
+        lambda model: [Value(1.0), lambda x: model.w * x],
+        lambda model: [[Value(1.0)], [partial(print, model)]],
+        lambda model: [Child(model)],
+        lambda model: {"children": [[Child(model)]]},
     ],
 )
-def test_a_function_that_refers_to_its_model_does_not_keep_it_alive(make):
+@pytest.mark.parametrize("ask", [Module.parameters, found_in, Module.state_dict])
+def test_a_function_that_refers_to_its_model_does_not_keep_it_alive(make, ask):
     class Model(Module):
         def __init__(self):
             self.w = Value(1.0)
@@ -393,11 +399,17 @@ def test_a_function_that_refers_to_its_model_does_not_keep_it_alive(make):
 
     model = Model()
     for _ in range(3):
-        found_in(model)
+        ask(model)
     gone = weakref.ref(model)
     del model
     gc.collect()
     assert gone() is None
+
+
+class Child(Module):
+    def __init__(self, parent):
+        self.w = [Value(1.0)]
+        self.up = [lambda: parent]
 
 
 def with_attribute(model):
