@@ -87,6 +87,8 @@ def list_of_parameters(name: str, parameters: Iterable[Value]) -> list[Value]:
         ValueError: there are no parameters; or one of them is a computed node, whose change would affect nothing, or is
             the leaf that stands for a computed node in a compiled function.
     """
+    if type(parameters) is list and _finds_leaves(parameters):
+        return [*parameters]  # for speed
     if isinstance(parameters, Value):
         raise TypeError(f"{name} takes a sequence of parameters; write [p] for one")
     kind = type(parameters).__name__
@@ -102,7 +104,7 @@ def list_of_parameters(name: str, parameters: Iterable[Value]) -> list[Value]:
     found = list(parameters)
     if not found:
         raise ValueError(f"{name} was given no parameters{'; a generator is empty after its first use' * consumed}")
-    if _finds_leaves(found) or ({Value}.issuperset(map(type, found)) and not any(map(_op, found))):
+    if {Value}.issuperset(map(type, found)) and not any(map(_op, found)):
         return found  # for speed
     for i, p in enumerate(found):
         if stand_in and isinstance(p, stand_in):

@@ -14,7 +14,7 @@ from functools import cache
 from math import prod
 from typing import Any, NamedTuple
 
-from ..llvm.builtin import BUILTIN_SIGNATURE, builtin_function, operands_of, return_object
+from ..llvm.builtin import BUILTIN_SIGNATURE, METH_O, builtin_function, operands_of, return_object
 from ..llvm.machine import machine
 from ..llvm.operands import Condition, Doubles, Integer, Vector, Words
 from ..llvm.text import KERNEL_PREFIX, Function
@@ -121,7 +121,7 @@ def array_reader(arguments: Sequence[Argument], *held: Any) -> Callable[[object]
     words = _ReaderWords(len(arguments), address(described), *types)
     # The machine is kept, since the machine code is freed with it
     code = _kernels.address("read_arrays")
-    return builtin_function(code, words, True, described, numpy, machine(), *held, takes_argument=True)
+    return builtin_function(code, words, True, described, numpy, machine(), *held, flag=METH_O)
 
 
 def _write_read_arrays() -> Function:

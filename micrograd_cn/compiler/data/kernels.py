@@ -6,8 +6,10 @@ Python code does the work of these kernels until they are compiled.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from ..llvm.builtin import BUILTIN_SIGNATURE, CALLING_SUFFIX, METH_FASTCALL, builtin_function, calling
 from ..llvm.machine import Machine, machine
 from ..llvm.text import KERNEL_PREFIX, KernelWriters
 from ..threads.background import BackgroundTasks
@@ -19,7 +21,8 @@ class SharedKernels(dict[str, Callable[..., Any]]):
     Args:
         kernels: a dict from the names to the functions that write the kernels in LLVM.
         holds_gil: whether Python's other threads have to wait while the kernels run. They need not if the kernels read
-            and write no Python objects.
+            and write no Python objects. If they have to wait, the functions of this dict return False for 0, and
+            otherwise True.
 
     Attributes:
         are_compiled: whether the kernels are compiled.
@@ -34,7 +37,12 @@ class SharedKernels(dict[str, Callable[..., Any]]):
     def __missing__(self, name: str) -> Callable[..., Any]:
         """Return a function that calls the kernel with this name. Add the function to the dict."""
         self.address(name)
-        self[name] = found = machine().function(KERNEL_PREFIX + name, self.kernels[name], True, self.holds_gil)
+        on, full = machine(), KERNEL_PREFIX + name
+        if self.holds_gil:
+            code = on.address(full + CALLING_SUFFIX, lambda: calling(on.kernels[full]), fast=True)
+            self[name] = found = builtin_function(code, (), None, on, flag=METH_FASTCALL)
+        else:
+            self[name] = found = on.function(full, self.kernels[name], True)
         return found
 
     def address(self, name: str) -> int:
@@ -47,7 +55,11 @@ class SharedKernels(dict[str, Callable[..., Any]]):
 
     def compile(self) -> None:
         """Compile all kernels."""
-        machine().compile_kernels({KERNEL_PREFIX + name: write for name, write in self.kernels.items()}, True)
+        on, full = machine(), {KERNEL_PREFIX + name: write for name, write in self.kernels.items()}
+        on.compile_kernels(full, True)
+        if self.holds_gil:
+            called = [on.kernels[name] for name in full if on.kernels[name].arguments != BUILTIN_SIGNATURE[0]]
+            on.compile_kernels({f.name + CALLING_SUFFIX: partial(calling, f) for f in called}, True)
         self.are_compiled = True
 
     def are_ready(self, items: int, before: int) -> bool:

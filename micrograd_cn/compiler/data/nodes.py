@@ -23,7 +23,7 @@ from ...graph import context
 from ...graph.interrupts import at_once
 from ...graph.node import assign_data
 from ..llvm.builtin import BUILTIN_SIGNATURE, builtin_function, operands_of, return_object
-from ..llvm.machine import Machine, machine
+from ..llvm.machine import machine
 from ..llvm.operands import Condition, Doubles, Integer, Vector, Words
 from ..llvm.text import KERNEL_PREFIX, Function
 from .arrays import FlatNumbers
@@ -178,7 +178,7 @@ class NodeLoop:
                 _number(slot.content)[0] = new
             with f.when(~slot.unshared):
                 made = f.call("ptr", "PyFloat_FromDouble", new)
-                with f.when(f.op(f"icmp ne ptr {made}, null")):  # if it is null, ctypes raises MemoryError
+                with f.when(f.op(f"icmp ne ptr {made}, null")):  # if it is null, Python raises MemoryError
                     f.do(f"store ptr {made}, ptr {node.bytes(offset)}")
                     f.call("void", "Py_DecRef", slot.content)
 
@@ -310,17 +310,10 @@ def _write_prepared_add() -> Function:
 
 
 def _write_clear() -> Function:
-    """Write the code of a built-in function of Python that sets the gradients of the nodes in a list to 0.
-
-    The list is its argument. The function returns True, or False if machine code cannot do the work.
-    """
-    f = Function(f"{KERNEL_PREFIX}clear_gradients", *BUILTIN_SIGNATURE)
-    listed, grad = Words(f, "%argument"), slot_offset("_grad")
-    f.call("void", "Py_IncRef", _FAILED)
-    nodes = NodeLoop(f, listed, listed.bytes(COUNT)[0], _FAILED)
-    _assign_if_good(nodes, grad, lambda _: Vector(f, "0.0"), _FAILED)
-    f.call("void", "Py_DecRef", _FAILED)
-    return_object(f, address_of(True))
+    """Write the function that sets the gradients of the nodes in `%list` to 0."""
+    f = Function(f"{KERNEL_PREFIX}clear_gradients", "ptr %list, i64 %n", "i64")
+    _assign_if_good(NodeLoop(f), slot_offset("_grad"), lambda _: Vector(f, "0.0"), "i64 1")
+    f.do("ret i64 0")
     return f
 
 
@@ -604,19 +597,7 @@ def scale_gradients(nodes: Sequence[Value], factor: float) -> bool:
 
 def clear_gradients(nodes: Sequence[Value]) -> bool:
     """Set the gradients of nodes to 0, and return True. If machine code cannot, change nothing and return False."""
-    if not uses_machine_code(nodes):
-        return False
-    cleared: bool = _clear_function(machine())(nodes)
-    return cleared
-
-
-@cache
-def _clear_function(on: Machine) -> Callable[[Sequence[Value]], bool]:
-    """Return a function that sets the gradients of the nodes in a list to 0, and returns whether it could.
-
-    A call takes as long as a call of `len`, while the arguments of a call through ctypes take longer than its work.
-    """
-    return builtin_function(_kernels.address("clear_gradients"), (), True, on, takes_argument=True)
+    return uses_machine_code(nodes) and not _kernels["clear_gradients"](nodes, len(nodes))
 
 
 _requires_grad = attrgetter("requires_grad")

@@ -4,7 +4,8 @@ A call takes as long as a call of `len`, while a call through ctypes takes far l
 
 Such a function is a built-in function like those of C extensions (`PyCFunction_NewEx`). Python calls the machine code
 with the function's `self`, which is a tuple here. The first item of the tuple is a `bytes` with the operands of the
-code, and the second item is the result. The other items are objects that must live as long as the function.
+code, and the second item is the result. The other items are objects that must live as long as the function. If a
+function takes several arguments, the machine code gets them as an array of objects (see `calling`).
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from .text import Function
 
 C_API = (
     *("PyTuple_GetItem", "PyBytes_AsString", "Py_IncRef", "PyEval_SaveThread", "PyEval_RestoreThread"),
-    *("PyFloat_FromDouble", "Py_DecRef"),
+    *("PyFloat_FromDouble", "Py_DecRef", "PyFloat_AsDouble", "PyLong_AsSsize_t"),
 )
-METH_NOARGS, METH_O = 4, 8  # the function takes no arguments, or one, which is `%argument`
+# The function takes no arguments, one, which is `%argument`, or several
+METH_NOARGS, METH_O, METH_FASTCALL = 4, 8, 0x80
 BUILTIN_SIGNATURE = "ptr %self, ptr %argument", "ptr"  # the parameters and the result of its machine code
+CALLING_SUFFIX = ".calling"
 
 
 class _Definition(ctypes.Structure):
@@ -46,14 +49,14 @@ def addresses() -> dict[str, int]:
 def _definition(code: int, flag: int) -> _Definition:
     """Return the `PyMethodDef` of functions that run the machine code at the address `code`.
 
-    `flag` is METH_NOARGS or METH_O. A definition must outlive all functions that are made with it, so it is never
-    freed.
+    `flag` is METH_NOARGS, METH_O or METH_FASTCALL. A definition must outlive all functions that are made with it, so it
+    is never freed.
     """
     return _Definition(b"prepared", code, flag, None)
 
 
 def builtin_function(
-    code: int, operands: Sequence[int], result: Any, *held: Any, takes_argument: bool = False
+    code: int, operands: Sequence[int], result: Any, *held: Any, flag: int = METH_NOARGS
 ) -> Callable[..., Any]:
     """Return a function that runs machine code, and then returns `result` unless the code returns something else.
 
@@ -62,14 +65,38 @@ def builtin_function(
         operands: the integers that the machine code reads.
         result: the object that calls return.
         held: objects that must live as long as the function.
-        takes_argument: whether the function takes one argument. Otherwise it takes none.
+        flag: METH_NOARGS, METH_O or METH_FASTCALL.
     """
     make = ctypes.pythonapi.PyCFunction_NewEx
     make.argtypes, make.restype = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p], ctypes.py_object
     state = array("q", operands).tobytes(), result, *held
-    definition = _definition(code, METH_O if takes_argument else METH_NOARGS)
-    made: Callable[..., Any] = make(ctypes.addressof(definition), state, None)
+    made: Callable[..., Any] = make(ctypes.addressof(_definition(code, flag)), state, None)
     return made
+
+
+def calling(kernel: Function) -> Function:
+    """Write the code of a built-in function of Python that calls a kernel, and returns whether its result is not 0.
+
+    Its flag is METH_FASTCALL. It takes the arguments of the kernel, in which i64 is an int, double a float, and ptr the
+    address of memory. For an argument with the name `%list` or `%other_list`, it takes a Python list. Nothing is
+    checked, so only code of this package may call it.
+    """
+    f = Function(kernel.name + CALLING_SUFFIX, "ptr %self, ptr %arguments, i64 %count", "ptr")
+    f.kernels[kernel.name] = lambda: kernel
+    given, operands = Words(f, "%arguments"), list[str]()
+    for k, argument in enumerate(kernel.arguments.split(", ")):
+        x, (kind, _, name) = given.pointer(k), argument.partition(" ")
+        if name in ("%list", "%other_list"):
+            operands.append(f"ptr {x}")
+        elif kind == "double":
+            operands.append(f"double {f.call('double', 'PyFloat_AsDouble', x)}")
+        else:
+            number = f.call("i64", "PyLong_AsSsize_t", x)
+            operands.append(f"i64 {number}" if kind == "i64" else f"ptr {f.op(f'inttoptr i64 {number} to ptr')}")
+    is_zero = f.op(f"icmp eq i64 {f.call('i64', kernel.name, *operands)}, 0")
+    answers = [f"ptr inttoptr (i64 {id(answer)} to ptr)" for answer in (False, True)]
+    return_object(f, f.op(f"select i1 {is_zero}, {answers[0]}, {answers[1]}"))
+    return f
 
 
 def operands_of(f: Function) -> Words:

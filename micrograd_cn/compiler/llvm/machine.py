@@ -252,28 +252,20 @@ class Machine:
             self.compile_kernels({name: make}, fast)
         return self.addresses[fast][name]
 
-    def function(
-        self, name: str, make: Callable[[], Function], fast: bool, holds_gil: bool = False
-    ) -> Callable[..., Any]:
+    def function(self, name: str, make: Callable[[], Function], fast: bool) -> Callable[..., Any]:
         """Return a kernel as a ctypes function. The kernel is compiled if that has not been done yet.
 
         The types of its arguments are those in the LLVM text of the kernel: i64 is an int, double a float, and ptr an
-        address. For an argument with the name `%list` or `%other_list`, it takes a Python list.
+        address. Python's other threads go on while it runs, so it may neither read nor write Python objects.
 
         Args:
             name: the kernel's name.
             make: the function that writes the kernel.
             fast: whether the optimised version is wanted.
-            holds_gil: whether Python's other threads have to wait while the kernel runs. They need not if it reads and
-                writes no Python objects.
         """
         address, f = self.address(name, make, fast), self.kernels[name]
-        operands = [
-            ctypes.py_object if x in ("ptr %list", "ptr %other_list") else CTYPES[x.partition(" ")[0]]
-            for x in f.arguments.split(", ")
-        ]
-        prototype = ctypes.PYFUNCTYPE if holds_gil else ctypes.CFUNCTYPE
-        return prototype(CTYPES[f.result], *operands)(address)
+        operands = [CTYPES[x.partition(" ")[0]] for x in f.arguments.split(", ")]
+        return ctypes.CFUNCTYPE(CTYPES[f.result], *operands)(address)
 
 
 _machine: Machine | None = None

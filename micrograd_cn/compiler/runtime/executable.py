@@ -73,7 +73,7 @@ def no_collector(first: int, count: int) -> None:
     """No-op: the default of the argument `collect` of `Executable.forward`."""
 
 
-def driver(name: str, lanes: int = 1, fast: bool = True, holds_gil: bool = False) -> Any:
+def driver(name: str, lanes: int = 1, fast: bool = True) -> Any:
     """Return a driver, a compiled loop over rows or batches, as a ctypes function.
 
     Args:
@@ -81,15 +81,14 @@ def driver(name: str, lanes: int = 1, fast: bool = True, holds_gil: bool = False
         lanes: how many rows the driver computes at once, one in each lane of a vector; 1 for a driver that computes
             rows one at a time.
         fast: whether the driver is compiled with optimisations.
-        holds_gil: whether Python's other threads have to wait while the driver runs.
     """
-    return _driver(machine(), name, lanes, fast, holds_gil)
+    return _driver(machine(), name, lanes, fast)
 
 
 @cache
-def _driver(on: Machine, name: str, lanes: int, fast: bool, holds_gil: bool) -> Any:
+def _driver(on: Machine, name: str, lanes: int, fast: bool) -> Any:
     writer = drivers.Drivers(on, lanes)
-    return on.function(*writer.named(name), fast, holds_gil)
+    return on.function(*writer.named(name), fast)
 
 
 def driver_of(kind: str) -> str:

@@ -24,7 +24,7 @@ from ...optim import Optimizer
 from ...optim.by_optimizer import ByOptimizer
 from ...optim.optimizer import common_state
 from ..data.nodes import clear_gradients, finds_leaves, finds_trained, norm_of_gradients, scale_gradients, slot_offset
-from ..llvm.builtin import builtin_function
+from ..llvm.builtin import METH_O, builtin_function
 from ..llvm.machine import Memory, machine
 from ..runtime.drivers import StepWords
 from ..runtime.executable import driver_address, has_driver
@@ -97,7 +97,7 @@ class SingleStep:
         )
         # The machine is kept, since the machine code is freed with it
         code = driver_address("step", 1, fast=True)
-        self._run = builtin_function(code, words, None, machine(), takes_argument=True)
+        self._run = builtin_function(code, words, None, machine(), flag=METH_O)
         self._update = update
         self._state = StateInBlocks(self._blocks, self._names, self._count) if update.used_state_indices else None
         self.fits = OptionsInUse(optimizer).are_those_of
