@@ -1,7 +1,8 @@
 """Read `wrt`, the variables that a method differentiates with respect to: inputs, parameters, or a list of leaves.
 
-A `Program` and a compiled function share these functions; see `function.variables` for the latter. They also share the
-texts of the errors for options that their methods do not have, such as jax's `argnums`, in the place of `wrt`.
+A `Program` and a compiled function share these functions; see `function.variables` for what is special to a compiled
+function. They also share the texts of errors for options of other libraries, such as jax's `argnums`, which users pass
+in the place of `wrt`.
 """
 
 from __future__ import annotations

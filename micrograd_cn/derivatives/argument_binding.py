@@ -324,8 +324,8 @@ class BoundCall:
         """Return the gradient of `y` with respect to the variables, nested like the arguments that were bound.
 
         If `many` is true, this is a tuple with an item for each bound argument. Otherwise there is only one bound
-        argument, and its item is returned without a tuple. `only` says whether `y` is the only output. If it is, the
-        error below is looked for.
+        argument, and its item is returned without a tuple. `only` says whether `y` is the only output. If it is not,
+        the error below is not raised.
 
         Raises:
             ValueError: the function has not used its argument, but the `Value` that was passed in it, as in

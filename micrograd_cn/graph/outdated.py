@@ -50,7 +50,7 @@ class Question:
 
     @property
     def parameters(self) -> set[Any]:
-        """The parameters as a set, which is made when it is first read: the step itself need not take time for it."""
+        """The parameters in `listed` as a set, which is made when it is first read, so the step takes less time."""
         if self._parameters is None:
             self._parameters = {*self.listed}
         return self._parameters
@@ -106,8 +106,8 @@ def was_left_out(optimizer: Any) -> bool:
 def _is_open(asked: Question, optimizer: Any) -> bool:
     """Return whether `asked` is the question of `optimizer`, about its present parameters, and has no answer yet.
 
-    The question is whether `backward` reaches one of the parameters. It is answered if a compiled function has added
-    gradients to some of them.
+    The question is whether `backward` reaches one of the parameters. If a compiled function has added gradients to some
+    of them, that answers it, too.
     """
     # Users may have replaced items of the list of parameters
     is_its_own = asked.optimizer() is optimizer and asked.parameters == set(vars(optimizer)["parameters"])

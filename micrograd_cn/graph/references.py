@@ -55,7 +55,7 @@ def unheld(known: dict[Any, int]) -> list[Any]:
 
 
 def held_elsewhere(known: dict[Any, int]) -> list[Any]:
-    """Return those values to which something else refers than the dict `known` and the references that it counts.
+    """Return those values that have more references than those from the dict `known` and those that it counts.
 
     `known` is a dict from each value to the count of the known references to it, as for `unheld`.
     """

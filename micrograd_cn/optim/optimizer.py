@@ -50,7 +50,10 @@ class MachineCode(Protocol):
         """Return the Euclidean norm of the gradients of `parameters`, or None if Python code has to compute it."""
 
     def scale_gradients(self, parameters: list[Value], factor: float) -> bool:
-        """Multiply the gradients of `parameters` by `factor`, and return True. Return False if Python code has to."""
+        """Multiply the gradients of `parameters` by `factor`, and return True.
+
+        Return False if Python code has to do so.
+        """
 
     def finds_leaves(self, parameters: list[Any]) -> bool:
         """Return True if all of `parameters` are leaves of the class `Value`, or False if Python code has to look."""

@@ -44,8 +44,9 @@ set_attribute = object.__setattr__  # a name of its own, for speed
 def assign(model: Model, name: str, x: Any) -> None:
     """Set the attribute `name` of `model` to `x`, unless `x` would replace parameters and is never trained.
 
-    This is the `__setattr__` of `Module` and of users' classes. It raises TypeError for numbers and constants. For
-    values computed from the parameters, it raises TypeError, or warns if they may be a state that the model computes.
+    This is the `__setattr__` of `Module` and of users' classes. If `x` would replace parameters, it raises TypeError
+    for numbers and constants. For values computed from these parameters, it raises TypeError, or warns if they may be a
+    state that the model computes.
     """
     held = model.__dict__
     if name in held and (old := held[name]) is not x:

@@ -57,10 +57,10 @@ def _leaves_in(x: Any) -> list[Value]:
 
 
 def note_added(model: Model, name: str, x: Any) -> None:
-    """Mark leaves in `x` that are no parameters; a running call adds `x` to `model` as its attribute `name`.
+    """Mark states and inputs among the leaves in `x`, which becomes a new attribute `name` of `model`.
 
-    These are states and inputs; `note_kept` says which leaves are. If no call of a model is running, mark only
-    constants that were computed from constants alone.
+    Marked leaves do not count as parameters; `note_kept` defines states and inputs. If no call of a model is running,
+    only constants that were computed from constants alone are marked.
     """
     if not (leaves := _leaves_in(x)):
         return

@@ -190,10 +190,10 @@ class Structure:
 
 
 def _refers_to_no_model(x: Any) -> bool:
-    """Return whether `x`, an object in a model, is known to refer to no model, which it would keep alive.
+    """Return whether it is known that `x`, an object in a model, refers to no model.
 
-    A `Structure` refers to all that it holds, so Python's garbage collector would never free a model to which one of
-    its functions refers.
+    A `Structure` refers to all objects in its model, so Python's garbage collector would never free the model if one of
+    its functions referred to it.
     """
     cls = type(x)
     if cls is FunctionType:

@@ -69,8 +69,8 @@ class LoopNest(NamedTuple):
 class Arrays:
     """The arrays that hold the values of one C function, and the lines of C that are written for the function.
 
-    A value is the result of an instruction. Methods take the number of this instruction, its index in the list of
-    `instructions.code.Code`.
+    A value is the result of an instruction. The methods identify it by the instruction's number, the index in the list
+    of `instructions.code.Code`.
 
     Args:
         text: the writer of the tables and functions that all functions of the file share.

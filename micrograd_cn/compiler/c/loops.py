@@ -1,6 +1,6 @@
-"""Find the loops of C that compute a program's instructions, and its totals, the sums over the rows of a batch.
+"""Find the loops of C that compute a program's instructions, and those that add up its totals.
 
-A `Vectorizer` finds instructions that one loop can compute.
+A total is a sum over the rows of a batch. A `Vectorizer` finds instructions that one loop can compute.
 """
 
 from __future__ import annotations

@@ -356,7 +356,7 @@ def arrays_of_one_shape(values: Sequence[Any]) -> tuple[tuple[int, ...], FlatNum
 
 
 def tensors_of_one_shape(values: Sequence[Any]) -> tuple[tuple[int, ...], FlatNumbers] | None:
-    """Return the shape of PyTorch's tensors, and their numbers, one tensor after the other; None if they differ.
+    """Return the shape of PyTorch's tensors, and their numbers, one after the other; None if their shapes differ.
 
     Also return None if they have to be read one by one, so that an error names the first that is wrong.
     """

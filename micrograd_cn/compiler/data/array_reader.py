@@ -59,7 +59,10 @@ FLOAT, REFERENCED, DOUBLES, CONVERTED = range(4)
 
 
 class _ReaderWords(NamedTuple):
-    """The integers of a reader. The last five are the addresses of objects of numpy."""
+    """The integers that the machine code of `array_reader` reads.
+
+    The last five are addresses of Python objects: numpy's array type, its type of doubles, and three of its dtypes.
+    """
 
     argument_count: int
     arguments: int  # the address of `_ArgumentWords` for each argument

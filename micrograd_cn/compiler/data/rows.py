@@ -97,8 +97,6 @@ def numpy_if_array(rows: Any) -> Any:
     """Return the module numpy if `rows` is a numpy array, so results are to be numpy arrays, too; otherwise None.
 
     For `Columns`, the attribute `gives_numpy` decides.
-
-    >>> numpy_if_array([[1.0]])
     """
     numpy = sys.modules.get("numpy")
     if isinstance(rows, Columns):
@@ -110,7 +108,8 @@ def as_result(numbers: FlatNumbers, shape: tuple[int, ...], numpy: Any, out: Any
     """Return `numbers` in the given `shape`; but if `out` is not None, copy them to the buffer `out`, and return `out`.
 
     Without `out`, the result is a numpy array if `numpy` is the module numpy, and nested lists if `numpy` is None.
-    Nothing is copied to `out` if `numbers` are a memoryview of all of `out`.
+    Nothing is copied to `out` if `numbers` are a memoryview of all of `out`. Lists of rows without numbers are separate
+    lists, as the second example shows.
 
     Raises:
         TypeError: `out` is not a writable, contiguous buffer of doubles.

@@ -165,8 +165,8 @@ def array_def(x: Any, shape: tuple[int, ...]) -> ArrayDef:
     A treedef describes how an argument is nested, without its numbers.
 
     Raises:
-        TypeError: Python code does not use the array as it uses a numpy array: it is an `np.matrix`, has labels, or has
-            operators of a user's class.
+        TypeError: in a user's code, the array behaves otherwise than the numpy array that takes its place: it is an
+            `np.matrix`, has labels, or has operators of a user's class.
     """
     kind = type(x)
     if kind.__name__ == "matrix" or kind.__module__ != "numpy":

@@ -205,14 +205,14 @@ class Arguments:
         return found
 
     def _named_columns(self, columns: Sequence[Any]) -> dict[str, Any]:
-        """Return a dict from the names of arguments to their values.
+        """Return a dict from the names of arguments to `columns`, which has the values of each argument in all samples.
 
-        If some of these arguments are static, return {}: the caller then reads the samples one by one. `columns` has
-        the values of each argument in all samples.
+        If some of these arguments are static, and no error is raised, return {}: the caller then reads the samples one
+        by one.
 
         Raises:
             TypeError: the function does not take that many arguments, or it takes any number of them; or some of them
-                are static, and the values of an argument are in an array.
+                are static, and the values of one of the arguments are in an array, not in a list.
             ValueError: some of them are static, and `columns` differ in length.
         """
         if names := self.names_of(len(columns)):
@@ -287,7 +287,7 @@ class Arguments:
             )
 
     def in_other_order(self, fields: tuple[str, ...]) -> list[str]:
-        """Return the fields of a namedtuple that are arguments of the function, but in another place there."""
+        """Return those fields of a namedtuple that are named like an argument of the function at another position."""
         names = list(self.signature.parameters)
         return [field for k, field in enumerate(fields) if field in names and names.index(field) != k]
 

@@ -126,8 +126,8 @@ class ArrayCalls:
     def results(self, method: str, samples: Any, out: Any, variables: GradientVariables | None = None) -> Any:
         """Return the results of a method for samples in numpy arrays or in a list.
 
-        Return None if the samples are not in arrays, if there is no code for arrays of these shapes (see `runner`), or
-        if a result is nan for which slower code may give a number: code with gates, which keep derivatives from being 0
+        Return None if the samples are in another form, if there is no code for these shapes (see `runner`), or if a
+        result is nan for which slower code may give a number: code with gates, which keep derivatives from being 0
         times infinity, or the program of the sample's own branch. `listed_samples` says which lists are read.
         """
         if type(samples) is not list:
@@ -518,7 +518,7 @@ class ArrayCalls:
         return derivative.program, int(not derivative.gated)
 
     def _wrt_of(self, variables: GradientVariables | None) -> Callable[[Recording], Any]:
-        """Return a function from a recording to what to pass as `wrt`: "inputs", or `variables` if there are any."""
+        """Return a function that takes a recording, and returns the argument `wrt` for it: "inputs", or `variables`."""
         if variables is None:
             return lambda recording: "inputs"
         return functools.partial(variables.in_program, parameters=self._store.parameters)

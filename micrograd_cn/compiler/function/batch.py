@@ -34,8 +34,8 @@ class SubBatch(NamedTuple):
         recording: the recording that computes the samples.
         bucket: the bucket of these samples. A bucket has samples with the same treedefs, as rows of numbers.
         rows: the indices of the rows of the bucket that the recording computes.
-        computed: the value and the gradient of each row, one row after the other, if a merged program has computed
-            them already; otherwise None.
+        computed: the value and the gradient of each row, one row after the other, if a merged program, which computes
+            all branches, has computed them already; otherwise None.
     """
 
     recording: Recording

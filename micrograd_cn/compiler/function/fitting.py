@@ -188,9 +188,9 @@ class FunctionFit(Dispatcher):
         return self._uncompared.isdisjoint(self._merged_programs)
 
     def check(self, whole: bool) -> bool:
-        """Compare the function with its recordings if something that it can read has changed. Return whether it has.
+        """If something that the function can read has changed, compare the function with its recordings; return True.
 
-        If `whole` is set, this is also done if the function can read something of which changes cannot be found.
+        If not, return False. If `whole` is set, objects that cannot be checked for changes count as changed.
 
         Raises:
             ValueError: the function is not what it was when its program was made.

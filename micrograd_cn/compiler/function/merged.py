@@ -78,9 +78,9 @@ class MergedRecordings:
         )
 
     def is_current(self, parameters: Sequence[Value]) -> bool:
-        """Return whether the function still has only these recordings, and as many parameters as before.
+        """Return whether the function has the same recordings, and as many parameters, as when this object was made.
 
-        `parameters` are those that it has now.
+        `parameters` are the function's parameters now.
         """
         return len(self.recordings) == len(self._known() or ()) and len(parameters) == len(self.parameters)
 

@@ -61,7 +61,7 @@ INSTEAD_OF_CATCHING = (
 
 
 class Reruns:
-    """Further calls of a function that was just recorded, for the same sample. Methods compare them, and raise or warn.
+    """Further calls of a function that was just recorded, for the same sample. Methods compare the results.
 
     Args:
         made: the recording.

@@ -1,7 +1,8 @@
 """Define `ShortFits`, which takes steps of `fit` one at a time, by code that is kept from one call to the next.
 
 If a loop of the user's own calls `fit` for one step at a time, most of the time would be spent on preparing each call.
-If a callback runs after each step, most of it would be spent on copying parameters there and back.
+If a callback runs after each step, most of the time would be spent on copying the parameters to the memory of the
+compiled loop and back.
 """
 
 from __future__ import annotations

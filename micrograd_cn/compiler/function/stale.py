@@ -133,8 +133,9 @@ class StaleCheck:
         """Note a call of the method `name`; after several calls of another one, let `has_changed` look now.
 
         A change between two calls, such as that of a flag for training, often comes with a call of another method.
-        Where two methods are called in turn, a look at each call would take too long, and a tenth of the time is spent
-        with looks. `key` stands for the shapes of the arrays in the call, or for samples in another form.
+        Where two methods are called in turn, a look at each call would take too long, so `has_changed` then looks so
+        rarely that it takes a tenth of the time. `key` stands for the shapes of the arrays in the call, or for samples
+        in another form.
         """
         before = self.latest
         if before == (name, key):
@@ -486,8 +487,8 @@ class FitCheck:
     ) -> TrainingOptions:
         """Return the options of `fit` with a callback that calls the user's callback, and then checks the function.
 
-        The check is left out if no epoch follows. After it, `ends_early(number)`, for the epoch's number, says whether
-        to end training.
+        The check is left out if no epoch follows. After the check, `ends_early(number)` is called with the number of
+        the epoch, and returns whether to end training.
         """
 
         def callback(number: int, *losses: float) -> Any:

@@ -164,7 +164,7 @@ class _Calls:
         return float(mean)
 
     def _check_tiers(self) -> None:
-        """Now and then, switch to native code where that is worthwhile by now."""
+        """Count this call; after a number of calls, switch those programs to native code for which it is worthwhile."""
         self._calls += 1
         if self._calls < self._next_check:
             return

@@ -151,7 +151,7 @@ class Formulas:
         """Return, as text, the constants that occur in the steps of a formula.
 
         A step may be an operation that has a formula of its own. The constants of that formula are included only if the
-        operation has no partial derivatives, as a polynomial that was defined for the use in this formula alone.
+        operation has no partial derivatives, like a polynomial that is defined only for use in formulas.
         """
         found = set()
         for op, xs in steps:

@@ -46,8 +46,8 @@ def pattern_of(slots: Iterable[Sequence[int]]) -> str:
 def contiguous_runs(places: Mapping[int, Sequence[int]]) -> Iterator[list[int]]:
     """Split items into runs. In a run, the operands in each slot are contiguous in memory, or all are the same one.
 
-    Items are added to a run, in their order, as long as its operands stay so. A run of only two items is cut to one if
-    its second item and the item after it can begin a run.
+    Items are added to a run, in their order, as long as this stays true. A run of only two items is cut to one if its
+    second item and the item after it can begin a run.
 
     Args:
         places: a dict from each item to the places of its operands, in the order in which runs are found.

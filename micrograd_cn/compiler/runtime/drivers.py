@@ -244,7 +244,7 @@ class Drivers:
         return f
 
     def load_narrow(self) -> Function:
-        """Write the driver that copies rows of fewer numbers than a SIMD vector has; the driver `load` says how.
+        """Write a driver that does the same as the driver `load`, for rows of fewer numbers than a SIMD vector has.
 
         It is a driver of its own, since a function that also copied wide rows would copy them more slowly.
         """

@@ -449,7 +449,7 @@ class Tiers:
     Attributes:
         tables: the tables that both tiers use.
         made: the executables that were made, by whether they are native code.
-        key: what the object is kept by; None if it is not kept.
+        key: the key under which `shared_tiers` keeps this object; None if it is not kept.
         chosen: the code to run from now on, which is native code or, if this is faster, threaded code; None until this
             is known.
         background: the tasks that make native code, or optimise kernels.

@@ -1,4 +1,7 @@
-"""`Contents` keeps what the places that code can read hold at one time, finds what has changed, and restores it."""
+"""Define `Contents`: a copy of what variables, collections and arrays hold, to find changes and to undo them.
+
+Code that is recorded or called for a test may change what it can read. The copy is made before.
+"""
 
 from __future__ import annotations
 

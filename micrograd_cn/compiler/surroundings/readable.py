@@ -1,4 +1,4 @@
-"""`Readable`: the places whose contents code can read besides its arguments."""
+"""`Readable`: the variables, collections and other places that a function's code can read, besides its arguments."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ class Surroundings:
                     self._visit(x)
 
     def _visit(self, x: Any) -> None:
-        """Note the places in `x` that code can read, and have what they hold visited.
+        """Note the places in `x` that code can read, such as attributes and items, to visit later what they hold.
 
         If several branches would fit `x`, the first one is taken. So the branch for files comes before the one for
         other iterators, and the one for objects of any class comes last. Otherwise, branches for frequent classes come
@@ -563,7 +563,7 @@ class Surroundings:
     def restored(self) -> Iterator[Contents]:
         """Put back, at the end of the `with` block, what code in the block has changed; see `Contents.restore`.
 
-        The block gets a `Contents`: what all that was visited held before the block.
+        The block gets a `Contents` with what everything that the functions can read held before the block.
         """
         before = self.contents()
         try:

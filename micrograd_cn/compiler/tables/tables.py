@@ -361,7 +361,10 @@ class Tables:
 
 @cache
 def written(machine: Machine, make: Callable[..., Function], *arguments: str | int) -> Function:
-    """Write a kernel, and return its LLVM function. It is cached, since a kernel must be written to know its name."""
+    """Write a kernel, and return its LLVM function.
+
+    The function is cached, since a kernel must be written to know its name.
+    """
     return make(machine, *arguments)
 
 

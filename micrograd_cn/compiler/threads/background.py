@@ -65,7 +65,7 @@ class _ShortInterval:
     def end(self) -> None:
         """Set the usual switch interval in a child process after `os.fork`.
 
-        The threads of the parent process that were inside the `with` block do not exist there.
+        The child process does not have those threads of its parent that were inside the `with` block.
         """
         self._threads = 0
         self.lengthen()

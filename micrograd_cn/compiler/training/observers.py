@@ -102,7 +102,7 @@ def observers_of(options: TrainingOptions) -> Observers:
 
     Raises:
         ValueError: the schedule may read gradients. It is called before the gradients of its step are computed, so it
-            would read others.
+            would read those of an earlier step.
     """
     names = options.called_between_steps
     if not names:

@@ -363,7 +363,7 @@ class TrainingRun:
         return stopping.step(loss)
 
     def _write_back(self) -> None:
-        """Copy the results of training back to the parameters and the optimiser, and pause the `TrainingState`."""
+        """Copy the results of training back to the parameters and the optimiser. Training can be resumed later."""
         if self._state:
             self._state.write_back()
             self._paused = self._state
@@ -643,7 +643,7 @@ class TrainingRun:
         return start
 
     def _places_of(self, samples: array[int]) -> array[float]:
-        """Return, for each sample, the index in `_assigned` of the program that computes it; nan if it may change."""
+        """Return, for each sample, the index of its program in the dict `_assigned`; nan if its program may change."""
         return gather_rows(self._place, samples, 1)
 
     def _sub_batches(self, samples: array[int]) -> SubBatches:

@@ -1,4 +1,8 @@
-"""Put the rows in random order before an epoch, as the user's generator does, and faster where it is Python's own."""
+"""Put the rows in random order before an epoch, by the method `shuffle` that the user has passed to `fit`.
+
+For the generators of Python and numpy, machine code or numpy puts an array of row numbers into the same order, which is
+faster than to shuffle a list.
+"""
 
 from __future__ import annotations
 

@@ -103,11 +103,11 @@ class SingleStep:
         self.fits = OptionsInUse(optimizer).are_those_of
 
     def take(self, optimizer: Optimizer, before: Sequence[Iterator[object]] = ()) -> bool:
-        """Make the changes `before`, take a step and return True. Return False if machine code cannot take the step.
+        """Make the changes in `before`, take a step and return True; return False if machine code cannot take the step.
 
         `before` has iterators as for `at_once`, so Ctrl-C cannot interrupt between these changes and the step. If the
-        result is False, no parameter and no option of the optimiser has changed, but the changes `before` may have been
-        made.
+        result is False, no parameter and no option of the optimiser has changed, but the changes in `before` may have
+        been made.
         """
         rate, steps = optimizer.lr, optimizer.steps
         if type(rate) is not float or not 0.0 <= rate < inf or type(steps) is not int or optimizer.skipped:

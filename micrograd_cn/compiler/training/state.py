@@ -501,9 +501,9 @@ def _columns_in(copied: array[float], columns: Iterable[int], lanes: int, block:
 
 @lru_cache(maxsize=16)  # for a million parameters, each result takes a megabyte
 def _column_rows(lanes: int, block: int, count: int, k: int) -> array[int]:
-    """Return the indices of the rows of column `k` in the memory of `ParameterBlocks`; a row has `lanes` doubles.
+    """Return where column `k` of `ParameterBlocks` is in their memory, as indices of groups of `lanes` doubles.
 
-    There are `count` blocks, and `block` is the count of doubles in a block.
+    A column has one such group in each of the `count` blocks. `block` is the count of doubles in a block.
     """
     rows = block // lanes
     return array("q", range(k, count * rows, rows))
