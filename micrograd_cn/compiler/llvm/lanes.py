@@ -15,10 +15,10 @@ FUNCTION = 20  # an elementary function takes as long as this many operands of a
 
 
 def cost_in_operands(node: Value) -> int:
-    """Return about how many operands of arithmetic take as long to compute with as an interior node takes.
+    """Return the cost of computing an interior node, in units of about the time that arithmetic takes for an operand.
 
-    This is the count of its operands, and more if its operation is an elementary function: it is neither arithmetic,
-    nor a comparison, a selection or a sum.
+    The cost is the count of the node's operands. It is `FUNCTION` more if the operation is an elementary function,
+    which is any operation but arithmetic, comparisons, selections and sums.
 
     >>> x = Value(1)
     >>> cost_in_operands(x + x), cost_in_operands(x.tanh())

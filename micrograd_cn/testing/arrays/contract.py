@@ -233,15 +233,15 @@ def _check_linearity(problem: Problem, u: Vector, g: Vector, nearby: Vector, fac
 
 
 def _check_zero_upstream(problem: Problem, u: Vector, g: Vector) -> None:
-    """Check that the backward pass gives 0 for an upstream gradient of 0, up to the tolerance.
+    """Check that the backward pass gives 0 for an upstream gradient of 0, up to a tolerance.
 
-    It gives something else if a term of the gradient does not contain the upstream gradient. `_check_linearity` finds
-    such a term only if it is large beside `g`. But the cotangent `u` is large if the outputs are small, and then `g` is
-    large, too. A user's upstream gradient may be of order 1, so the tolerance is relative to g / max |u| here. It is
-    not 0, since a backward pass that solves equations step by step may stop at a small residual.
+    If it gives another gradient, a term of the gradient does not contain the upstream gradient. `_check_linearity`
+    misses a term that is small beside `g`, as it may be if the outputs are small, for which `u` and `g` are large. Here
+    the tolerance is rtol times g / max |u|, which is about the gradient for an upstream gradient of order 1. There is a
+    tolerance, since a backward pass that solves equations step by step may stop at a small residual.
 
-    Nothing is said where the backward pass fails or gives inf or nan: it may multiply 0 by an infinite derivative, or
-    divide by the norm of the upstream gradient.
+    Nothing is checked if the backward pass raises an error, or gives inf or nan: it may multiply 0 by an infinite
+    derivative, or divide by the norm of the upstream gradient.
 
     Args:
         problem: the function, its derivative and the point.
@@ -421,8 +421,8 @@ def _is_rounding(problem: Problem, u: Vector, off: Vector) -> bool:
     """Return whether a gradient may be off by `off` since it is a sum of terms that cancel, added in another order.
 
     The gradient for a bias before a batch norm is an example, which is 0 but for rounding. To see how large the terms
-    are, the weights of the outputs in `u` are changed by a few last bits. In each array, `off` may be several times as
-    large as the change of the gradient that this causes.
+    are, the weights of the outputs in `u` are changed by a few last bits. The result is True if, in each array, `off`
+    is at most several times as large as the change of the gradient that this causes.
     """
     derivative, random = problem.derivative, np.random.default_rng(0)
     assert isinstance(derivative, ReverseMode)
