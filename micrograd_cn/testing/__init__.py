@@ -10,8 +10,8 @@ A check of a function goes through these folders. `gradcheck` collects the funct
 (folder `inputs`). If it is a function of `Value`s, the modules in `value_checks` compare each derivative. For another
 function, the modules in `arrays` pack the arguments into vectors, check rules that a backward pass must keep, and
 compare derivatives along directions, in which many numbers change at once. In both cases, stages are tried in order
-until one of them reaches a verdict, and derivatives are compared with numerical ones (folder `numeric`). Its table
-`thresholds` has the numbers that decide between verdicts. `report` writes the message.
+until one of them reaches a verdict, and derivatives are compared with numerical ones (folder `numeric`). The table
+`numeric.thresholds` has the numbers that decide between verdicts. `report` writes the message.
 
 `check_op` checks one operation at many points. It also checks the lowerings of the operation: the other forms, such as
 JavaScript, in which the package computes it (folder `operations`). `expressions` draws random graphs in which every

@@ -433,10 +433,11 @@ def rounding_of_terms(doubt: Doubt) -> str:
     """Return a note if the mismatch is small beside the terms of the derivative, which cancel; else "".
 
     The mismatch is the difference of the checked derivative from the numerical one. The derivative along a direction is
-    the sum of all entries of the gradient times the moves of their elements. If each entry is as exact as the tolerance
-    demands, the sum is off by at most this tolerance times the sum of the absolute values. Rounding errors have random
-    signs, so the sum is off by hardly more than the tolerance times a few norms of the terms, which is far less if
-    there are many. A mistake of that size in all entries shows along a direction in which they do not cancel.
+    a sum of terms: each is an entry of the gradient times the move of its element. If each entry is as exact as the
+    tolerance demands, the sum is off by at most the tolerance times the sum of the terms' absolute values. Rounding
+    errors have random signs, so the sum is hardly off by more than the tolerance times a few Euclidean norms of the
+    terms, which is far less if there are many terms. A mistake of that size in all entries shows along another
+    direction, in which the terms do not cancel.
     """
     phi = doubt.phi
     terms = phi.terms
@@ -740,12 +741,11 @@ class _MeanOfSlopes(NamedTuple):
 def _vanishes_beyond_rounding(doubt: Doubt, intervals: list[float], rounding: float) -> bool:
     """Return whether the mismatch, relative to the derivative, vanishes over an interval where f changes much.
 
-    The mismatch is the difference of the checked derivative from the numerical one. In the entropy of a saturated
-    softmax, the largest probability absorbs changes of tiny ones, so a part of the change of f is missing. The values
-    of f do not scatter then. The derivatives are compared again over a longer interval. It is the shortest of
+    The mismatch is the difference of the checked derivative from the numerical one. Rounding may make a mismatch
+    although the values of f do not scatter: in the entropy of a saturated softmax, the largest probability absorbs
+    changes of tiny ones. So the means of the two derivatives are compared over a long interval, the shortest of
     `intervals` in which the change of f, times half of the relative mismatch at the point, is more than `rounding`. The
-    result is True if the relative mismatch of the two means over this interval is less than half of that at the point:
-    then rounding has made the mismatch at the point.
+    result is True if the relative mismatch of the means is less than half of that at the point.
     """
     phi, numeric = doubt.phi, doubt.comparison.numeric.slope
     at_point = doubt.mismatch / max(math.fabs(phi.analytic), math.fabs(numeric))

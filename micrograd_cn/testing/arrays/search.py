@@ -52,12 +52,11 @@ def _around_centre(phi: DirectionalFunction, some: Indices, total: float) -> Ind
     """Return the elements of `some` around the one at which the mismatch is centred; an empty array if there is none.
 
     The mismatch is the numerical derivative less the checked one, along a direction that moves the elements `some`. It
-    is `total` for the direction of `phi`, and is computed once more for a
-    direction with weights: each element moves by its entry in `phi.v` times a weight, which grows evenly from 0.5 for
-    the first element of `some` to 1 for the last. The new mismatch divided by `total` is the mean weight of the wrong
-    elements, so it shows where in `some` their mismatch is centred, like a centre of mass. A single wrong element lies
-    there, so this takes far fewer calls than halving. The centre of several wrong elements may have no wrong element
-    around it.
+    is `total` if each element moves by its entry in `phi.v`. It is computed once more with weights: each element moves
+    by its entry in `phi.v` times a weight, which grows evenly from 0.5 for the first element of `some` to 1 for the
+    last. The new mismatch divided by `total` is the mean weight of the wrong elements, so it shows where in `some`
+    their mismatch is centred, like a centre of mass. A single wrong element lies there, so this takes far fewer calls
+    than halving. The centre of several wrong elements may have no wrong element around it.
     """
     weights = np.linspace(0.5, 1.0, some.size)
     weighted = _masked(phi.v, some)
