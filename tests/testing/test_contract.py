@@ -160,6 +160,32 @@ def test_random_numbers_that_change_nothing_are_warned_about_unless_they_are_see
                 gradcheck(lambda x, draws=generator: np.sum(x * x) + 0.0 * draws(), *args, **how)
 
 
+@pytest.mark.parametrize(("seeds", "of_f", "of_vjp"), [(0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 1, 1)])
+def test_only_what_draws_without_a_seed_is_called_often_of_a_function_and_its_derivative(seeds, of_f, of_vjp):
+    calls = []
+
+    def f(x):
+        calls.append("f")
+        if seeds:
+            np.random.seed(0)
+        return x * x + 0.0 * sum(np.random.random(of_f))
+
+    def vjp(x, u):
+        calls.append("vjp")
+        return 2.0 * x * u + 0.0 * sum(np.random.random(of_vjp))
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        gradcheck(f, draw(3), vjp=vjp)
+    drawn = bool(of_f and not seeds)
+    assert (calls.count("f") > 50, calls.count("vjp") > 30, bool(told)) == (drawn, bool(of_vjp), drawn)
+
+
+def test_a_directional_derivative_is_warned_about_whose_function_draws():
+    with pytest.warns(PartlyCompared, match="f draws from random, so it may not be deterministic"):
+        gradcheck(lambda x: x * x + 0.0 * random.random(), draw(3), jvp=lambda x, d: 2.0 * x * d)
+
+
 def test_global_generators_go_on_as_if_there_had_been_no_check():
     random.seed(3), np.random.seed(3)
     expected = random.random(), np.random.random()

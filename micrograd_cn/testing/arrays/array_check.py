@@ -221,10 +221,9 @@ def _may_have_treads(problem: Problem, checked: tuple[Vector, Vector] | None) ->
     It may be one if f changes by another amount than the checked derivative predicts when all elements move at once by
     the finest step of numerical derivatives. `checked` has a cotangent u and the gradient of u · f, if they are known.
     """
-    random = np.random.default_rng(0)
-    u, g = checked or (random_cotangent(problem, random), None)
-    phi = DirectionalFunction(problem, u, random_direction(problem, random, g, 1.0), problem.x)
-    return not keeps_slope(phi)
+    u, g = checked or (random_cotangent(problem, np.random.default_rng(0)), None)
+    uphill = problem.scale if g is None else np.where(np.isfinite(g), np.copysign(problem.scale, g), 0.0)
+    return not keeps_slope(DirectionalFunction(problem, u, uphill, problem.x))
 
 
 def compare_singly(problem: Problem) -> list[Comparison]:

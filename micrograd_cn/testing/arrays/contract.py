@@ -94,6 +94,8 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
     nearby = problem.arguments.rounded((1.0 + _distance(problem) * _random_signs(problem, random)) * problem.x)
     with contextlib.suppress(Exception):  # there may be no derivative there
         derivative.slope(nearby, u, problem.scale)
+    if not isinstance(derivative, ReverseMode) and advanced_generator(problem.generators):
+        problem.check_random_numbers()
     if not isinstance(derivative, (ForwardMode, ReverseMode)):
         return None
     if derivative.changed and (changed := derivative.changed(problem.x)):
@@ -121,16 +123,14 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
             "f or its backward pass fails at these arguments, since an array is not contiguous (.contiguous() makes it "
             f"so): {text}",
         ) from error
+    _check_drawing(problem, u, g)
     if derivative.backward_pass is None:
         _check_repeated(problem, u, g, derivative.gradient(problem.x, u.copy()), nearby)
-        _check_drawing(problem, u, g)
         return u, g
     factor = LARGE_UPSTREAM * 2.0 ** (u.size - 1).bit_length()
     # The factor is negative, so that a backward pass that treats the two signs differently is noticed, too.
     linear = not problem.half_precision and _is_linear_if_large(problem, -factor * u, -factor * g)
-    if linear:
-        _check_drawing(problem, u, g)
-    else:
+    if not linear:
         _check_linearity(problem, u, g, nearby, factor)
         _check_zero_upstream(problem, u, g)
     for variant, weights, expected in _upstream_variants(problem, u, g, strided=not linear):
@@ -197,7 +197,6 @@ def _check_linearity(problem: Problem, u: Vector, g: Vector, nearby: Vector, fac
     if not np.array_equal(scaled, UPSTREAM * g):  # if they are equal, the second call has given the same result
         again = derivative.backward_pass(problem.arguments.unpack(problem.x), problem.outputs.unpack(u))
         _check_repeated(problem, u, g, again, nearby)
-    _check_drawing(problem, u, g)
     if (
         (at := _first_difference(problem, scaled, UPSTREAM * g))
         and (
@@ -312,9 +311,7 @@ def _check_repeated(problem: Problem, u: Vector, g: Vector, again: Vector, nearb
 
 
 def _check_drawing(problem: Problem, u: Vector, g: Vector) -> None:
-    """Check that a derivative that uses a global random number generator gives the gradient `g` in many more calls.
-
-    For any other derivative, nothing is done.
+    """Call f and its derivative many times more if they use a global random number generator; compare the results.
 
     Args:
         problem: the function, its derivative and the point.
@@ -322,13 +319,17 @@ def _check_drawing(problem: Problem, u: Vector, g: Vector) -> None:
         g: the gradient for `u`.
 
     Raises:
-        NotDeterministic: another call gave another gradient.
+        NotDeterministic: another call gave another result.
     """
-    if advanced_generator(problem.generators):
-        for _ in range(REPEATED_CALLS):
-            again = problem.derivative.gradient(problem.x, u.copy())
-            assert again is not None
-            problem.check_same_gradient(g, again)
+    if not advanced_generator(problem.generators):
+        return
+    problem.check_random_numbers()
+    for count in range(REPEATED_CALLS):
+        again = problem.derivative.gradient(problem.x, u.copy())
+        assert again is not None
+        problem.check_same_gradient(g, again)
+        if count == 0 and not advanced_generator(problem.generators):
+            return  # f alone uses a generator, or seeds it
 
 
 def check_additivity(problem: Problem, u: Vector, g: Vector, known_to: Vector) -> None:

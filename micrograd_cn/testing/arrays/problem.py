@@ -85,8 +85,10 @@ class Problem:
         bits: the count of fraction bits of this coarsest type, -log2(eps).
         half_precision: whether this coarsest type is float16 or bfloat16.
         few_comparisons: whether there are so many numbers in half precision that only few derivatives are compared.
-        generators: the states of the global random number generators before the derivative is called.
-        drawn: the name of a global random number generator that f uses without seeding it; "" if there is none.
+        generators: the states of the global random number generators before f and its derivative are called or, if
+            `check_random_numbers` has been called, at its end.
+        drawn: the name of a global random number generator that f uses without seeding it; "" if there is none, and
+            until `check_random_numbers` finds out.
         may_have_treads: whether f may be a step function near the point, such as a quantiser; None if the next
             comparison along a direction shall find out, and False until a check sets it.
         steps_in_own_types: whether elements are moved by numpy in the types of their arrays, and not as doubles. This
@@ -161,18 +163,9 @@ class Problem:
             return
         self.finite_outputs: NDArray[np.bool_] = np.isfinite(self.y)
         self.eps = max(self.arguments.eps, self.outputs.eps)
-        before = generator_states() if generators is None else generators
+        self.generators = generator_states() if generators is None else generators
         self._check_repeats(self.x, self.y, 1)
-        self.generators = generator_states()
-        drawn = advanced_generator(before, self.generators)
-        if drawn and before is generators:  # f may have seeded it in the first call, and then leaves the same state
-            self._check_repeats(self.x, self.y, 1)
-            before, self.generators = self.generators, generator_states()
-            drawn = advanced_generator(before, self.generators)
-        if drawn:  # f uses it, and does not seed it
-            self._check_repeats(self.x, self.y, REPEATED_CALLS)
-            self.generators = generator_states()
-        self.drawn, self._checked_jump = drawn, False
+        self.drawn, self._checked_jump = "", False
         if not self.finite_outputs.any():
             what = "the function" if self.y.size == 1 else self.outputs.element_name(0)
             raise NothingCompared(f"{heading}: outside the domain, {what} is {self.y[0]} there")
@@ -348,6 +341,24 @@ class Problem:
                 found = np.where(self.finite_outputs, found, 0.0)
             expected = found if expected is None else expected
             self._check_same("it", expected, found, self.outputs, self._random_source)
+
+    def check_random_numbers(self) -> None:
+        """Call f again, since it may use a global random number generator, and many times if it does not seed this one.
+
+        The caller has seen that the state of a generator has changed since the states in `generators`. Either f or its
+        derivative has used it. The attribute `drawn` gets the name of a generator that f uses without seeding it.
+
+        Raises:
+            NotDeterministic: two calls gave different results.
+        """
+        self._check_repeats(self.x, self.y, 1, finite_alone=True)  # if f seeds the generator, it leaves the same state
+        before = generator_states()
+        self._check_repeats(self.x, self.y, 1, finite_alone=True)
+        self.generators = generator_states()
+        self.drawn = advanced_generator(before, self.generators)
+        if self.drawn:
+            self._check_repeats(self.x, self.y, REPEATED_CALLS, finite_alone=True)
+            self.generators = generator_states()
 
     def check_same_gradient(self, first: Vector, second: Vector) -> None:
         """Check that two calls of the derivative returned the same gradient.

@@ -40,7 +40,10 @@ def takes_long_steps(phi: DirectionalFunction) -> bool:
     `phi` is f along a line, and such a feature is, for example, a tooth of the sawtooth x - floor(x). The result is
     False in half precision, where no derivative at a point is compared, but the mean slope over an interval.
     """
-    return not phi.problem.half_precision and longest_move(phi, phi.problem.steps.first_steps[2]) >= LONG_DIFFERENCE
+    step = phi.problem.steps.first_steps[2]
+    if phi.problem.half_precision or step * step * float(phi.v.dot(phi.v)) < LONG_DIFFERENCE * LONG_DIFFERENCE:
+        return False  # no element moves farther than the norm of the move tells
+    return longest_move(phi, step) >= LONG_DIFFERENCE
 
 
 def longest_move(phi: DirectionalFunction, step: float) -> float:

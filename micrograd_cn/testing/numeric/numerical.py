@@ -248,13 +248,20 @@ def jump_near(values: Mapping[float, float], slope: float, rounding: float) -> f
 
     >>> jump_near({0.25: 0.25, 2.0**-20: 2.0**-20, -(2.0**-24): 1.0}, 1.0, 1e-16)
     -5.960464477539063e-08
+    >>> jump_near({0.25: 1.0, 2.0**-20: 2.0**-18}, 0.0, 1e-16)  # it is as steep over the longer step
     """
-    finite = [(math.fabs(t), math.fabs(y), t) for t, y in values.items() if t and math.isfinite(y)]
-    near = NEAR_SHARE * max((size for size, _, _ in finite), default=0.0)
-    steepest = max((change / size for size, change, _ in finite if size > near), default=0.0)
-    steepest = max(steepest, math.fabs(slope) if math.isfinite(slope) else 0.0)
-    least = FINEST_JUMP * rounding
-    return next((t for size, y, t in finite if size <= near and y > least + JUMPING * steepest * size), None)
+    least, slope = FINEST_JUMP * rounding, math.fabs(slope) if math.isfinite(slope) else 0.0
+    steep = [t for t, y in values.items() if t and least + JUMPING * slope * math.fabs(t) < math.fabs(y) < inf]
+    if not steep:  # as for most functions
+        return None
+    finite = [(math.fabs(t), math.fabs(y)) for t, y in values.items() if t and math.isfinite(y)]
+    near = NEAR_SHARE * max(size for size, _ in finite)
+    steepest = max((change / size for size, change in finite if size > near), default=0.0)
+
+    def jumps(t: float) -> bool:
+        return math.fabs(t) <= near and math.fabs(values[t]) > least + JUMPING * steepest * math.fabs(t)
+
+    return next(filter(jumps, steep), None)
 
 
 def noise_level(
