@@ -302,7 +302,7 @@ class NativeWriter(StraightLineWriter):
         """Write LLVM code that stores a few neighbouring outputs of each row.
 
         Args:
-            simd: vectors that have at least as many lanes as there are vectors in `xs`.
+            simd: the operations on vectors with at least as many lanes as there are vectors in `xs`.
             xs: these outputs. Each of them is a vector with one row in each lane.
             to: the address of the first of these outputs of the first row.
             width: the count of all outputs of a row.

@@ -729,9 +729,9 @@ class Program:
     def _mean_loss(self, numbers: Numbers, n: int, threads: int) -> Callable[..., float | None]:
         """Return a function that computes the mean output of the n rows whose numbers are in `numbers`.
 
-        The argument of the returned function is a function that returns the address of the parameters' current data, or
-        0 if the `Value`s have them. If the address is not 0, but the engine would have to compute, which uses the
-        `Value`s' data, the result is None.
+        The returned function takes a function that returns the address of the parameters' current data, or 0 if the
+        `Value`s have these data. In a thread or task inside a block such as `detect_anomaly()`, the outputs are
+        computed by operations on the `Value`s. So the result is None there if the address is not 0.
         """
 
         def mean_loss(parameters: Callable[[], int] = lambda: 0) -> float | None:

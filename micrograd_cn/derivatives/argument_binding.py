@@ -499,7 +499,7 @@ _METHODS = (
 
 
 def _are_close(x: float, y: float) -> bool:
-    """Return whether two numbers agree, one of which may be of a low precision."""
+    """Return whether two numbers agree to about two digits: one may have been computed in a low precision."""
     return x == y or isclose(x, y, rel_tol=1e-2, abs_tol=1e-5) or (x != x and y != y)
 
 

@@ -327,10 +327,11 @@ class ParametersOfModels:
         self._known: dict[int, tuple[Model, list[Value]]] = {}  # by the ids of the models, which are kept alive
 
     def of(self, model: Model) -> list[Value]:
-        """Return `model.parameters()`, as they were when this object was first asked for them.
+        """Return the result of `model.parameters()`, which this object calls only once for each model.
 
         Raises:
-            TypeError: `model.parameters()` raises this error. Nothing is cached then.
+            TypeError: `model.parameters()` raises this error. The next call of this method for the model then calls it
+                again.
         """
         found = self._known.get(id(model))
         if found is None:

@@ -169,7 +169,10 @@ class Structure:
         )
 
     def _facts_of(self, model: Model) -> tuple[Any, ...]:
-        """Return names, lengths and classes that differ if the model has other parts."""
+        """Return names, lengths and classes of what is in the model, to be compared with those of a later call.
+
+        They differ if a part was added to the model, taken out of it, or exchanged for one of another class.
+        """
         return (
             [type(model), *map(type, self._modules)],
             [*vars(model), *chain.from_iterable(map(_dict, self._modules))],

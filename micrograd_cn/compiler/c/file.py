@@ -293,7 +293,7 @@ def _warn_of_left_out(entries: dict[str, Any], parameters: Collection[Value]) ->
     """Warn of those `Value`s in `entries`, a dict with their names, that are not in `parameters`.
 
     The C functions read the parameters' numbers from one array, which has only those of `parameters`. A user who fills
-    this array with the numbers of all named `Value`s would get other results.
+    this array with the numbers of all named `Value`s would get wrong results.
     """
     placed = {*parameters}
     missing = [path for path, p in flatten(entries, "parameters")[0] if p not in placed]

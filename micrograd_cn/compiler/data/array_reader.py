@@ -34,8 +34,8 @@ class Argument(NamedTuple):
 
     Attributes:
         shape: the shape of an array, or None for a float.
-        place: the address to which the numbers are copied, as doubles; for REFERENCED, the address where that of the
-            numbers is stored instead.
+        place: the address to which the numbers are copied, as doubles. For REFERENCED, nothing is copied, and the
+            address of the numbers is written to this place.
         kind: FLOAT for a float, REFERENCED for an array of doubles that is read where it is, DOUBLES for an array of
             doubles, or CONVERTED for an array of doubles, float32 or int64.
     """

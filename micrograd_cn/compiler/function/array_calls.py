@@ -140,7 +140,7 @@ class ArrayCalls:
     def _computed(self, method: str, found: ArrayCall, arrays: Any, out: Any, is_listed: bool) -> Any:
         """Compute samples by the prepared call `found`, and return the results of the method.
 
-        Return None if a result is nan that other code may compute otherwise; see `results`.
+        Return None if a result is nan for which slower code may give a number; see `results`.
         """
         rows = found.runner.computed(arrays)
         results = None
@@ -187,7 +187,7 @@ class ArrayCalls:
         """Return the Hessian of the mean result for samples in numpy arrays; `wrt` is a list of `Value`s.
 
         Return None if the samples are in a list, if there is no code for arrays of these shapes (see `runner`), if an
-        entry is nan that other code may compute otherwise, or if some of `wrt` are frozen or are not parameters.
+        entry is nan for which slower code may give a number, or if some of `wrt` are frozen or are not parameters.
         """
         if type(samples) is list or not (found := self.runner("mean_hessian", as_tuple(samples), wrt=wrt)):
             return None
@@ -535,7 +535,7 @@ def _adds_to_all(found: ArrayCall, inside: tuple[TreeDef, ...] | None) -> bool:
 
 
 def _have_columns(variables: GradientVariables, program: Program) -> bool:
-    """Return whether a prepared call can compute the derivatives with respect to parameters, one column for each.
+    """Return whether a prepared call can compute the derivatives with respect to `variables`, which are not arguments.
 
     It cannot if a variable is not a parameter of the program, or if a constant of the program may require a gradient by
     now. Each call then has to check whether this is an error.

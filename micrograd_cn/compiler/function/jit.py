@@ -808,9 +808,9 @@ class CompiledFunction:
         The faster way computes a mean and its gradient with respect to parameters, without auxiliary results
         (`has_aux`), and does not check for captured values, which were computed before the call.
 
-        Here, a merged program, which computes all branches, may compute the derivatives of all samples. Otherwise, each
-        row is computed by the program of its own branch. It is also so computed if `has_aux` or `refuses_captured` is
-        set. `variables` are those to differentiate with respect to.
+        Here, a merged program, which computes all branches, may compute the derivatives of all samples. Otherwise, and
+        always if `has_aux` or `refuses_captured` is set, each sample is computed by the program of its own branch.
+        `variables` are those to differentiate with respect to.
         """
         buckets, sub_batches = self._current_buckets("value_and_grad", samples, variables.values), None
         if not (has_aux or refuses_captured):

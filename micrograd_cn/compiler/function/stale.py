@@ -95,7 +95,10 @@ class StaleCheck:
         self._known_leaves: tuple[list[Value], set[Value]] = [], set()  # the store's parameters, and a set of them
 
     def note(self, made: Recording) -> None:
-        """Note that `made` is a recording of the function as it is now. It becomes stale when what it read changes."""
+        """Note that `made` is a new recording of the function, which was just made and is not stale.
+
+        It is not compared with a newer one until something that the function can read has changed.
+        """
         if made.unsure:
             self._unsure.append(made)
         known, code, snapshot = self._known, made.code, made.snapshot
@@ -112,10 +115,10 @@ class StaleCheck:
 
         If so, later calls return True, too, until `compare_if_changed` has compared the recordings. The first calls of
         this method look at everything that the function can read, and so does a call of another method, or with arrays
-        of other shapes, than several calls before. Other calls look again only after about a hundred times as long as
-        a look takes. So a call may miss a change, which one of the next calls notices. Places that
-        cannot be looked at may change unnoticed, such as arrays of a library other than numpy, PyTorch and pandas, and
-        items of collections of more than `MAX_COMPARED`.
+        of other shapes, than several calls before. Other calls look again only after about a hundred times as long as a
+        look takes. So a call may miss a change, which one of the next calls notices. Places that cannot be looked at
+        may change unnoticed, such as arrays of a library other than numpy, PyTorch and pandas, and items of collections
+        of more than `MAX_COMPARED`.
         """
         start = perf_counter()
         if start < self.due:

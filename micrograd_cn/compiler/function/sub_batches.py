@@ -150,7 +150,14 @@ class _Calls:
     def _run(
         self, used: Sequence[GradientCall], words: array[int], index: array[int], parameters: array[float]
     ) -> float:
-        """Return the mean result, and leave its gradient in `_gradient`. `words` describes the batch to the driver."""
+        """Return the mean result, and leave its gradient in `_gradient`.
+
+        Args:
+            used: the calls of the programs, one for each bucket.
+            words: describe the batch to the driver: `BatchWords`, and `SubBatchWords` for each bucket.
+            index: row indices 0, 1, 2, ..., at least as many as the largest bucket has rows.
+            parameters: the data of the parameters.
+        """
         largest = max([call.panel[0] for call in used])
         if len(self._panel.view) < largest:
             self._panel = Memory(largest)

@@ -48,7 +48,7 @@ class Formula:
     _of_results: dict[int, FormulaSteps] = field(default_factory=dict)  # what `of_result` has returned
 
     def of_result(self, k: int, inputs: int) -> FormulaSteps:
-        """Return the formula of the result with the index k alone; see `FormulaSteps.of_result`.
+        """Return a formula that computes only the result with the index k; see `FormulaSteps.of_result`.
 
         `inputs` is the count of inputs. It is the same in all calls for one formula, so results are cached by `k`
         alone.

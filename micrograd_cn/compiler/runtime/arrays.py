@@ -236,9 +236,10 @@ class ArrayRunner(PreparedRunner):
         return self._add(rows)
 
     def add_repeated(self, arrays: object) -> tuple[float, array[float] | None] | None:
-        """Do what `add_mean_gradient` does, in less time. Return None, and do nothing, if machine code cannot read.
+        """Do what `add_mean_gradient` does, in less time. Return None, and do nothing, if this is not possible.
 
-        `arrays` is what the method `read` of `_ArrayRows` takes. This may be anything, since `read` looks at it.
+        It is possible if machine code can read the numbers of `arrays`, an object as the method `read` of `_ArrayRows`
+        takes. The caller need not check `arrays`, since `read` does.
         """
         rows: Any
         try:

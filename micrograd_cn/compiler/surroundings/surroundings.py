@@ -1,4 +1,4 @@
-"""`Surroundings`: the variables outside of a function and the objects in them, before and after it is recorded."""
+"""`Surroundings`: the variables outside of a function that it can read, and the objects that the variables hold."""
 
 from __future__ import annotations
 

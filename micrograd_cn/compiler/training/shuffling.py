@@ -78,7 +78,10 @@ def _does_as_python() -> bool:
 
 @cache
 def _shuffles_arrays_as_lists(kind: type) -> bool:
-    """Return whether a class of numpy's generators puts arrays in the same order as lists, which take far longer."""
+    """Return whether numpy's generators of the class `kind` shuffle an array into the same order as a list.
+
+    If so, an array can be shuffled in the place of a list, which takes far longer.
+    """
     import numpy as np
 
     makes = np.random.RandomState if kind is np.random.RandomState else np.random.default_rng
