@@ -471,12 +471,13 @@ dot: Op = define(Op(
     lowerings=Lowerings(summands=lambda *operands: _dot_summands(operands), javascript="dot"),
 ))
 logsumexp: Op = define(Op(
-    "logsumexp", ieee.logsumexp, lambda y, *xs: _logsumexp_partials(y, xs),
+    "logsumexp", ieee.logsumexp, lambda y, *xs: _logsumexp_partials(xs, _finite_peak),
     "Return the logarithm of the sum of e**x over a sequence, without overflow.\n\n>>> logsumexp([1000, 0])\n1000.0",
     signature=lambda xs: _nonempty("logsumexp", xs, ordered=False),
     notation=Notation(text=lambda *xs: _text_of_list("logsumexp", xs)),
     smoothness=Smoothness(
-        convention="all derivatives are nan where the result is infinite", rounding=rounding.logsumexp
+        convention="operands equal to an infinite result have derivative nan, and others 0",
+        rounding=rounding.logsumexp,
     ),
     lowerings=Lowerings(
         formula=lambda *xs: _logsumexp_formula(xs),
@@ -553,15 +554,16 @@ def _below_zero(x: Any) -> Any:
     return where(less(0.0, x), 0.0, x)
 
 
-def _softmax(xs: Sequence[Any]) -> tuple[Any, ...]:
-    top = _peak(*xs)
+def _softmax(xs: Sequence[Any], peak: Callable[..., Any] | None = None) -> tuple[Any, ...]:
+    """Return exp(x) / sum of exp(xs) for each x. `peak` returns the largest x, which is subtracted from all of them."""
+    top = (peak or _peak)(*xs)
     exps = [exp(x - top) for x in xs]
     total = sum(exps)
     return tuple([div(e, total) for e in exps])
 
 
-def _logsumexp_partials(y: Any, xs: tuple[Any, ...]) -> tuple[Any, ...]:
-    weights = _softmax(xs)
+def _logsumexp_partials(xs: tuple[Any, ...], peak: Callable[..., Any] | None = None) -> tuple[Any, ...]:
+    weights = _softmax(xs, peak)
     if len(xs) != 2:
         return weights
     (v, w), (a, b) = weights, xs
@@ -735,12 +737,26 @@ _peak: Op = Op(
 )
 
 
+# The same, but a finite number instead of inf, for the derivatives of logsumexp: exp(inf - number) is inf, so the
+# weight of any other x is 0 / inf, as in PyTorch, while softmax itself is nan there.
+_finite_peak: Op = Op(
+    "finite_peak",
+    lambda *xs: min(reduce(ieee.maximum, xs), sys.float_info.max),
+    lambda y, *xs: tuple([equal(x, y) for x in xs]),
+    notation=Notation("max"),
+    lowerings=Lowerings(
+        formula=lambda *xs: minimum(reduce(maximum, xs), sys.float_info.max),
+        javascript="(...xs) => Math.min(Math.max(...xs), Number.MAX_VALUE)",
+    ),
+)
+
+
 # logsumexp(xs) - x, where x is one of xs, for losses. It is computed as (x_max - x) + log(...). If the numbers are
 # huge, rounding would lose the logarithm in (x_max + log(...)) - x.
 log_sum_above: Op = Op(
     "log_sum_above",
     ieee.log_sum_above,
-    lambda y, x, *xs: (-1.0, *_logsumexp_partials(y, xs)),
+    lambda y, x, *xs: (-1.0, *_logsumexp_partials(xs)),
     arities=range(2, sys.maxsize),
     notation=Notation(text=lambda x, *xs: f"({_text_of_list('logsumexp', xs)} - {x})"),
     lowerings=Lowerings(

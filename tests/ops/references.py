@@ -493,11 +493,11 @@ PYTORCH_LISTS = {  # operands: value and gradients
         "-0.0 -0.0 1": "-0.0 0 1 0",
         "2 1 2 inf 3": "inf 0 0 0 1 0",
     },
-    "logsumexp": {  # its gradients are torch.softmax: logsumexp's own are 1 and 1 at 1e308 1e308, nan and 0 at inf 1
+    "logsumexp": {  # at 1e308 1e308 the gradients are torch.softmax: logsumexp's own are 1 and 1
         "-inf": "-inf nan",
-        "inf 1": "inf nan nan",
+        "inf 1": "inf nan 0",
         "inf inf": "inf nan nan",
-        "inf -inf": "inf nan nan",
+        "inf -inf": "inf nan 0",
         "-inf -inf": "-inf nan nan",
         "-inf 1": "1 0 1",
         "nan 1": "nan nan nan",
@@ -507,6 +507,7 @@ PYTORCH_LISTS = {  # operands: value and gradients
         "-1e308 0": "0 0 1",
         "1e308 1e308": "1e308 0.5 0.5",
         "1e308 -1e308 5e-324": "1e308 1 0 0",
+        "1 inf -inf inf": "inf 0 nan 0 nan",
     },
 }
 

@@ -254,7 +254,7 @@ CONVENTIONS = {
     "log": {(0.0,): (inf,), (-2.0,): (-0.5,)},
     "log1p": {(-1.0,): (inf,), (-3.0,): (-0.5,)},
     "logaddexp": {(inf, inf): (nan, nan), (-inf, -inf): (nan, nan), (inf, 1.0): (1.0, 0.0)},
-    "logsumexp": {(inf, 1.0): (nan, nan), (-inf, -inf): (nan, nan), (-inf, 1.0): (0.0, 1.0), (inf,): (nan,)},
+    "logsumexp": {(inf, 1.0): (nan, 0.0), (-inf, -inf): (nan, nan), (-inf, 1.0): (0.0, 1.0), (inf,): (nan,)},
     "maximum": {(2.0, 2.0): (0.5, 0.5), (0.0, -0.0): (0.5, 0.5), (nan, 1.0): (1.0, 1.0)},
     "minimum": {(2.0, 2.0): (0.5, 0.5), (0.0, -0.0): (0.5, 0.5), (1.0, nan): (1.0, 1.0)},
     "pow": {
