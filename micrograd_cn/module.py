@@ -312,6 +312,8 @@ class Module(Model):
                 write = "; write model.load_state_dict(other.state_dict())"
             elif isinstance(state, (list, tuple)):
                 write = "; write for p, x in zip(model.parameters(), xs): p.data = x for a list xs of numbers"
+            elif hasattr(state, "items"):  # as a DataFrame or a Series of pandas
+                write = "; write model.load_state_dict(dict(state.items()))"
             raise TypeError(f"load_state_dict takes a dict, got {type(state).__name__}{write}")
         known = structure_of(self)
         entries = known.entries if known and known.entries is not None else self.entries()

@@ -564,6 +564,13 @@ def test_parameters_are_in_the_order_of_their_names():
         assert len(set(model.parameters())) == len(model.parameters()) > 0
 
 
+class Series:
+    """A class such as that of pandas, whose objects are no mappings."""
+
+    def __init__(self, model):
+        self.items = model.state_dict().items
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -571,6 +578,7 @@ def test_parameters_are_in_the_order_of_their_names():
         (lambda m: m.load_state_dict(Path("m.json")), r"Path; write model.load\('m.json'\) for a file that save"),
         (lambda m: m.load_state_dict(m), r"got MLP; write model.load_state_dict\(other.state_dict\(\)\)"),
         (lambda m: m.load_state_dict(m.parameters()), r"got list; write for p, x in zip\(model.parameters\(\), xs\)"),
+        (lambda m: m.load_state_dict(Series(m)), r"got Series; write model.load_state_dict\(dict\(state.items\(\)\)\)"),
         (lambda m: MLP.load("m.json"), r"^load\(\) is a method of a model, .*then write model.load\('m.json'\)"),
         (lambda m: MLP.save("m.json"), r"^save\(\) is a method of a model, .*then write model.save\('m.json'\)"),
         (lambda m: m.load(), r"^load\(\) takes the path of a file, as in model.load\('model.json'\)$"),

@@ -33,6 +33,7 @@ OTHER_NAMES = {
     "fmod": "x % y, for x and y above 0",
     "copysign": "abs(x) if y >= 0 else -abs(x)",
     "dist": "micrograd_cn.sum([(x - y) ** 2 for x, y in zip(xs, ys)]).sqrt()",
+    "trunc": "micrograd_cn.where(micrograd_cn.less(x, 0), -(-x).floor(), x.floor()), whose derivative is 0",
     "interp": "a + (x - x0) * (b - a) / (x1 - x0) between the points (x0, a) and (x1, b)",
     "gradient": "(x[2:] - x[:-2]) / 2, with x[1] - x[0] and x[-1] - x[-2] at the ends",
 }

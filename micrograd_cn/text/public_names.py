@@ -88,6 +88,7 @@ STATEMENTS = {
     **{name: _RULE.format(name) for name in ("Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "Rprop", "Lion")},
     "LBFGS": _SCIPY,
     "Identity": "lambda x: x",
+    "functional": "micrograd_cn.relu(x) for functional.relu(x), and micrograd_cn.losses.mse_loss(xs, ts) for a loss",
     "Flatten": "x.ravel() for an array, or [a for row in rows for a in row] for a list of lists",
     "PReLU": "leaky_relu(x, negative_slope=a) with a Value a",
     "linear": "[dot(w, xs) + b for w, b in zip(weight, bias)]",

@@ -63,7 +63,8 @@ def store(array):
         (lambda x: math.fabs(x), "math.fabs() of a Value would lose its graph; write abs(x), or x.data for the number"),
         (lambda x: math.log2(x), "write micrograd_cn.log(x) / math.log(2), or x.data for the number alone"),
         (lambda x: spread(x, x), "math.fsum() of a Value would lose its graph; write micrograd_cn.sum(xs), or x.data"),
-        (lambda x: math.trunc(x), "math.trunc() of a Value would lose its graph; write x.data for the number"),
+        (lambda x: math.trunc(x), "math.trunc() of a Value would lose its graph; write micrograd_cn.where("),
+        (lambda x: np.trunc(np.array([x])), "x.floor()), whose derivative is 0, or x.data for the number alone"),
         (
             lambda x: math.exp(
                 x + 1,
@@ -117,6 +118,7 @@ def test_a_conversion_to_a_plain_number_says_what_to_write(convert, instead):
         (lambda x, y: math.fmod(x, y), [(5.0, 3.0), (1.25, 0.5)]),
         (lambda x, y: math.copysign(x, y), [(2.0, -1.0), (-2.0, 1.0), (-2.0, -1.0)]),
         (lambda x, y: math.dist([x, y], [y, 1.0]), [(0.5, 2.0)]),
+        (lambda x, y: math.trunc(x), [(1.75, 0.0), (-1.75, 0.0), (-2.0, 0.0)]),
     ],
 )
 def test_what_an_error_says_to_write_gives_the_number_of_the_function(convert, numbers):
@@ -125,7 +127,7 @@ def test_what_an_error_says_to_write_gives_the_number_of_the_function(convert, n
         with pytest.raises(TypeError, match="would lose its graph") as error:
             convert(Value(x), Value(y))
         written = str(error.value).partition("; write ")[2].removesuffix(", or x.data for the number alone")
-        written = re.split(", with z|, for x", written)[0]
+        written = re.split(", with z|, for x|, whose", written)[0]
         names = {"x": Value(x), "y": Value(y), "z": Value(x) / y, "xs": [Value(x), Value(y)], "ys": [Value(y), 1.0]}
         assert eval(written, names | {"micrograd_cn": micrograd_cn}).data == pytest.approx(convert(x, y), rel=1e-14)
 

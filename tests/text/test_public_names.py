@@ -114,6 +114,14 @@ def test_a_name_of_pytorch_without_a_counterpart_says_what_to_write(name, write)
             getattr(module, name)
 
 
+def test_the_functions_of_pytorchs_networks_are_in_other_modules_here():
+    write = r"write micrograd_cn\.relu\(x\) for functional\.relu\(x\), and micrograd_cn\.losses\.mse_loss\(xs, ts\) for"
+    with pytest.raises(AttributeError, match=f"^module 'micrograd_cn.nn' has no attribute 'functional'; {write}"):
+        mc.nn.functional  # noqa: B018
+    with pytest.raises(ImportError, match=write):
+        from micrograd_cn.nn import functional  # noqa: F401
+
+
 def test_a_name_that_is_spelt_almost_like_another_is_answered_with_that():
     with pytest.raises(
         AttributeError, match=r"no attribute 'clip_grad_norm_'; write micrograd_cn\.optim\.clip_grad_norm$"
