@@ -230,7 +230,10 @@ class Packed:
             tree: a structure that is built like `template`, but may have further structures in place of leaves.
             what: what messages call `tree`.
         """
-        found = list(flatten_up_to(tree, self.template, what))
+        if self._is_tuple_of_leaves and type(tree) is tuple and len(tree) == len(self._leaves):  # most often
+            found: Sequence[Any] = tree
+        else:
+            found = list(flatten_up_to(tree, self.template, what))
         for i, _, shape, place in self._parts:
             yield place, shape, found[i]
 

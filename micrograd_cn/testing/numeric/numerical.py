@@ -257,11 +257,7 @@ def jump_near(values: Mapping[float, float], slope: float, rounding: float) -> f
     finite = [(math.fabs(t), math.fabs(y)) for t, y in values.items() if t and math.isfinite(y)]
     near = NEAR_SHARE * max(size for size, _ in finite)
     steepest = max((change / size for size, change in finite if size > near), default=0.0)
-
-    def jumps(t: float) -> bool:
-        return math.fabs(t) <= near and math.fabs(values[t]) > least + JUMPING * steepest * math.fabs(t)
-
-    return next(filter(jumps, steep), None)
+    return next((t for t in steep if math.fabs(values[t]) > least + JUMPING * steepest * math.fabs(t)), None)
 
 
 def noise_level(
