@@ -434,6 +434,7 @@ class SampledCheck:
         self._problem, self._first_cotangent, self._exhaustive = problem, u, exhaustive
         self._random = np.random.default_rng(random)
         self._arrays = array_places(problem)
+        self._least_scales = [(place, float(problem.scale[place].min())) for _, place in self._arrays]
         # Whether noise may be that of a kink. Among very many numbers, it is not if there is as much next to the point.
         self._kinks_hide = True
         few = problem.few_comparisons
@@ -758,9 +759,9 @@ class SampledCheck:
         the shortest step. If there are several arrays, the norm and the steps are relative to the scale of each array,
         since small elements move less than large ones.
         """
-        sizes = [(place, float(self._problem.scale[place].min())) for _, place in self._arrays]
-        shortest = min(_shortest_step(phi.v[place]) / size for place, size in sizes)
-        return shortest * math.hypot(*(norm(g[place]) * size for place, size in sizes)) / math.fabs(phi.divisor)
+        shortest = min(_shortest_step(phi.v[place]) / size for place, size in self._least_scales)
+        gradients = (norm(g[place]) * size for place, size in self._least_scales)
+        return shortest * math.hypot(*gradients) / math.fabs(phi.divisor)
 
     def _compare_nearby(
         self, found: ComparedAlong, title: str, u: Vector, v: Vector, typical_slope: float
@@ -867,8 +868,8 @@ def _is_hidden(comparison: Comparison, problem: Problem) -> bool:
 
 def _shortest_step(v: Vector) -> float:
     """Return the smallest absolute value of the entries of a direction that are not 0; inf if all are 0."""
-    steps = (np.abs(v[some]) for some in chunks(slice(0, v.size)))
-    return min(float(some[some != 0.0].min(initial=math.inf)) for some in steps)
+    parts = (v[some] for some in chunks(slice(0, v.size)))
+    return min(float(np.abs(part).min(where=part != 0.0, initial=math.inf)) for part in parts)
 
 
 def _largest_hidden(problem: Problem, comparison: Comparison) -> float:

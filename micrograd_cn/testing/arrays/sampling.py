@@ -57,16 +57,16 @@ def random_direction(problem: Problem, random: np.random.Generator, g: Vector | 
     if g is None:
         uphill = 0.0
     v = draw_from(_signed_steps(uphill), problem.x.size, random)
+    finite = np.ones(0, bool) if g is None else np.isfinite(g)
     if g is not None and uphill:
         for some in chunks(slice(0, v.size)):
             v[some] *= np.copysign(1.0, g[some])
-        level = (g == 0.0) | ~np.isfinite(g)
-        v[level] = np.copysign(v[level], random.random(np.count_nonzero(level)) - 0.5)
+        level = (g == 0.0) | ~finite
+        if level.any():
+            v[level] = np.copysign(v[level], random.random(np.count_nonzero(level)) - 0.5)
     v *= problem.scale
-    if g is not None and not np.isfinite(g).all():
-        v[~(np.isfinite(g) | np.isfinite(problem.x))] = (
-            0.0  # at an infinite argument, an infinite gradient may be correct
-        )
+    if not finite.all():
+        v[~(finite | np.isfinite(problem.x))] = 0.0  # at an infinite argument, an infinite gradient may be correct
     return v
 
 
