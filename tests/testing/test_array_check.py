@@ -5,7 +5,6 @@ import math
 import re
 import sys
 import types
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -597,7 +596,7 @@ def test_next_to_the_point_is_farther_away_where_it_could_not_be_told(tries, mon
         comparison, phi = compare_along(problem, title, u, v, typical, x)
         if x is not None:
             found.append(np.abs(x).max())
-            comparison = comparison if len(found) == tries else replace(comparison, agrees=None)
+            comparison = comparison if len(found) == tries else comparison._replace(agrees=None)
         return comparison, phi
 
     monkeypatch.setattr(array_check, "compare_along", compare)
@@ -725,7 +724,7 @@ def test_of_an_array_that_the_rest_of_the_calls_tells_to_be_wrong_elements_are_c
     unknown, told = (
         Comparison("it", 1.0, Estimate(0.0, 0.0), *found) for found in ((None, TOO_FEW_CALLS), (agrees, ""))
     )
-    other = replace(unknown, note=""), "other"  # the same object, since nan in it is equal to nothing
+    other = unknown._replace(note=""), "other"  # the same object, since nan in it is equal to nothing
     of_arrays = [(unknown, "old"), other]
     sampled._compare_again([lambda: (told, "new"), None], of_arrays, None, None, 1.0)
     assert functions == (["new"] if agrees is False else [])
@@ -739,7 +738,7 @@ def test_a_direction_without_calls_is_not_drawn_again():
     assert sampled._compare_informative_direction(1)[0].note == TOO_FEW_CALLS
     assert drawn == [0.0]
     sampled._compare_along = lambda title, part: (
-        drawn.append(part) or (replace(comparison, note="too noisy to tell: values"), None)
+        drawn.append(part) or (comparison._replace(note="too noisy to tell: values"), None)
     )
     sampled._compare_informative_direction(1)
     assert drawn == [0.0, 0.0, 0.5, 1.0]

@@ -3,7 +3,6 @@
 import functools
 import math
 import random
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -125,8 +124,8 @@ def test_an_estimate_that_no_finer_step_betters_accepts_what_is_a_few_errors_off
     e, tolerance = Estimate(1.0, 2e-5, noise=1e-5), ArrayTolerance(1e-6, 0.0, 0.0, 0.0)
     found = [tolerance.accepts(1.0 + sign * factor * e.error, e) for factor in (0.0, 0.5, 1.0, 2.0, 20.0, 200.0)]
     assert found == [True] * 4 + [False] * 2
-    assert tolerance.accepts(1.0, replace(e, noise=1e-7)) is None, "finer steps have smaller errors"
-    assert tolerance.accepts(math.nan, e) is tolerance.accepts(1.0, replace(e, slope=math.nan)) is None
+    assert tolerance.accepts(1.0, e._replace(noise=1e-7)) is None, "finer steps have smaller errors"
+    assert tolerance.accepts(math.nan, e) is tolerance.accepts(1.0, e._replace(slope=math.nan)) is None
 
 
 # The line.

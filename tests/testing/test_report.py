@@ -2,7 +2,6 @@
 
 import math
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -178,9 +177,9 @@ def test_the_likely_cause_is_told_from_ratios_and_differences(pairs, cause):
 def test_of_two_arguments_the_causes_are_told_and_one_that_all_derivatives_share_is_it():
     rows = [row(False, f"df/d{name}[0]", -6.0, 6.0, argument=name) for name in "abc"]
     assert likely_causes(rows) == ["likely, for a: the sign is wrong", "likely, for b: the sign is wrong"]
-    transposed = [replace(row(False, f"df/dw[{i}]", i, 6.0, argument="w"), cause="a transposed matrix") for i in (1, 2)]
+    transposed = [row(False, f"df/dw[{i}]", i, 6.0, argument="w")._replace(cause="a transposed matrix") for i in (1, 2)]
     assert likely_causes(transposed) == likely_causes(transposed[:1]) == ["likely, for w: a transposed matrix"]
-    assert likely_causes([transposed[0], replace(transposed[1], cause="")]) == []
+    assert likely_causes([transposed[0], transposed[1]._replace(cause="")]) == []
 
 
 def test_what_is_wrong_of_some_elements_alone_has_no_factor_of_all():
@@ -188,11 +187,11 @@ def test_what_is_wrong_of_some_elements_alone_has_no_factor_of_all():
     assert likely_causes([wrong, right]) == []
     none = row(False, "df/dw[0]", 0.0, 1.0, argument="w")
     assert likely_causes([none, right]) == ["likely, for w: some elements get no gradient"]
-    assert likely_causes([none, replace(wrong, title="direction of w")]) == [
+    assert likely_causes([none, wrong._replace(title="direction of w")]) == [
         "likely, for w: some elements get no gradient"
     ]
     missing = f"likely, for w: {MISSING}"
-    assert likely_causes([none, replace(wrong, argument="b"), replace(right, argument="b")])[0] == missing
+    assert likely_causes([none, wrong._replace(argument="b"), right._replace(argument="b")])[0] == missing
 
 
 def test_an_order_that_tells_nothing_is_not_shown():
@@ -203,7 +202,7 @@ def test_an_order_that_tells_nothing_is_not_shown():
 
 
 def test_what_is_nearly_0_and_less_than_0_is_shown_as_0():
-    [_, _, line] = shown("title", "", [replace(row(False, analytic=-2.0), numeric=Estimate(0.0, 2e-322))])
+    [_, _, line] = shown("title", "", [row(False, analytic=-2.0)._replace(numeric=Estimate(0.0, 2e-322))])
     assert line.split()[-1] == "2e-16", "an error far below the digits that are shown says nothing"
     [_, _, line] = shown("title", "", [row(False, analytic=0.0, slope=-2.0)])
     assert line.split()[-1] == "0"

@@ -251,7 +251,7 @@ def compare_singly(problem: Problem) -> list[Comparison]:
             arguments.append(problem.arguments.leaf_path(i))
     found = compare_within_budget(problem, jobs)
     return [
-        replace(_excuse_infinite_point(*one), argument=argument) for one, argument in zip(found, arguments, strict=True)
+        _excuse_infinite_point(*one)._replace(argument=argument) for one, argument in zip(found, arguments, strict=True)
     ]
 
 
@@ -278,7 +278,7 @@ def _unless_hidden(comparison: Comparison, phi: DirectionalFunction) -> Compared
         x = problem.x + random.choice([-1.0, 1.0], problem.x.size) * last_bits
         if not math.fabs(phi.analytic_along(phi.v, problem.arguments.rounded(x)) - comparison.analytic) <= 0.5 * size:
             return comparison, phi
-    return replace(comparison, agrees=None, note=noise_note(max(phi.rounding, e.noise)), noisy=True), phi
+    return comparison._replace(agrees=None, note=noise_note(max(phi.rounding, e.noise)), noisy=True), phi
 
 
 def _excuse_infinite_point(comparison: Comparison, phi: DirectionalFunction) -> Comparison:
@@ -292,9 +292,9 @@ def _excuse_infinite_point(comparison: Comparison, phi: DirectionalFunction) -> 
     if comparison.agrees is not False or math.isfinite(comparison.analytic):
         return comparison
     if not np.isfinite(phi.x[phi.moved_elements]).all():
-        return replace(comparison, agrees=None, note="not finite at the point: the argument")
+        return comparison._replace(agrees=None, note="not finite at the point: the argument")
     if _reach_infinite_output(phi.problem, phi.v != 0.0):
-        return replace(comparison, agrees=None, note="not finite at the point: an output that depends on it")
+        return comparison._replace(agrees=None, note="not finite at the point: an output that depends on it")
     return comparison
 
 
@@ -459,7 +459,7 @@ class SampledCheck:
         ]
         arrays = min(len(self._arrays), MAX_GROUPS) if several else 0
         found = compare_within_budget(problem, directions, reserved=arrays + self._elements, max_wrong=1)
-        comparisons = [replace(comparison, hidden=self._hidden) for comparison, _ in found]
+        comparisons = [comparison._replace(hidden=self._hidden) for comparison, _ in found]
         known = sum(comparison.agrees is not None for comparison in comparisons)
         needed = 0.5 * len(comparisons) if problem.half_precision else 1.0
         if known >= needed:  # each direction moves all elements, so these tell enough, whatever noise hides in others
@@ -577,7 +577,7 @@ class SampledCheck:
         if comparison.agrees is None and comparison.note.startswith("kink"):
             comparison, phi = self._compare_nearby((comparison, phi), self._title(i), u, v, typical_slope)
         elif _may_hide_kink(comparison, phi):
-            comparison = replace(comparison, noisy=True)
+            comparison = comparison._replace(noisy=True)
         if comparison.agrees is False and problem.y.size > 1:
             cause = self._cause(i, u, comparison)
             with contextlib.suppress(OutOfCalls):
@@ -588,9 +588,9 @@ class SampledCheck:
                     direction, slope = problem.element_direction(i), problem.typical_slope(of_one)
                     along = DirectionalFunction(problem, of_one, direction, problem.x, per_element=True)
                     of_output = compare_within_limit(title, along, slope)  # excuses have been looked for above
-                comparison = replace(of_output, title=title) if of_output.agrees is False else comparison
-            comparison = replace(comparison, cause=cause)
-        return replace(_excuse_infinite_point(comparison, phi), argument=problem.arguments.leaf_path(i)), phi
+                comparison = of_output._replace(title=title) if of_output.agrees is False else comparison
+            comparison = comparison._replace(cause=cause)
+        return _excuse_infinite_point(comparison, phi)._replace(argument=problem.arguments.leaf_path(i)), phi
 
     def _cause(self, i: int, u: Vector, comparison: Comparison) -> str:
         """Return "a transposed matrix" if that explains the wrong derivative with respect to element `i`; else "".
@@ -621,7 +621,7 @@ class SampledCheck:
             if k == 1 and part == first:
                 self._cancelling_tells = self._is_telling(comparison)
             array, *others = [path for path, _ in self._arrays]
-            comparison = comparison if others else replace(comparison, argument=array)
+            comparison = comparison if others else comparison._replace(argument=array)
             if self._is_telling(comparison) or comparison.note == TOO_FEW_CALLS:
                 return comparison, phi
             if comparison.agrees and agrees_closely(comparison, problem):
@@ -629,7 +629,7 @@ class SampledCheck:
         if close:
             return close
         if comparison.agrees:
-            comparison = replace(comparison, agrees=None, note="too noisy to show an error of 1 %", noisy=True)
+            comparison = comparison._replace(agrees=None, note="too noisy to show an error of 1 %", noisy=True)
         return comparison, phi
 
     def _is_telling(self, comparison: Comparison) -> bool:
@@ -681,7 +681,7 @@ class SampledCheck:
         """
         comparison, phi = self._compare_along(f"direction of {path}", 1.0, u=u)
         array, *others = [path for path, _ in self._arrays]
-        return replace(comparison, argument="" if others else array), phi
+        return comparison._replace(argument="" if others else array), phi
 
     def _compare_group(self, names: str, mask: Vector, u: Vector, gradient_norm: float) -> ComparedAlong:
         """Compare the derivative along a random direction that moves one group of arrays.
@@ -701,8 +701,8 @@ class SampledCheck:
             )
         told = can_tell_one_percent(self._problem, comparison) or agrees_closely(comparison, self._problem)
         if comparison.agrees and not told:
-            comparison = replace(comparison, agrees=None, note="too noisy to show an error of 1 %", noisy=True)
-        return replace(comparison, argument=names), phi
+            comparison = comparison._replace(agrees=None, note="too noisy to show an error of 1 %", noisy=True)
+        return comparison._replace(argument=names), phi
 
     def _title(self, element: int) -> str:
         """Return the name of the derivative with respect to an element, such as "d(w*f)/dx[0]".
@@ -804,10 +804,10 @@ class SampledCheck:
         # Changes of order in a sorted array may be nearer to each other than the finest steps. The derivative then
         # seems wrong, by other amounts at other points. In half precision, it seems right at some points, too.
         if wrong and found[0].agrees and found[0].numeric.slope != 0.0:
-            return replace(wrong[0], agrees=None), wrong[1]
+            return wrong[0]._replace(agrees=None), wrong[1]
         found = wrong or found
         if len(off) > 1 and found[0].agrees is False and math.fabs(mean(off)) < MAX_OPPOSITE_SPREAD * stdev(off):
-            return replace(found[0], agrees=None), found[1]
+            return found[0]._replace(agrees=None), found[1]
         return found
 
     def _next_cotangent(self) -> Vector:
@@ -840,7 +840,7 @@ def _of_single_output(comparison: Comparison, phi: DirectionalFunction, of_one: 
         return None
     e, size = comparison.numeric, math.fabs(weight)
     numeric = Estimate(e.slope / weight, e.error / size, e.noise / size)
-    return replace(comparison, analytic=comparison.analytic / weight, numeric=numeric)
+    return comparison._replace(analytic=comparison.analytic / weight, numeric=numeric)
 
 
 def _may_hide_kink(comparison: Comparison, phi: DirectionalFunction) -> bool:
@@ -895,7 +895,7 @@ def _without_narrow_features(comparisons: list[Comparison], of_elements: list[Co
     """
     if not any(comparison.note in (NARROW_FEATURES, BESIDE_FEATURES) for comparison in of_elements):
         return comparisons
-    return [replace(c, agrees=None, note=NARROW_FEATURES) if c.agrees is False else c for c in comparisons]
+    return [c._replace(agrees=None, note=NARROW_FEATURES) if c.agrees is False else c for c in comparisons]
 
 
 def _of_whole_gradient(hidden: float) -> Comparison:

@@ -144,12 +144,12 @@ def _by_treads(comparison: Comparison, phi: DirectionalFunction) -> Comparison |
     if heights is None:
         return None
     if is_ramp:
-        return replace(comparison, agrees=None, note=FINE_FEATURE, noisy=False)
+        return comparison._replace(agrees=None, note=FINE_FEATURE, noisy=False)
     if is_high:
-        return replace(comparison, numeric=Estimate(0.0, 0.0), agrees=False, note="", noisy=False)
+        return comparison._replace(numeric=Estimate(0.0, 0.0), agrees=False, note="", noisy=False)
     known_to = 2.0 * norm(phi.u, heights) / (math.fabs(phi.divisor) * phi.problem.steps.first_steps[0])
     hidden = comparison.agrees and ESTIMATED_ERRORS * known_to > DETECTABLE_ERROR * math.fabs(phi.analytic)
-    return replace(comparison, agrees=None, note=LOW_STEPS, noisy=False) if hidden else None
+    return comparison._replace(agrees=None, note=LOW_STEPS, noisy=False) if hidden else None
 
 
 class Question:
@@ -364,7 +364,7 @@ def _revised(found: Attempt, agrees: bool | None, note: str, noisy: bool | None 
     """
     comparison = found.comparison
     noisy = comparison.noisy if noisy is None else noisy
-    return replace(found, comparison=replace(comparison, agrees=agrees, note=note, noisy=noisy))
+    return replace(found, comparison=comparison._replace(agrees=agrees, note=note, noisy=noisy))
 
 
 def _in_other_steps(question: Question, found: Attempt, steps: Vector, beside_0: bool = False) -> Attempt | None:

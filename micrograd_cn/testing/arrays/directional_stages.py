@@ -124,7 +124,7 @@ def compare_in_stages(title: str, phi: DirectionalFunction, typical_slope: float
     phi.check_jump()
     flat = found.agrees and found.analytic == found.numeric.slope == 0.0 and not case.half_precision
     if flat and climbs_by_rounding(phi):  # only rounding makes f as flat as the derivative says
-        return replace(found, agrees=None, numeric=_rough_estimate(phi), note=LOW_STEPS)
+        return found._replace(agrees=None, numeric=_rough_estimate(phi), note=LOW_STEPS)
     return found
 
 
@@ -246,7 +246,7 @@ class Case:
                 comparison.note.startswith("kink") or tolerance.is_exact_enough(comparison.numeric, comparison.mismatch)
             )
         ):
-            return replace(comparison, agrees=None, note=noise_note(rounding), noisy=True)
+            return comparison._replace(agrees=None, note=noise_note(rounding), noisy=True)
         return comparison
 
     def _measured_rounding(self) -> float:
@@ -281,13 +281,13 @@ class Case:
         most = math.inf if half else _max_analytic_noise(phi, rounding, tolerance.typical_slope)
         rounded = tolerance.analytic_error
         if not half and comparison.agrees is not None:  # no use in measuring if the largest noise changes no verdict
-            noisiest = replace(tolerance, analytic_error=max(rounded, most))
+            noisiest = tolerance._replace(analytic_error=max(rounded, most))
             if self.compare_at_point(rounding, noisiest) == comparison:
                 return comparison, tolerance
         needed = 0.0 if half else comparison.mismatch - tolerance.allowed_error(phi.analytic, comparison.numeric)
         needed = needed if 0.0 < needed < math.inf else 0.0  # less noise does not explain the mismatch
         rounded = max(rounded, min(noise_level(phi.analytic_at, 0.0, problem.noise_exponents, needed), most))
-        tolerance = replace(tolerance, analytic_error=rounded)
+        tolerance = tolerance._replace(analytic_error=rounded)
         again = self.compare_at_point(rounding, tolerance)
         beyond = comparison.mismatch > BEYOND_NOISE * (rounded + ESTIMATED_ERRORS * comparison.numeric.error)
         return comparison if comparison.agrees is False and not half and beyond else again, tolerance
@@ -354,7 +354,7 @@ def rounding_hides_both(case: Case) -> Comparison | None:
     noise = phi.rounding / first
     if case.tolerance.is_exact_enough(Estimate(0.0, BURIED * noise), 0.0):
         return None
-    estimate = replace(_rough_estimate(phi), noise=noise)
+    estimate = _rough_estimate(phi)._replace(noise=noise)
     return Comparison(case.title, phi.analytic, estimate, None, noise_note(phi.rounding), True)
 
 
@@ -469,7 +469,7 @@ def _compare_quickly(phi: DirectionalFunction, title: str, tolerance: ArrayToler
         return Comparison(title, phi.analytic, e, True)
     mismatch = math.fabs(phi.analytic - e.slope)
     noise = _max_analytic_noise(phi, phi.rounding, tolerance.typical_slope)
-    noisy = replace(tolerance, analytic_error=max(tolerance.analytic_error, noise))
+    noisy = tolerance._replace(analytic_error=max(tolerance.analytic_error, noise))
     if not math.isfinite(mismatch) or mismatch <= noisy.allowed_error(phi.analytic, e):
         return None
     most = phi.largest_change / phi.problem.steps.first_steps[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -113,7 +112,7 @@ def compare_interval_means(
         settled: takes a comparison that is not as exact as `tolerance` demands, and returns whether it calls the
             derivative right all the same.
     """
-    tolerance = replace(tolerance, analytic_error=0.5 * tolerance.analytic_error)  # the error of a mean is smaller
+    tolerance = tolerance._replace(analytic_error=0.5 * tolerance.analytic_error)  # the error of a mean is smaller
     best: Comparison | None = None
     following: float | None = 1.0
     while following:
@@ -135,7 +134,7 @@ def compare_interval_means(
             return Comparison(title, mean, e, agrees, f"means over steps of {h:g} to both sides", remainder_order=order)
         unclear = Comparison(title, mean, e, None, noise_note(over.rounding), noisy=True)
         if settled(unclear, phi.problem):
-            return replace(unclear, agrees=True, note=CLOSE, noisy=False)
+            return unclear._replace(agrees=True, note=CLOSE, noisy=False)
         if best is None or e.error < best.numeric.error:
             best = unclear
         hopeless = noise > max(math.fabs(mean), math.fabs(e.slope))  # half as much noise would tell nothing either

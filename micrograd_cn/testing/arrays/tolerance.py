@@ -6,7 +6,7 @@ It decides how far a derivative may be from the numerical one, and how exact the
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..numeric.numerical import Estimate
 from ..numeric.thresholds import ACCEPTED_NOISE, DETECTABLE_ERROR, ESTIMATED_ERRORS, TYPICAL_SHARE, ZERO_ERROR
@@ -14,8 +14,7 @@ from ..numeric.thresholds import ACCEPTED_NOISE, DETECTABLE_ERROR, ESTIMATED_ERR
 __tracebackhide__ = True
 
 
-@dataclass(frozen=True)
-class ArrayTolerance:
+class ArrayTolerance(NamedTuple):
     """The tolerance for functions of arrays: a numerical derivative must be so exact that it shows an error of 1 %.
 
     The derivative that is checked is called analytic. `rtol` is relative to the larger of the analytic and the

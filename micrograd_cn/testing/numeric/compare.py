@@ -11,9 +11,9 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf, nan
-from typing import Protocol, TypeAlias, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from .numerical import Estimate, Steps, agree, derivative, is_off_in_first_order, taylor_order
 from .thresholds import (
@@ -35,8 +35,7 @@ __tracebackhide__ = True  # pytest leaves out the frames of this file
 FINE_FEATURE = "no numerical derivative: a feature as small as the finest steps"  # a note
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """The result of comparing one derivative with a numerical one; in a message, it is one line of the table.
 
     Attributes:
@@ -206,21 +205,21 @@ def compare(claim: Claim) -> Comparison:
     """
     comparison = first_verdict(STAGES_AT_POINT, claim)
     if comparison.noisy and claim.needs_first_order and _is_off_though_noisy(claim):
-        return replace(comparison, agrees=False, note="", noisy=False)
+        return comparison._replace(agrees=False, note="", noisy=False)
     if comparison.agrees is not False:
         return comparison
     if claim.steps and _has_fine_feature(comparison, claim, claim.steps.finest):
-        return replace(comparison, agrees=None, note=FINE_FEATURE)
+        return comparison._replace(agrees=None, note=FINE_FEATURE)
     order = claim.remainder_order()
     if (
         claim.needs_first_order
         and math.isfinite(comparison.analytic)
         and not (order < FIRST_ORDER or claim.is_off_in_first_order(comparison.numeric.slope))
     ):
-        return replace(
-            comparison, agrees=None, note="too noisy to tell: the mismatch vanishes in smaller steps", noisy=True
+        return comparison._replace(
+            agrees=None, note="too noisy to tell: the mismatch vanishes in smaller steps", noisy=True
         )
-    return replace(comparison, remainder_order=order)
+    return comparison._replace(remainder_order=order)
 
 
 def _is_off_though_noisy(claim: Claim) -> bool:

@@ -6,7 +6,6 @@ import itertools
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from math import inf, nan
 from typing import NamedTuple
 
@@ -56,8 +55,7 @@ __tracebackhide__ = True  # pytest leaves out the frames of this file
 DOMAIN_ERRORS = ArithmeticError, AssertionError, ValueError, RuntimeError, RuntimeWarning
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """A numerical derivative, with an estimate of its error.
 
     Attributes:

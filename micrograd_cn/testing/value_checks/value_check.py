@@ -87,7 +87,7 @@ def _compare_bound_values(
         found, _ = _compare_binding(other, 1, rtol, atol, surrogate, varying)
         whole = [path for path in bound.constants() if path not in other.constants()]
         note = f"if f gets a Value as {', '.join(whole)}"
-        comparisons += [replace(comparison, note=note) for comparison in found if comparison.agrees is False]
+        comparisons += [comparison._replace(note=note) for comparison in found if comparison.agrees is False]
     return comparisons, [*bound.constants(), *constants]
 
 
@@ -230,7 +230,7 @@ def _compare_binding(
                 if comparison.agrees is False and not isinstance(given[k], Value):
                     raise TypeError(_lost_graph(outputs[k][0], given[k]))
                 if comparison.agrees is False and (advice := bound.advice(i)):
-                    comparison = replace(comparison, note=advice)
+                    comparison = comparison._replace(note=advice)
                 undefined = math.isnan(comparison.analytic) or comparison.note.startswith("a jump")
                 if comparison.agrees is None and undefined and bound.is_count(i):
                     constants[names[i]] = None

@@ -132,7 +132,7 @@ def default_atol_hides_mistake(case: ValueCase) -> Comparison | None:
     if not known or _is_close(claim.analytic, again.slope, enough):
         return None
     order = taylor_order(claim.g, claim.x, claim.analytic, case.measured_rounding)
-    return replace(claim.verdict(again, False), remainder_order=order)
+    return claim.verdict(again, False)._replace(remainder_order=order)
 
 
 def cannot_be_compared(case: ValueCase) -> Comparison | None:
@@ -156,7 +156,7 @@ def rounding_hides_change(case: ValueCase) -> Comparison | None:
     predicted = math.fabs(claim.analytic) * max(math.fabs(claim.x), 1.0)
     if not predicted <= HIDDEN_VALUE_CHANGE * case.measured_rounding:
         return None
-    return replace(comparison, agrees=None, note=noise_note(case.measured_rounding), noisy=True)
+    return comparison._replace(agrees=None, note=noise_note(case.measured_rounding), noisy=True)
 
 
 VALUE_STAGES: tuple[Stage[ValueCase], ...] = (
