@@ -190,7 +190,7 @@ class CompiledGuards:
     # What a program does that has these guards
 
     def check(self, numbers: Numbers, n: int) -> None:
-        """Raise `GuardError` if a guard is broken in one of `n` rows, so the function takes another branch.
+        """Raise `GuardError` if one of `n` rows breaks a guard: the function takes another branch for such a row.
 
         `numbers` has the numbers of the rows, one row after the other.
         """

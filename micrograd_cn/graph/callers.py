@@ -200,8 +200,8 @@ def local_variables(frame: FrameType) -> Mapping[str, Any]:
     """Return the local variables of `frame` by name. The frame does not keep them for longer than its code does.
 
     Before CPython 3.13, `frame.f_locals` of a function is a dict that the frame keeps until the function returns, so
-    the objects would live on after their variables are deleted. The dict is emptied, unless somebody has it, as the
-    result of `locals()`, or it may have variables that `exec` has added. Nothing is emptied while there is a trace
+    the objects would live on after their variables are deleted. So the dict is emptied, unless other code refers to it,
+    as after a call of `locals()`, or `exec` may have added variables to it. Nothing is emptied while there is a trace
     function, as in a debugger: when this function returns, Python copies the dict back to the variables.
 
     >>> import sys

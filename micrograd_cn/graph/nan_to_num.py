@@ -73,7 +73,8 @@ def _names(code: CodeType) -> bool:
 def _refuse_if(is_wrong: Callable[[Node], bool], message: str, call: Callable[[], T]) -> T:
     """Return `call()`. Raise TypeError if it calls `np.nan_to_num` of a `Value` for which `is_wrong` returns True.
 
-    The error has the text `message`. Nothing is refused if there is a profile function already.
+    The error has the text `message`. A profile function, set by `sys.setprofile`, notices the call. If there is one
+    already, as while a profiler runs, nothing is refused.
     """
     numpy: Any = sys.modules.get("numpy")
     if numpy is None or sys.getprofile() is not None:

@@ -164,7 +164,7 @@ def _references(cell: CellType) -> int:
 
 
 def _has_content(cell: CellType) -> bool:
-    """Return whether a variable of a function has a collection that may have `Value`s, or an object such as a queue."""
+    """Return whether a cell of a closure holds a collection that may have `Value`s, or an object such as a queue."""
     x = content_of_cell(cell)
     return (_is_collection(x) and may_hold_leaves(x)) or members_of_known(type(x)) is of_opaque
 

@@ -41,16 +41,15 @@ class Structure:
     """All objects in a model, and what was found in them.
 
     Args:
-        model: the model. It consists of modules, lists, tuples, dicts, arrays and leaves, of numbers and texts, and of
-            functions that refer to no other objects. All classes of its modules use the methods of this package to find
+        model: the model. It consists of modules, lists, tuples, dicts, arrays, leaves, numbers, texts, and functions
+            that refer to no other objects. All classes of its modules use the methods of this package to find
             parameters.
 
     Attributes:
         parameters: the list that `model.parameters()` has returned; None if the method was not called yet.
         entries: the dict that `model.entries()` has returned when the model was found to be without mistakes; None if
             the method was not called yet.
-        holds_no_functions: whether the model has neither functions, except those of this package, nor other objects in
-            which no parameters are looked for, but may be.
+        holds_no_functions: whether all functions in the model, if there are any, are functions of this package.
         classes_of_users: the classes of modules in the model that users have defined, in the order of their modules.
 
     Raises:

@@ -197,7 +197,10 @@ def address_of(x: object) -> str:
 
 
 def _write_read() -> Function:
-    """Write the function that copies the numbers in a slot of the nodes in `%list` to the address `%to`."""
+    """Write the function that copies a slot, such as `_data`, of each node in `%list` to the address `%to`.
+
+    `%slot` is the offset of the slot in the memory of a `Value`, in bytes.
+    """
     f = Function(f"{KERNEL_PREFIX}read_nodes", "ptr %list, i64 %n, i64 %slot, ptr %to", "i64")
     f.end_unless(_read(NodeLoop(f), Integer(f, "%slot"), Doubles(f, "%to")), "i64 1")
     f.do("ret i64 0")
@@ -217,7 +220,10 @@ def _read(nodes: NodeLoop, offset: Integer | int, to: Doubles) -> Condition:
 
 
 def _write_write() -> Function:
-    """Write the function that assigns the numbers at the address `%from` to a slot of the nodes in `%list`."""
+    """Write the function that assigns the numbers at `%from` to a slot, such as `_data`, of the nodes in `%list`.
+
+    `%slot` is the offset of the slot in the memory of a `Value`, in bytes.
+    """
     f = Function(f"{KERNEL_PREFIX}write_nodes", "ptr %list, i64 %n, i64 %slot, ptr %from", "i64")
     numbers = Doubles(f, "%from")
     _assign_if_good(NodeLoop(f), Integer(f, "%slot"), lambda index: numbers[index], "i64 1")

@@ -525,10 +525,11 @@ class ArrayCalls:
 
 
 def _adds_to_all(found: ArrayCall, inside: tuple[TreeDef, ...] | None) -> bool:
-    """Return whether `backward` adds to all parameters in the prepared call, and needs to check nothing else first.
+    """Return whether `backward`, by the prepared call `found`, may add to all parameters' gradients without a check.
 
-    The machine code adds nothing if a parameter is frozen. `inside` has the treedef of each argument if the samples
-    are in a list; the arguments must be arrays or numbers.
+    The machine code adds nothing if a parameter is frozen. Other checks are needed for constants that may require a
+    gradient by now, and for samples in a list whose arguments are neither arrays nor numbers. `inside` has the treedef
+    of each argument, or is None if the samples are not in a list.
     """
     looks = found.program.has_held_constants or not all(type(each) is ArrayDef or each is None for each in inside or ())
     return found.program.adds_to_all and not looks

@@ -518,10 +518,10 @@ def _frozen_since(nodes: Iterable[Value]) -> Iterator[Value]:
 
 
 def _any_made_since(marker: object, addresses: Container[int]) -> bool:
-    """Return whether an object was made after `marker`, and has one of some addresses.
+    """Return whether an object that was made after `marker` has one of some addresses.
 
-    This is known as long as the garbage collector has not run since. Its youngest generation has the objects in the
-    order in which they were made.
+    The result is right only if the garbage collector has not run since then: until it runs, its youngest generation has
+    the objects in the order in which they were made.
 
     >>> _ = gc.collect()  # so the collector does not run soon
     >>> x, marker, y = Value(1), [], Value(2)

@@ -175,9 +175,10 @@ class GradientVariables:
         return self._is_flat or (self._are_parameters and not some_frozen(parameters))
 
     def key_for(self, parameters: Sequence[Value]) -> tuple[Any, ...]:
-        """Return `key`; but if `wrt` is "parameters" and some of these are frozen, a key that tells which.
+        """Return a key that differs for other variables, or if other parameters are frozen.
 
-        In this key, each frozen parameter is replaced by an object that stands for it.
+        It is `key`, unless `wrt` is "parameters" and some of these are frozen. The key then has the parameters, with
+        another object in the place of each frozen one.
         """
         return tuple(unfrozen(parameters)) if self._are_parameters and some_frozen(parameters) else self.key
 

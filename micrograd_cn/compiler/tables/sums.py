@@ -133,7 +133,7 @@ def operand_loads(lanes: Lanes, word: Words, letter: str) -> Callable[[Integer],
     Args:
         lanes: the vectors in the function that is being written.
         word: the address of the word.
-        letter: the letter.
+        letter: "s", "v" or "l".
     """
     if letter == "l":
         places = word.words(0)
