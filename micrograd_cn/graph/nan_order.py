@@ -27,7 +27,7 @@ EXTREMA = {"maximum": "max", "fmax": "fmax", "minimum": "min", "fmin": "fmin", "
 
 
 def asks_for_nan(symbol: str, caller: FrameType) -> bool:
-    """Return whether a comparison that is False for other numbers may be True if one of the operands is nan.
+    """Return whether a comparison that was False for two numbers may be True where one of the operands is nan.
 
     It may if a numpy function such as `np.sort` compares, or if it is not known which function compares.
 

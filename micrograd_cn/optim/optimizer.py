@@ -936,10 +936,10 @@ def _warn_of_no_gradient(optimizer: Optimizer) -> None:
 
 
 def _were_cleared(parameters: Iterable[Value]) -> bool:
-    """Return whether `backward` has sent a gradient other than 0 to one of `parameters`, whose gradients are all 0.
+    """Return whether gradients of `parameters`, which are all 0 now, were set to 0 after `backward` had changed them.
 
-    This asks the nodes that have a parameter as an operand, if they still exist. Nodes that would have another number
-    now are left out: they are of an earlier step.
+    This asks the nodes that have a parameter as an operand, if they still exist, what they have sent to it. Nodes that
+    would have another number now are left out: they are of an earlier step.
     """
     sent = dict.fromkeys(parameters, 0.0)
     for node in users_of([*sent]):

@@ -21,8 +21,8 @@ class SharedKernels(dict[str, Callable[..., Any]]):
     Args:
         kernels: a dict from the names to the functions that write the kernels in LLVM.
         holds_gil: whether Python's other threads have to wait while the kernels run. They need not if the kernels read
-            and write no Python objects. If they have to wait, the functions of this dict return False for 0, and
-            otherwise True.
+            and write no Python objects. If they have to wait, the functions in this dict return False if the kernel
+            returns 0, and otherwise True.
 
     Attributes:
         are_compiled: whether the kernels are compiled.

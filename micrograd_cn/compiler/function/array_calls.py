@@ -241,8 +241,9 @@ class ArrayCalls:
     def _note_other_form(self, called: str) -> None:
         """Note a call with samples in a form for which no code is prepared, such as a column in a list.
 
-        `called` is the method that the user called, or "call". So the first such call after several calls with arrays,
-        and the first call with arrays after several such calls, look whether the function has changed.
+        `called` is the method that the user called, or "call". `StaleCheck` tells such calls from calls with arrays:
+        the first call of one sort after several of the other looks whether something that the function reads has
+        changed.
         """
         self._stale.note_call("" if called == "call" else called, "another form")
 

@@ -458,7 +458,7 @@ class OtherThreads(RefusingHooks):
         self._refuse_traced(operands)
 
     def made_constant(self, operands: Sequence[Any]) -> None:
-        """Refuse to compute a constant from a recorded value."""
+        """Refuse to compute a constant from a recorded value in this thread."""
         self._refuse_traced(operands)
 
     def made_by_hand(self, op: Any, operands: Sequence[Any]) -> None:

@@ -1146,8 +1146,8 @@ class CompiledFunction:
     def compare_if_due(self, *args: Any) -> None:
         """Raise ValueError if the function is not what it was when it was recorded for arguments nested as `args` are.
 
-        The function is recorded again only if something that it reads has changed. For speed, not every call looks for
-        such changes: none does so soon after an earlier one.
+        The function is recorded again only if something that it reads has changed. For speed, a call that comes soon
+        after a look for such changes does not look again.
         """
         if self._stale.latest[0] or perf_counter() >= self._stale.due:
             self._stale.compare_if_changed("", [self._arguments.bucket_of(args, {})])

@@ -217,7 +217,10 @@ class Reruns:
         return False
 
     def _asked(self) -> str:
-        """Return by which code the function may tell a `Value` from a number, and what to write instead; "" if none."""
+        """Return a text that says how the function may tell a `Value` from a number, and what to write instead.
+
+        The text is "" if the function cannot tell them apart.
+        """
         made, code = self._made, self._code
         if made.asked:
             return made.asked

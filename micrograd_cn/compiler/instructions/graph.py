@@ -122,10 +122,11 @@ class Graph:
         return formulas
 
     def _trace_users_operations(self, formulas: Formulas) -> dict[Any, FormulaSteps]:
-        """Trace the partials of users' operations by `formulas`, and return its formulas of all users' operations.
+        """Trace the partials of users' operations, and return the formulas of these operations and of their partials.
 
-        No partials are traced if no output requires a gradient. If the partials of an operation cannot be traced, the
-        error is raised only when they are needed, which may be never.
+        `formulas` traces the partials, and has the formulas. No partials are traced if no output requires a gradient.
+        If the partials of an operation cannot be traced, the error is raised only when they are needed, which may be
+        never.
         """
         for op, count in self._kinds if any(y.requires_grad for y in self.outputs) else ():
             if not is_known(op):

@@ -49,8 +49,8 @@ def addresses() -> dict[str, int]:
 def _definition(code: int, flag: int) -> _Definition:
     """Return the `PyMethodDef` of functions that run the machine code at the address `code`.
 
-    `flag` is METH_NOARGS, METH_O or METH_FASTCALL. A definition must outlive all functions that are made with it, so it
-    is never freed.
+    `flag` is as for `builtin_function`. A definition must outlive all functions that are made with it, so it is never
+    freed.
     """
     return _Definition(b"prepared", code, flag, None)
 
@@ -65,7 +65,7 @@ def builtin_function(
         operands: the integers that the machine code reads.
         result: the object that calls return.
         held: objects that must live as long as the function.
-        flag: METH_NOARGS, METH_O or METH_FASTCALL.
+        flag: METH_NOARGS if the function takes no arguments, METH_O if it takes one, METH_FASTCALL if it takes several.
     """
     make = ctypes.pythonapi.PyCFunction_NewEx
     make.argtypes, make.restype = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p], ctypes.py_object
@@ -77,9 +77,9 @@ def builtin_function(
 def calling(kernel: Function) -> Function:
     """Write the code of a built-in function of Python that calls a kernel, and returns whether its result is not 0.
 
-    Its flag is METH_FASTCALL. It takes the arguments of the kernel, in which i64 is an int, double a float, and ptr the
-    address of memory. For an argument with the name `%list` or `%other_list`, it takes a Python list. Nothing is
-    checked, so only code of this package may call it.
+    The built-in function, whose flag is METH_FASTCALL, takes the arguments of the kernel: an int for an i64, a float
+    for a double, and an address, as an int, for a ptr. For an argument with the name `%list` or `%other_list`, it takes
+    a Python list. Nothing is checked, so only code of this package may call it.
     """
     f = Function(kernel.name + CALLING_SUFFIX, "ptr %self, ptr %arguments, i64 %count", "ptr")
     f.kernels[kernel.name] = lambda: kernel

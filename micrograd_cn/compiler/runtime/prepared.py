@@ -58,7 +58,7 @@ class FrequentCalls(dict[K, T]):
         self._most, self._counts = most, dict[K, int]()
 
     def is_due(self, kind: K, has_driver: Callable[[], bool]) -> bool:
-        """Return whether to prepare calls of this kind now, which are not prepared yet. If not, count this call.
+        """Return whether to prepare calls of a kind now, of which none is prepared yet. If not, count this call.
 
         `has_driver` returns whether the driver that prepared calls need is compiled; if not, it may have it compiled in
         the background.

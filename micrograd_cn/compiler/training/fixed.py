@@ -69,7 +69,7 @@ class _Split:
     def _found(self) -> tuple[list[Value], int]:
         """The fixed numbers of a row from which the loss is computed, and how many operands it takes to compute them.
 
-        The list has inputs and interior nodes. Both are empty or 0 if the loss itself is fixed.
+        The list has inputs and interior nodes. If the loss itself is fixed, the list is empty, and the count is 0.
         """
         changing, fixed, used, cost = {*self._trained}, {*self._graph.inputs}, dict[Value, None](), 0
         for node in evaluation_order([self._root])[:-1]:

@@ -753,8 +753,8 @@ class TrainingRun:
     def _without_fixed_part(self, program: CompiledGraph, numbers: Numbers) -> tuple[CompiledGraph, Numbers]:
         """Return a program and its rows, in which the part that no step changes is computed already; see `fixed`.
 
-        This is done only for the program of all samples, and if no function of the user's runs meanwhile, since it may
-        change anything.
+        The two are returned as they are unless one program computes all samples, and no function of the user's runs
+        while `fit` trains: such a function may change anything.
         """
         options = self._options
         if program is not self._only_program or self._merged or context.active:
