@@ -215,8 +215,8 @@ training. Each comes with the words that belong to it:
                     rows into the program's memory, runs lists of calls, and copies the outputs or gradients
     prepared call   a call whose code and memory are ready, so Python does little in it; `Program.row` and
                     `Program.prepare` make it, and so does a call after 10 to 50 with equally many rows or equal
-                    shapes of arrays, which `FrequentCalls` counts; see `function.array_calls`. In repeated calls of
-                    `backward`, machine code also reads the array objects; see `data.array_reader`
+                    shapes of arrays, which `FrequentCalls` counts; see `function.array_calls`. In repeated calls,
+                    machine code also reads the array objects; see `data.array_reader`
     explained nan   where a result is nan, `Program.explain_nan` looks for an index or target that is out of range, and
                     `function.plain_errors` calls the plain function, whose error may say why
     data version    a number that changes when somebody assigns the data of a node. As long as it is the same, the

@@ -798,7 +798,7 @@ def nested_types(x):
 @pytest.mark.parametrize("branches", [False, True])
 @pytest.mark.parametrize("kind", IN_LISTS)
 def test_derivatives_by_arguments_in_a_list_are_the_same_however_often_it_is_passed(kind, branches, monkeypatch):
-    w, samples, computed = Value(0.5), IN_LISTS[kind], ArrayRunner.computed
+    w, samples, computed = Value(0.5), IN_LISTS[kind], ArrayRunner.run
 
     def f(x, y):
         total = sum(numbers_in(x), 0.0) * w
@@ -809,7 +809,7 @@ def test_derivatives_by_arguments_in_a_list_are_the_same_however_often_it_is_pas
     for wrt in ("x", ("y", "x"), "inputs"):
         for each in (True, False):
             runs = []
-            monkeypatch.setattr(ArrayRunner, "computed", lambda *xs, runs=runs: runs.append(1) or computed(*xs))
+            monkeypatch.setattr(ArrayRunner, "run", lambda *xs, runs=runs: runs.append(1) or computed(*xs))
             found = []
             for k in range(8):
                 w.data = 0.5 + (k == 7)
@@ -827,12 +827,12 @@ def test_derivatives_by_arguments_in_a_list_are_the_same_however_often_it_is_pas
 @pytest.mark.parametrize("method", ["jacobian", "hessian"])
 @pytest.mark.parametrize("kind", IN_LISTS)
 def test_matrices_of_samples_in_a_list_are_the_same_however_often_it_is_passed(kind, method, dense, monkeypatch):
-    w, samples, computed, runs = Value(0.5), IN_LISTS[kind], ArrayRunner.computed, []
+    w, samples, computed, runs = Value(0.5), IN_LISTS[kind], ArrayRunner.run, []
     if method == "jacobian":
         f = compile(lambda x, y: [tanh(sum(numbers_in(x), 0.0) * w), exp(-sum(numbers_in(y)) * 1e-300) * w, w * 2.0])
     else:
         f = compile(lambda x, y: tanh(sum(numbers_in(x), 0.0) * w) * exp(-sum(numbers_in(y)) * 1e-300))
-    monkeypatch.setattr(ArrayRunner, "computed", lambda *xs: runs.append(1) or computed(*xs))
+    monkeypatch.setattr(ArrayRunner, "run", lambda *xs: runs.append(1) or computed(*xs))
     monkeypatch.setattr(prepared, "CALLS_BEFORE_PREPARED", 3)
     found = []
     for k in range(8):
@@ -848,8 +848,8 @@ def test_matrices_of_samples_in_a_list_are_the_same_however_often_it_is_passed(k
 
 
 def test_a_list_whose_structure_was_seen_is_read_by_prepared_code(monkeypatch):
-    runs, run = [], ArrayRunner.mean_gradient
-    monkeypatch.setattr(ArrayRunner, "mean_gradient", lambda self, arrays: runs.append(arrays) or run(self, arrays))
+    runs, run = [], ArrayRunner.loaded
+    monkeypatch.setattr(ArrayRunner, "loaded", lambda self, arrays: runs.append(arrays) or run(self, arrays))
     w = Value(2.0)
     f = compile(lambda x, y: (x[0] * w - y) ** 2)
     for k in range(5):

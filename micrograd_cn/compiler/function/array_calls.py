@@ -71,6 +71,9 @@ class ArrayCall(NamedTuple):
         merged: if the program is merged from several recordings, these recordings, otherwise None. If a result of such
             a program is nan, the rows have to be sorted by their branches, and computed by other programs.
         derivative: for "mean_hessian", the derivative whose means the code computes.
+        reads: whether `ArrayRunner.read` may take the samples; the arguments must be arrays, or numbers in a list.
+        adds: whether the code may add the gradient for `backward`, which needs to check nothing else first. It adds
+            nothing if a parameter is frozen.
     """
 
     runner: ArrayRunner
@@ -78,27 +81,30 @@ class ArrayCall(NamedTuple):
     recording: Recording
     merged: MergedRecordings | None
     derivative: CompiledDerivative | None = None
+    reads: bool = False
+    adds: bool = False
 
 
 class _Repeated(NamedTuple):
-    """A prepared call for the next call of a function, if the last ones had the same method and the same shapes.
+    """A prepared call for the next call of a method, if the last ones of this method had the same shapes.
 
     Attributes:
         noted: the method that the user called and a key for the shapes, as in `StaleCheck.latest`.
-        method, called: the method whose code was run, and the one that the user called, as for `ArrayCalls.runner`.
+        method: the method whose code was run, as for `ArrayCalls.runner`.
+        variables: the variables to differentiate with respect to, or None.
+        parameter_count: how many parameters the function had.
         shapes: the shapes of the arrays.
         inside: the treedef of each argument if the samples were in a list, otherwise None.
         call: the prepared call.
-        adds: whether `ArrayRunner.add_repeated` may take the samples of the next call of `backward`.
     """
 
     noted: tuple[str, Any]
     method: str
-    called: str
+    variables: GradientVariables | None
+    parameter_count: int
     shapes: tuple[Any, ...]
     inside: tuple[TreeDef, ...] | None
     call: ArrayCall
-    adds: bool
 
 
 NOT_YET = cast("ArrayCall", object())  # there is no code yet, while None says that there can be none
@@ -121,7 +127,9 @@ class ArrayCalls:
     def __init__(self, arguments: Arguments, store: RecordingStore, stale: StaleCheck) -> None:
         self._arguments, self._store, self._stale = arguments, store, stale
         self.runners = FrequentCalls[Any, ArrayCall | None](MAX_KINDS)
-        self._repeated: _Repeated | None = None  # for speed: without it, each call would look up its key
+        # By the method that the user called, for speed: without it, each call would look up its key
+        self._repeated = dict[str, _Repeated]()
+        self._latest_keys = dict[str, Any]()  # by the method, too: the keys of the latest calls in `runners`
 
     def results(self, method: str, samples: Any, out: Any, variables: GradientVariables | None = None) -> Any:
         """Return the results of a method for samples in numpy arrays or in a list.
@@ -130,19 +138,52 @@ class ArrayCalls:
         result is nan for which slower code may give a number: code with gates, which keep derivatives from being 0
         times infinity, or the program of the sample's own branch. `listed_samples` says which lists are read.
         """
-        if type(samples) is not list:
-            arrays = as_tuple(samples)
-            found = self.runner(method, arrays, variables)
-        else:
-            arrays, found = self._of_list(method, samples)
-        return self._computed(method, found, arrays, out, type(samples) is list) if found else None
+        ready = self.loaded(method, samples, variables)
+        return self._computed(method, *ready, out, type(samples) is list) if ready else None
 
-    def _computed(self, method: str, found: ArrayCall, arrays: Any, out: Any, is_listed: bool) -> Any:
-        """Compute samples by the prepared call `found`, and return the results of the method.
+    def loaded(
+        self, method: str, samples: Any, variables: GradientVariables | None = None, called: str = ""
+    ) -> tuple[ArrayCall, Any] | None:
+        """Return the prepared call of a method for samples, and rows that have the numbers of the samples.
+
+        Return None if there is no such call, or if the samples are not in numpy arrays or in a list as in
+        `listed_samples`. The arguments are those of `runner`.
+        """
+        latest = self._repeated.get(called or method)
+        if (
+            latest is not None
+            and latest.call.reads
+            and latest.method == method
+            and latest.variables is variables
+            and not context.active
+            and latest.parameter_count == len(self._store.parameters)
+            and not is_inlining()
+        ):
+            kind, arrays = type(samples), None
+            if latest.inside is None:
+                arrays = samples if kind is tuple else (samples,)
+            elif kind is list and len(samples) == 1:
+                arrays = samples[0]
+            rows = latest.call.runner.read(arrays)
+            if rows is not None:
+                if self._is_current(latest):
+                    return latest.call, rows
+                latest.call.runner.release(rows)
+                return None
+        if type(samples) is list:
+            arrays, found = self._of_list(method, samples, variables, called)
+        else:
+            found = self.runner(method, arrays := as_tuple(samples), variables, called=called)
+        if not found:
+            return None
+        return found, found.runner.loaded_with_reader(arrays) if found.reads else found.runner.loaded(arrays)
+
+    def _computed(self, method: str, found: ArrayCall, rows: Any, out: Any, is_listed: bool) -> Any:
+        """Compute the samples in `rows` by the prepared call `found`, and return the results of the method.
 
         Return None if a result is nan for which slower code may give a number; see `results`.
         """
-        rows = found.runner.computed(arrays)
+        found.runner.run(rows)
         results = None
         if not rows.finds_nan():
             if out is not None:
@@ -165,12 +206,12 @@ class ArrayCalls:
         says which lists are read.
         """
         if type(samples) is list:
-            numbers, ready = self._of_list("value_and_grad", samples, variables) if variables.arguments else ((), None)
-            rows = self._computed("value_and_grad", ready, numbers, None, is_listed=True) if ready else None
-            if not ready or rows is None:
+            ready = self.loaded("value_and_grad", samples, variables) if variables.arguments else None
+            results = self._computed("value_and_grad", *ready, None, is_listed=True) if ready else None
+            if not ready or results is None:
                 return None
-            values, flat = [row[0] for row in rows], [row[1:] for row in rows]
-            return variables.of_list(values, flat, [ready.recording] * len(rows), each)
+            values, flat = [row[0] for row in results], [row[1:] for row in results]
+            return variables.of_list(values, flat, [ready[0].recording] * len(results), each)
         if not (variables.arguments or variables.may_be_columns(self._store.parameters)):
             return None
         found = self.results("value_and_grad", samples, None, variables)
@@ -208,7 +249,7 @@ class ArrayCalls:
         The next ones are made for derivatives with gates, in which no 0 is multiplied by infinity.
         """
         self.runners.clear()
-        self._repeated = None
+        self._repeated.clear()
 
     def runner(
         self,
@@ -284,17 +325,17 @@ class ArrayCalls:
         For a list, `inside` has the treedef of each argument; see `listed_samples`. If `now` is set, code is
         prepared even if there were few calls.
         """
-        stale, latest = self._stale, self._repeated
+        stale, latest = self._stale, self._repeated.get(called or method)
         if (
             latest is not None
-            and latest.noted is stale.latest
             and latest.method == method
-            and latest.called == called
             and latest.shapes == shapes
             and latest.inside == inside
-            and not (variables is not None or wrt or now)
+            and latest.variables is variables
+            and latest.parameter_count == len(self._store.parameters)
+            and not (wrt or now)
         ):
-            return None if perf_counter() >= stale.due and stale.has_changed() else latest.call
+            return latest.call if self._is_current(latest) else None
         of: Any = method
         if variables is not None:
             of = variables.key if variables.arguments else (variables.key, len(self._store.parameters))
@@ -306,9 +347,12 @@ class ArrayCalls:
         found = self.runners.get(key, NOT_YET)
         if found is not NOT_YET:
             if found is None or found.merged is None or found.merged.is_current(self._store.parameters):
-                if found and found.merged is None and stale.is_repeated and not (variables is not None or wrt or now):
-                    adds = called == "backward" and _adds_to_all(found, inside)
-                    self._repeated = _Repeated(stale.latest, method, called, shapes, inside, found, adds)
+                if found and found.merged is None and not (wrt or now):
+                    name = called or method
+                    if self._latest_keys.get(name) == key:
+                        count = len(self._store.parameters)
+                        self._repeated[name] = _Repeated(stale.latest, method, variables, count, shapes, inside, found)
+                    self._latest_keys[name] = key
                 return found
             self.runners.count_anew(key)
         kind, rows = "gradient" if method == "backward" else "forward", 1
@@ -320,10 +364,22 @@ class ArrayCalls:
         if made is NOT_YET or (now and not made):  # the function may not be recorded yet
             self.runners.count_anew(key)
             return None
+        if made:
+            made = made._replace(
+                reads=method != "call" and (inside is None or (shapes[0][0] == 1 and _are_arrays(inside))),
+                adds=not made.merged and made.program.adds_to_all and not made.program.has_held_constants,
+            )
         self.runners.add(key, made)
         if made:
             self._limit_memory(key)
         return made
+
+    def _is_current(self, latest: _Repeated) -> bool:
+        """Note a call like the latest ones of its method, and return whether the function has not changed meanwhile."""
+        stale = self._stale
+        if latest.noted is not stale.latest or not stale.is_repeated:
+            stale.note_kind(latest.noted)
+        return perf_counter() < stale.due or not stale.has_changed()
 
     def _limit_memory(self, key: Any) -> None:
         """Drop all prepared calls but the one with this key if there are many and their memory is large."""
@@ -331,16 +387,7 @@ class ArrayCalls:
         if len(ready) > MAX_SHAPES and sum([runner.doubles for runner in ready.values()]) > MAX_DOUBLES:
             for other in ready.keys() - {key}:
                 self.runners.pop(other, None)
-            self._repeated = None
-
-    def for_mean(self, samples: Any, called: str) -> tuple[Any, ArrayCall | None]:
-        """Return the numbers of samples, and code for their mean result and its gradient, or None; see `runner`.
-
-        `called` is the method that the user called.
-        """
-        if type(samples) is list:
-            return self._of_list("backward", samples, called=called)
-        return (arrays := as_tuple(samples)), self.runner("backward", arrays, called=called)
+            self._repeated.clear()
 
     def copied(self, samples: Any) -> ListedSamples | None:
         """Return a copy of the numbers of samples, for `prepared_for_mean`.
@@ -371,55 +418,28 @@ class ArrayCalls:
         Return None, and add nothing, if there is no code for this, or if the mean is nan and the reason may be an index
         out of range. The samples, and the errors, are those of `gradient`.
         """
-        if (ready := self._add_repeated(samples)) is None:
-            arrays, found = self.for_mean(samples, "backward")
-            if not found:
-                return None
-            if found.merged or not found.program.adds_to_all:
-                if (gradient := self._gradient("backward", arrays, found)) is None:
-                    return None
-                _, program, _, mean, numbers = gradient
-                add_gradients([program.as_gradients(numbers)])
-                return mean
-            found.program.check_frozen("backward")
-            self._check_has_trainable(found.program)
-            ready = found, *found.runner.add_mean_gradient(arrays)
-        (_, program, recording, _, _), mean, left = ready
-        if left is None:
-            if outdated.expected:
-                outdated.note_gradients(program.parameters)
-            return mean
-        self._check_has_trainable(program)
-        if isnan(mean) and recording.has_indices:
+        ready = self.loaded("backward", samples, called="backward")
+        if ready is None:
             return None
+        found, rows = ready
+        program = found.program
+        if found.adds:
+            mean, left = found.runner.add_mean_gradient_of(rows)
+            found.runner.release(rows)
+            if left is None:
+                if outdated.expected:
+                    outdated.note_gradients(program.parameters)
+                return mean
+            if not program.has_trainable:
+                check_has_trainable("backward", self._arguments.name, [program])
+            if isnan(mean) and found.recording.has_indices:
+                return None
+        elif (gradient := self._gradient("backward", found, rows)) is None:
+            return None
+        else:
+            _, program, _, mean, left = gradient
         add_gradients([program.as_gradients(left)])
         return mean
-
-    def _add_repeated(self, samples: Any) -> tuple[ArrayCall, float, array[float] | None] | None:
-        """Compute samples like those of the latest calls of `backward` by their prepared call, which adds the gradient.
-
-        Return the prepared call, and what its `add_repeated` returns. Return None, and do nothing, if the samples are
-        of another kind, or if something has to be looked at first.
-        """
-        latest, stale = self._repeated, self._stale
-        if latest is None or not latest.adds or latest.noted is not stale.latest:
-            return None
-        if context.active or perf_counter() >= stale.due or is_inlining():
-            return None
-        kind = type(samples)
-        if latest.inside is None:
-            arrays = samples if kind is tuple else (samples,)
-        elif kind is list and len(samples) == 1:
-            arrays = samples[0]
-        else:
-            return None
-        added = latest.call.runner.add_repeated(arrays)
-        return None if added is None else (latest.call, *added)
-
-    def _check_has_trainable(self, program: Program) -> None:
-        """Raise RuntimeError if `backward` would give no parameter of a program a gradient."""
-        if not program.has_trainable:
-            check_has_trainable("backward", self._arguments.name, [program])
 
     def gradient(self, name: str, samples: Any) -> MeanGradient | None:
         """Return the mean result and its gradient for samples in numpy arrays, or in a list as in `listed_samples`.
@@ -432,18 +452,24 @@ class ArrayCalls:
             ValueError: the program is not merged, and one of its constants requires a gradient now.
             RuntimeError: it is not merged, and `backward` would give no parameter a gradient.
         """
-        arrays, found = self.for_mean(samples, name)
-        return self._gradient(name, arrays, found) if found else None
+        ready = self.loaded("backward", samples, called=name)
+        return self._gradient(name, *ready) if ready else None
 
-    def _gradient(self, name: str, arrays: Any, found: ArrayCall) -> MeanGradient | None:
-        """Return what `gradient` returns, computed by code that was found for the arrays."""
-        runner, program, recording, merged, _ = found
+    def _gradient(self, name: str, found: ArrayCall, rows: Any) -> MeanGradient | None:
+        """Return what `gradient` returns for the samples in `rows`, computed by code that was found for them."""
+        runner, program, recording, merged = found[:4]
+
+        def compute() -> tuple[float, array[float]]:
+            computed = runner.mean_gradient_of(rows)
+            runner.release(rows)
+            return computed
+
         if merged:
-            return merged.mean_gradient(name, program, functools.partial(runner.mean_gradient, arrays))
+            return merged.mean_gradient(name, program, compute)
         program.check_frozen(name)
         if name == "backward" and not program.has_trainable:
             check_has_trainable(name, self._arguments.name, [program])
-        mean, gradient = runner.mean_gradient(arrays)
+        mean, gradient = compute()
         return None if isnan(mean) and recording.has_indices else (recording, program, 1.0, mean, gradient)
 
     def _make(
@@ -525,15 +551,9 @@ class ArrayCalls:
         return functools.partial(variables.in_program, parameters=self._store.parameters)
 
 
-def _adds_to_all(found: ArrayCall, inside: tuple[TreeDef, ...] | None) -> bool:
-    """Return whether `backward`, by the prepared call `found`, may add to all parameters' gradients without a check.
-
-    The machine code adds nothing if a parameter is frozen. Other checks are needed for constants that may require a
-    gradient by now, and for samples in a list whose arguments are neither arrays nor numbers. `inside` has the treedef
-    of each argument, or is None if the samples are not in a list.
-    """
-    looks = found.program.has_held_constants or not all(type(each) is ArrayDef or each is None for each in inside or ())
-    return found.program.adds_to_all and not looks
+def _are_arrays(treedefs: Sequence[TreeDef]) -> bool:
+    """Return whether arguments with these treedefs are arrays or numbers."""
+    return all(type(each) is ArrayDef or each is None for each in treedefs)
 
 
 def _have_columns(variables: GradientVariables, program: Program) -> bool:

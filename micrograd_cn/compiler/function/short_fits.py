@@ -62,10 +62,9 @@ class ShortFits:
         """
         if not (0 < options.epochs <= MAX_EPOCHS and options.takes_steps_alone):
             return []
-        numbers, found = self._arrays.for_mean(samples, "fit")
-        if not found:
+        if not (ready := self._arrays.loaded("backward", samples, called="fit")):
             return []
-        rows = found.runner.loaded(numbers)
+        found, rows = ready
         losses = self._take(options.optimizer, found, rows, options.epochs)
         found.runner.release(rows)
         return losses

@@ -140,17 +140,21 @@ class StaleCheck:
         rarely that it takes a tenth of the time. `key` stands for the shapes of the arrays in the call, or for samples
         in another form.
         """
-        before = self.latest
-        if before == (name, key):
+        self.note_kind((name, key))
+
+    def note_kind(self, kind: tuple[str, Any]) -> None:
+        """Do what `note_call` does for the name and the key in `kind`, and let `latest` be `kind` itself."""
+        before, self.latest = self.latest, kind
+        if before == kind:
             self._in_a_row += 1
             return
         if before[1] is None or self._in_a_row >= MANY_IN_A_ROW or perf_counter() >= self._due_after_others:
             self.due = 0.0
-        self.latest, self._in_a_row = (name, key), 1
+        self._in_a_row = 1
 
     @property
     def is_repeated(self) -> bool:
-        """Whether several calls in a row were like the latest one."""
+        """Whether so many calls in a row were like the latest one that more of them need not be noted."""
         return self._in_a_row >= MANY_IN_A_ROW
 
     def compare_if_changed(self, name: str, buckets: Sequence[Bucket]) -> None:

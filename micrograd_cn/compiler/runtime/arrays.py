@@ -90,11 +90,10 @@ class _ArrayRows(PreparedRows):
         """Let `read` copy the numbers of arrays, if machine code for this is compiled.
 
         `read` takes a tuple of all arrays or, if `is_listed` is set, the only sample, a tuple of arrays and floats. It
-        returns whether it could copy them.
+        returns whether it could copy them. If the numbers of the arguments are side by side in each row, there must be
+        only one row.
         """
-        n, first, arguments = self._shapes[0][0], 0, list[Argument]()
-        if self._interleaved and n > 1:
-            return
+        first, arguments = 0, list[Argument]()
         for k, shape in enumerate(self._shapes):
             expected, kind = (shape[1:] or None, DOUBLES) if is_listed else (shape, CONVERTED)
             if self._interleaved:
@@ -214,32 +213,18 @@ class ArrayRunner(PreparedRunner):
                 part[...] = x
         return rows
 
-    def mean_gradient(self, arrays: Sequence[Any] | array[float]) -> tuple[float, array[float]]:
-        """Return the mean output for the samples in `arrays`, and its gradient, by a runner of the kind "gradient".
-
-        `arrays` is what `loaded` takes.
-        """
-        rows = self.loaded(arrays)
-        found = self.mean_gradient_of(rows)
-        self.release(rows)
-        return found
-
-    def add_mean_gradient(self, arrays: Sequence[Any] | array[float]) -> tuple[float, array[float] | None]:
-        """Return the mean output for the samples in `arrays`, and add its gradient to that of the parameters.
-
-        If machine code cannot add it, or if the mean output is nan, nothing is added, and the gradient is returned,
-        too. Otherwise it is None. The kind must be "gradient", and `arrays` is what `loaded` takes.
-        """
+    def loaded_with_reader(self, arrays: Sequence[Any] | array[float]) -> Any:
+        """Return what `loaded` returns, after letting `read` use these rows, if machine code for this is compiled."""
         rows = self.loaded(arrays)
         if rows.read is _reads_nothing:
             rows.prepare_reader(self._is_listed)
-        return self._add(rows)
+        return rows
 
-    def add_repeated(self, arrays: object) -> tuple[float, array[float] | None] | None:
-        """Do what `add_mean_gradient` does, in less time. Return None, and do nothing, if this is not possible.
+    def read(self, arrays: object) -> Any:
+        """Do what `loaded` does, in less time. Return None if machine code cannot read `arrays`, which may be anything.
 
-        It is possible if machine code can read the numbers of `arrays`, an object as the method `read` of `_ArrayRows`
-        takes. The caller need not check `arrays`, since `read` does.
+        It can if they are a tuple with an array for each argument or, for samples in a list, the only sample, a tuple
+        of arrays and floats. The arrays must have the shapes for which the runner was made.
         """
         rows: Any
         try:
@@ -247,24 +232,28 @@ class ArrayRunner(PreparedRunner):
         except IndexError:
             return None
         if rows.read(arrays):
-            return self._add(rows)
+            return rows
         self._unused.append(rows)
         return None
 
-    def _add(self, rows: Any) -> tuple[float, array[float] | None]:
-        """Return what `add_mean_gradient` returns, for rows whose numbers are loaded, and release the rows."""
+    def mean_gradient_of(self, rows: PreparedRows) -> tuple[float, array[float]]:
+        """Return the mean output for the samples in `rows`, and its gradient, with the parameters' present data.
+
+        The kind must be "gradient".
+        """
+        self.run(rows)
+        return float(rows.out[0]), array("d", rows.gradients.tobytes())
+
+    def add_mean_gradient_of(self, rows: Any) -> tuple[float, array[float] | None]:
+        """Return the mean output for the samples in `rows`, and add its gradient to that of the parameters.
+
+        If machine code cannot add it, or if the mean output is nan, nothing is added, and the gradient is returned,
+        too. Otherwise it is None. The kind must be "gradient".
+        """
         self.run(rows)
         mean = rows.out[0]
         added = mean == mean and rows.add_gradients()
-        found = mean, None if added else array("d", rows.gradients.tobytes())
-        if rows.executable is self._executable:  # `release`, inlined for speed
-            self._unused.append(rows)
-        return found
-
-    def mean_gradient_of(self, rows: PreparedRows) -> tuple[float, array[float]]:
-        """Return the mean output for the samples in `rows`, and its gradient, with the parameters' present data."""
-        self.run(rows)
-        return float(rows.out[0]), array("d", rows.gradients.tobytes())
+        return mean, None if added else array("d", rows.gradients.tobytes())
 
 
 def shapes_of(arrays: Sequence[Any], may_be_numbers: bool = False) -> tuple[Shape, ...] | None:
