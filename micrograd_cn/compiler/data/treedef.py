@@ -340,7 +340,7 @@ def _is_number(text: str) -> bool:
 
 
 def _is_too_deep(x: Any) -> bool:
-    """Return whether more than `MAX_DEPTH` lists, tuples and dicts lie inside each other."""
+    """Return whether lists, tuples and dicts in `x` are nested more than `MAX_DEPTH` deep."""
     level = {id(x): x}
     for _ in range(MAX_DEPTH + 1):
         nested = [y for y in level.values() if isinstance(y, (list, tuple, dict))]

@@ -711,7 +711,7 @@ class TrainingState:
         self._begun_with = data, unread, rate, optimizer.steps
 
     def _copy_data(self, data: array[float], unread: array[float]) -> None:
-        """Copy the data of the parameters that the programs read, and of the others, to the memory."""
+        """Copy `data`, of the parameters that the programs read, and `unread`, of the others, to the memory."""
         numbers = array("d", bytes(WORD * self._blocks.places))
         numbers[: len(data)], numbers[self._layout.unread_begin : self._layout.unread_end] = data, unread
         self.parameter_data.view[: len(data)] = data
