@@ -196,6 +196,8 @@ class Value(Node):
     def detach(self) -> Value:
         """Return a constant with the same data and label, through which no gradient flows.
 
+        A model whose calls keep such constants does not count them among its parameters; see `help(Module)`.
+
         >>> x = Value(3); y = x * x.detach()
         >>> y.backward(); x.grad
         3.0

@@ -35,6 +35,7 @@ from .parameters.entries import (
 )
 from .parameters.files import checked_path, read_state, write_state
 from .parameters.listing import call_parameters, find_parameters, note_listed, refuse_dotted, usual_parameters
+from .parameters.lost import mark_states
 from .parameters.members import is_part_of, known_slots, members_of, walk
 from .parameters.model import Model, beginning, of_this_package, overridable
 from .parameters.structures import note_structure, structure_of
@@ -64,9 +65,9 @@ class Module(Model):
     `__init__` computes a value from leaves that nothing else refers to, because nothing would ever train these leaves.
     If such a value is added later, the error is raised when the parameters are listed. A call of the model may compute
     values and keep them in attributes. In an attribute that had no parameters before, it may also keep a constant,
-    which it gets from `detach()` or computes inside `no_grad()`. In a collection that had no parameters at the end of
-    `__init__`, it may keep constants that it computes inside `no_grad()`. None of these are parameters. Nor are
-    constants that are computed from constants alone, as in `self.k = self.c * 3`.
+    which it gets from `detach()` or computes inside `no_grad()`. A collection, an array or an object that had no
+    parameters at the end of `__init__` may get such constants too, as by `self.seen.append(h.detach())`. None of these
+    are parameters. Nor are constants that are computed from constants alone, as in `self.k = self.c * 3`.
 
     A parameter may be replaced by another leaf, as in `m.w = Value(0.5)`, but make the optimiser anew then. An
     optimiser that was made before warns after its first step, and after 30, 1000, ... steps. It is an error if an
@@ -128,6 +129,7 @@ class Module(Model):
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         """Return what copies and pickles are made from; warn of functions that a deep copy would share."""
         warn_of_shared_functions(self, sys._getframe(1))
+        mark_states(self)
         return super().__reduce_ex__(max(2, operator.index(protocol)))  # older protocols do not store slots
 
     def __setstate__(self, state: Any) -> None:

@@ -63,7 +63,8 @@ def assign(model: Model, name: str, x: Any) -> None:
                 _refuse_computed(model, name, old, x)
             elif x.op is not None and not is_kept(old):
                 record_of(model).frozen.add(name)
-        if (x.op is None if type(x) is Value else type(x) in COLLECTIONS) and id(model) not in beginning:
+        kept = x.op is None if type(x) is Value else type(x) in COLLECTIONS or is_array(x)
+        if kept and id(model) not in beginning:
             note_kept(model, name, old, x)
     elif type(x) is not Value and id(model) not in beginning:  # after `__init__`, or in that of a dataclass
         _note_new(model, name, x)
@@ -320,7 +321,7 @@ def _note_new(model: Model, name: str, x: Any) -> None:
         TypeError: `x` has parameters where none are looked for, such as the keys of a dict.
     """
     members = members_of_known(type(x))
-    if type(x) in COLLECTIONS and name not in model.__dict__:
+    if name not in model.__dict__:
         note_added(model, name, x)
     if members is None or members is of_leaf or isinstance(x, Model) or names_its_parameters(type(model)):
         return

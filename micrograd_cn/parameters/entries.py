@@ -20,7 +20,7 @@ from .members import (
     walk,
 )
 from .model import Model, of_this_package, overrides
-from .states import is_kept
+from .states import is_computed, is_kept
 from .tree import arrays_to_lists, flatten, tuple_like
 from .unheld import may_hold_computed, with_unheld_leaves
 
@@ -178,7 +178,7 @@ def refuse_unsaved(model: Model, entries: Mapping[str, Any]) -> bool:
                 modules.append(x)
             elif id(x) not in seen and isinstance(x, Value) and x.op is not None and x.requires_grad:
                 computed.append((path, x))
-            elif isinstance(x, Value) and x._is_constant_result:
+            elif isinstance(x, Value) and is_computed(x):
                 constants = True
             seen.add(id(x))
     for module in modules:

@@ -23,7 +23,7 @@ from .members import (
 )
 from .model import Model, beginning, lists_its_parameters, names_its_parameters, of_this_package, overrides
 from .records import additions, record_of, records
-from .states import is_kept
+from .states import is_computed, is_kept
 from .unheld import refuse_computed
 
 
@@ -58,7 +58,7 @@ def find_parameters(model: Model) -> list[tuple[str, Value]]:
                 if is_kept(x):
                     continue
                 found.append((path, x))
-                if x._da is not None and x._is_constant_result:
+                if x._da is not x._db and is_computed(x):
                     computed.append(path)
             elif isinstance(x, Model):
                 if known not in asked:
@@ -155,13 +155,14 @@ def usual_parameters(model: Model) -> list[Value] | None:
         x = waiting.pop()
         cls = type(x)
         if cls is Value:
-            if x.op is not x._da:
+            if x.op is not x._da or (x._db is not None and not x.requires_grad):
                 return None
             found[x] = None
         elif cls is list:
             if ONLY_VALUES.issuperset(map(type, x)):
                 for p in x:
-                    if p.op is not p._da:  # both are None for a leaf that no operation computed
+                    # Both are None for a leaf that no operation computed, and so is `_db` unless `detach` made the leaf
+                    if p.op is not p._da or (p._db is not None and not p.requires_grad):
                         return None
                     found[p] = None
                 lists.append(x)

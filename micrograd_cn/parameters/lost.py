@@ -8,7 +8,7 @@ from ..engine import Value, traverse
 from ..graph.callers import warn_at_user
 from ..ops.operation import Op
 from .members import ONLY_VALUES, code_of, contents, elements, is_array, leaves_to_train, values_in
-from .model import Model, is_checked, names_its_parameters
+from .model import Model, beginning, is_checked, names_its_parameters
 from .records import (
     Arrays,
     Places,
@@ -21,7 +21,7 @@ from .records import (
     records,
     watch_arrays,
 )
-from .states import is_kept, is_of_constants, mark_kept
+from .states import is_computed, is_kept, is_of_constants, mark_kept
 from .unheld import with_unheld_leaves
 
 
@@ -73,13 +73,27 @@ def refuse_lost(model: Model, root: Model, is_new: bool = False) -> None:
                 for p in filter(is_of_constants, constants):  # parameters that are not trained, see `note_kept`
                     p._da = None
             elif not is_new and is_checked(type(model)):
-                mark_kept([p for p in constants if p._is_constant_result])
+                mark_kept(filter(is_computed, constants))
     if places or frozen or known is not None:
         record = record_of(model)
         record.frozen |= frozen
         record.places, record.items, record.arrays = places, items, arrays
         if arrays:
             watch_arrays(model, record)
+
+
+def mark_states(model: Model) -> None:
+    """Mark the states among the constants in collections of `model`, as `refuse_lost` does, and look at nothing else.
+
+    A copy of a model is made after this, so what is a state of the model is one of the copy, too.
+    """
+    if id(model) in beginning or names_its_parameters(type(model)) or not is_checked(type(model)):
+        return
+    known = records.get(id(model))
+    with_parameters = {*known.places, *known.frozen} if known else set[Any]()
+    for name, x in collections_of(model, ()):
+        if name not in with_parameters:
+            mark_kept([p for p in values_in(x) if is_computed(p)])
 
 
 def _compare_places(model: Model, name: Any, x: Any, old: Places, numbers: int, root: Model) -> None:

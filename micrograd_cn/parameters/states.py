@@ -9,15 +9,20 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..engine import Value
-from .members import COLLECTIONS, may_hold_leaves, of_module, values_in
+from .members import COLLECTIONS, may_hold_leaves, members_of_known, of_module, values_in
 from .model import Model, running_models
-from .records import records
+from .records import record_of, records
 
 
 def mark_kept(constants: Iterable[Value]) -> None:
     """Mark constants that a model keeps but that are none of its parameters. `is_kept` then returns True for them."""
     for x in constants:
         x._da = x._db = 0.0
+
+
+def is_computed(x: Value) -> bool:
+    """Return whether `x` is a constant that an operation or `detach` gave, and that is not marked by `mark_kept`."""
+    return x.op is None and x._da is not x._db and not x.requires_grad
 
 
 def is_of_constants(x: Value) -> bool:
@@ -43,7 +48,7 @@ def _is_no_leaf(x: Any) -> bool:
 
 
 def _leaves_in(x: Any) -> list[Value]:
-    """Return the leaves in `x` if it is a `Value` or a collection, without those in modules; otherwise [].
+    """Return the leaves in `x`, which may be a `Value`, a collection, an array or an object, without those in modules.
 
     For speed, a list whose first and last items are numbers or computed values counts as one without leaves.
     """
@@ -51,7 +56,7 @@ def _leaves_in(x: Any) -> list[Value]:
         return [x] if x.op is None else []
     if type(x) is list and (not x or (_is_no_leaf(x[0]) and _is_no_leaf(x[-1]))):
         return []
-    if type(x) not in COLLECTIONS or not may_hold_leaves(x):
+    if not members_of_known(type(x)) or isinstance(x, Model) or not may_hold_leaves(x):
         return []
     return [p for p in values_in(x) if p.op is None]
 
@@ -68,6 +73,8 @@ def note_added(model: Model, name: str, x: Any) -> None:
         note_kept(model, name, dict(of_module(model)).get(name), x)  # the class may have __slots__
     elif name not in dict(of_module(model)):
         mark_kept(filter(is_of_constants, leaves))
+        if type(x) is not Value and any(map(is_computed, leaves)):
+            record_of(model).frozen.add(name)  # the user, and no call, has put these constants there
 
 
 def note_kept(model: Model, name: str, old: Any, x: Any) -> None:
@@ -84,7 +91,7 @@ def note_kept(model: Model, name: str, old: Any, x: Any) -> None:
     if not (leaves := _leaves_in(x)):
         return
     before = _leaves_in(old) if type(old) is Value or type(old) in COLLECTIONS else values_in(old)
-    constants = [p for p in leaves if p._da is not p._db and not p.requires_grad]
+    constants = [*filter(is_computed, leaves)]
     record = records.get(id(model)) if constants else None
     was_frozen = record is not None and name in record.frozen
     if constants and not was_frozen and all(p.op is not None or is_kept(p) for p in before):

@@ -24,6 +24,7 @@ from .class_attributes import may_have_shared
 from .members import KNOWN_TO_GC, ONLY_VALUES, is_array, known_slots, members_of_known
 from .model import Model, names_its_parameters, of_this_package, overrides
 from .records import structures
+from .states import is_computed, is_kept
 
 _dict, _data, _requires_grad = [attrgetter(name) for name in ("__dict__", "_data", "requires_grad")]
 # Attributes with these names would take the place of methods of a module
@@ -76,7 +77,7 @@ class Structure:
         for x in held:  # which grows
             cls = type(x)
             if cls is Value:
-                if x.op is not x._da:  # both are None for a leaf that no operation computed
+                if x.op is not None or is_computed(x) or is_kept(x):
                     raise _Unusual
                 self._leaves[x] = None
             elif issubclass(cls, Model):

@@ -80,20 +80,22 @@ def may_hold_computed(
         model: the model to search.
         in_modules: whether to search modules inside it, too.
         modules: a list to which the modules that were searched are added.
-        constants: whether constants that an operation computed count as well.
+        constants: whether constants that an operation or `detach` gave count as well.
     """
     entered: set[int] = set()
     waiting: list[Iterable[Any]] = [[model]]
     while waiting:
         items = waiting.pop()
         if ONLY_VALUES.issuperset(map(type, items)):
-            if [x for x in items if x.op is not None] or (constants and [x for x in items if x._da is not None]):
+            if [x for x in items if x.op is not None]:
+                return True
+            if constants and [x for x in items if x._da is not None or x._db is not None]:
                 return True
             continue
         for x in items:
             cls = type(x)
             if cls is Value:
-                if x.op is not None or (constants and x._da is not None):
+                if x.op is not None or (constants and (x._da is not None or x._db is not None)):
                     return True
             elif cls is list or cls is tuple:
                 if id(x) not in entered:
@@ -101,8 +103,10 @@ def may_hold_computed(
                     waiting.append(x)
             elif (members := known_members[cls] if cls in known_members else members_of(cls)) and id(x) not in entered:
                 entered.add(id(x))
-                if isinstance(x, Value) and (x.op is not None or (constants and x._da is not None)):
-                    return True
+                if isinstance(x, Value):
+                    if x.op is not None or (constants and (x._da is not None or x._db is not None)):
+                        return True
+                    continue
                 if modules is not None and isinstance(x, Model):
                     modules.append(x)
                 if in_modules or x is model or not isinstance(x, Model):

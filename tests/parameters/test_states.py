@@ -3,8 +3,11 @@
 import copy
 import inspect
 import pickle
+from collections import deque
 from contextlib import nullcontext
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from micrograd_cn import Value, no_grad
@@ -148,3 +151,66 @@ def test_a_state_that_is_missing_or_unexpected_in_a_file_says_how_to_begin(tmp_p
         Keeper([State(), {}]).load_state_dict(Keeper([called, {}]).state_dict())
     with pytest.raises(ValueError, match=r"'held\.a' is missing$"):
         Keeper({"a": Value(1.0), "b": 1.0}).load_state_dict({})
+
+
+class Places(Module):
+    """A model with all kinds of places for a state, and one parameter."""
+
+    def __init__(self):
+        self.w, self.none, self.numbers, self.objects = Value(0.5), None, np.zeros(2), np.zeros(2, dtype=object)
+        self.list, self.deque, self.dict, self.rows, self.object = [], deque(), {}, [[0.0]], SimpleNamespace(h=0.0)
+
+    def forward(self, x, keep):
+        h = self.w * x
+        keep(self, h)
+        return h
+
+
+KEEPING = {
+    "an array in the place of numbers": lambda model, h: setattr(model, "numbers", np.array([h.detach()])),
+    "an array in the place of None": lambda model, h: setattr(model, "none", np.array([[h.detach()] * 2])),
+    "an array in a new attribute": lambda model, h: setattr(model, "new", np.array([h.detach()])),
+    "an object": lambda model, h: setattr(model, "object", SimpleNamespace(hs=[h.detach()])),
+    "an object with an array": lambda model, h: setattr(model, "none", SimpleNamespace(h=np.array([h.detach()]))),
+    "an object in a new attribute": lambda model, h: setattr(model, "new", SimpleNamespace(h=h.detach())),
+    "an attribute of an object": lambda model, h: setattr(model.object, "h", h.detach()),
+    "an element of an array": lambda model, h: model.objects.__setitem__(0, h.detach()),
+    "a longer list": lambda model, h: model.list.append(h.detach()),
+    "tuples in a list": lambda model, h: model.list.append((h.detach(), 1.0)),
+    "a list in a list": lambda model, h: model.rows[0].__setitem__(0, h.detach()),
+    "a longer deque": lambda model, h: model.deque.append(h.detach()),
+    "an item of a dict": lambda model, h: model.dict.update(h=h.detach()),
+}
+
+
+@pytest.mark.parametrize("keep", KEEPING.values(), ids=KEEPING)
+@pytest.mark.parametrize("look", [Module.state_dict, lambda model: model.parameters() and model.state_dict()])
+def test_detached_constants_are_no_parameters_wherever_a_call_keeps_them(keep, look):
+    model = Places()
+    for x in (1.0, 2.0, 3.0):
+        model(x, keep)
+        assert list(look(copy.deepcopy(model))) == list(look(pickle.loads(pickle.dumps(model)))) == ["w"]
+        model(x, keep)
+        assert look(model) == {"w": 0.5}
+        assert model.parameters() == [model.w]
+    Places().load_state_dict(model.state_dict())
+
+
+@pytest.mark.parametrize("kind", [list, tuple, deque, np.array, lambda ps: {"a": ps[0]}, lambda ps: ps[0]])
+def test_detached_weights_that_a_user_puts_into_a_model_are_parameters(kind):
+    """They are in the state, whether `__init__` or a later assignment makes the attribute, and can be trained."""
+
+    class Copied(Module):
+        def __init__(self, given):
+            self.u, self.ws = Value(1.0), given
+
+    weights, later = kind([Value(2.0).detach()]), kind([Value(3.0).detach()])
+    model = Copied(weights)
+    model.later = later
+    for _ in range(2):
+        assert [path.split(".")[0] for path, _ in model.named_parameters()] == ["u", "ws", "later"]
+        assert len(copy.deepcopy(model).parameters()) == len(model.parameters()) == 3
+        assert len(model.state_dict()) == 3
+    model.parameters()[1].requires_grad = True
+    (model.parameters()[1] * 2.0).backward()
+    assert [p.grad for p in model.parameters()] == [0.0, 2.0, 0.0]
