@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from functools import partial
 from types import FrameType, FunctionType, MethodType
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from ..engine import Value
 from ..graph.callers import is_of_this_package, warn_at_user
 from .hidden import content_of_cell
-from .members import leaves_to_train, of_module
+from .members import OF_HIDING, items_if_values, leaves_to_train, members_of_known
 from .model import Model
 
 
@@ -26,20 +26,47 @@ def warn_of_shared_functions(model: Model, caller: FrameType) -> None:
         return
     being_copied: Container[int] = caller.f_locals.get("memo") or ()
     leaves: set[Value] | None = None
-    for name, held in of_module(model):
-        for x in held.values() if isinstance(held, dict) else held if isinstance(held, (list, tuple)) else (held,):
-            for read in _read_by(x, is_copied=True, entered=set()):
-                if leaves is None:
-                    leaves = leaves_to_train(model)
-                is_original = isinstance(read, (Model, Value)) and id(read) in being_copied
-                if is_original or (read is model and leaves) or not leaves.isdisjoint(leaves_to_train([read])):
-                    warn_at_user(
-                        f"The deep copy of this {type(model).__name__} has the same function {name} as the original, "
-                        "since Python does not copy functions. It goes on using the parameters and attributes of the "
-                        "original, and not those of the copy; make it a method, or assign it anew in the copy",
-                        copy.__file__,
-                    )
-                    return
+    for path, x in _functions_in(model):
+        for read in _read_by(x, is_copied=True, entered=set()):
+            if leaves is None:
+                leaves = leaves_to_train(model)
+            is_original = isinstance(read, (Model, Value)) and id(read) in being_copied
+            if is_original or (read is model and leaves) or not leaves.isdisjoint(leaves_to_train([read])):
+                warn_at_user(
+                    f"The deep copy of this {type(model).__name__} has the same function {path} as the original, "
+                    "since Python does not copy functions. It goes on using the parameters and attributes of the "
+                    "original, and not those of the copy; make it a method, or assign it anew in the copy",
+                    copy.__file__,
+                )
+                return
+
+
+def _functions_in(model: Model) -> Iterator[tuple[str, Any]]:
+    """Yield the functions, methods and the like in `model`, also inside collections and objects, each with its path.
+
+    What a deep copy of a `functools.partial` or of a method copies is searched, too: the arguments of the partial, and
+    the object of the method. What is in other models is left out, since each model looks for its own functions.
+    """
+    entered: set[int] = set()
+    waiting: list[tuple[str, Any]] = [("", model)]
+    while waiting:
+        path, x = waiting.pop()
+        members = members_of_known(type(x))
+        if not members or id(x) in entered or (issubclass(type(x), (Model, Value)) and x is not model):
+            continue
+        entered.add(id(x))
+        inside: Iterable[tuple[Any, Any]] = ()
+        if members in OF_HIDING:
+            yield path, x
+            if isinstance(x, MethodType):
+                inside = [("__self__", x.__self__)]
+            elif isinstance(x, partial):
+                inside = [*enumerate(x.args), *x.keywords.items()]
+        elif isinstance(x, (set, frozenset)):
+            inside = enumerate(x)
+        elif items_if_values(x) is None:
+            inside = members(x)
+        waiting += [(f"{path}.{key}".removeprefix("."), item) for key, item in reversed([*inside])]
 
 
 def _read_by(x: Any, is_copied: bool, entered: set[int]) -> Iterator[Any]:
