@@ -196,6 +196,17 @@ def test_detached_constants_are_no_parameters_wherever_a_call_keeps_them(keep, l
     Places().load_state_dict(model.state_dict())
 
 
+@pytest.mark.parametrize("row", [lambda h: h, lambda h: [h], lambda h: [1.0, h]])
+def test_detached_constants_in_lists_alone_are_no_parameters(row):
+    """A model that consists of lists alone is searched in a faster way."""
+    model = Keeper([])
+    model.w = Value(0.5)
+    for _ in range(4):
+        model.held.append(row((model.w * 2.0).detach()))
+        assert model.parameters() == [model.w]
+    assert model.state_dict() == {"w": 0.5}
+
+
 @pytest.mark.parametrize("kind", [list, tuple, deque, np.array, lambda ps: {"a": ps[0]}, lambda ps: ps[0]])
 def test_detached_weights_that_a_user_puts_into_a_model_are_parameters(kind):
     """They are in the state, whether `__init__` or a later assignment makes the attribute, and can be trained."""
