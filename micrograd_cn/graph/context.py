@@ -67,7 +67,8 @@ class Hooks:
         return True
 
     def differentiated(self, xs: Sequence[Any]) -> None:
-        """Called before a function is differentiated with respect to `xs`, which were passed to a derivative.
+        """Called before a function is differentiated with respect to `xs`, which are the arguments
+        of a call of `functional.grad(f)` or the like.
 
         Each of them is a `Value` or a number.
         """

@@ -80,7 +80,7 @@ def dot(y: float, *operands: float) -> tuple[float, ...]:
 
 
 def logsumexp(y: float, *xs: float) -> tuple[float, ...]:
-    """Return the rounding errors, in units of 1e-15, of y = logsumexp(xs) and of its derivatives.
+    """Return the relative rounding errors, in units of 1e-15, of y = logsumexp(xs) and of its derivatives.
 
     The largest x and the logarithm that is added to it may nearly cancel.
     """
@@ -90,7 +90,7 @@ def logsumexp(y: float, *xs: float) -> tuple[float, ...]:
 
 
 def lgamma(y: float, x: float) -> tuple[float, float]:
-    """Return the rounding errors, in units of 1e-15, of y = lgamma(x) and of its derivative.
+    """Return the relative rounding errors, in units of 1e-15, of y = lgamma(x) and of its derivative.
 
     If x is negative, lgamma(x) and its derivative are each computed as a difference of two terms, which nearly cancel
     near a root.

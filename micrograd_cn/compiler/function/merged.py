@@ -184,7 +184,8 @@ class MergedRecordings:
         Args:
             key: a key for the program, by which it is found again.
             rows: about how many rows the program is going to compute at each call.
-            outputs: a function that takes a recording, and returns a program for it and the outputs to merge.
+            outputs: a function that takes a recording, and returns a pair: a program for this recording, and those
+                outputs of the program that the merged program computes.
             work: the time that the program takes for a row, relative to the time to compute only the results of the
                 row. It is 3 for a loss with its gradient.
         """
@@ -210,7 +211,7 @@ class MergedRecordings:
     def _make(self, key: Any, kind: str, rows: int, outputs: Callable[[Any], Outputs], work: int) -> None:
         """Make a merged program, or note that it is not worthwhile or not possible.
 
-        A merged program computes all branches.
+        A merged program computes, for each row, every branch that the user's function may take.
 
         Args:
             key: the key under which the program, or None, is stored.

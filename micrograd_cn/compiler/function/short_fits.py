@@ -72,9 +72,10 @@ class ShortFits:
     def losses_and_callback(
         self, options: TrainingOptions, samples: ListedSamples, first: int
     ) -> tuple[list[float], bool]:
-        """Take steps of a call of `fit`, from the epoch `first` on, and call the callback after each one.
+        """Train from the epoch `first` on, one step an epoch, and call the callback after each epoch.
 
-        Return the losses, and whether the callback has asked to end training. `FunctionFit` takes all other steps.
+        Return the losses, and whether the callback has asked to end training. If there are fewer losses than epochs
+        left, such as none because there is no code for the samples, `FunctionFit` has to do the other epochs.
 
         Raises:
             ValueError: a `Value` that was a constant when the function was recorded has other data now.

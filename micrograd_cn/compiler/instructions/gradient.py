@@ -88,7 +88,8 @@ class _ReverseMode:
     def _find_wanted(self) -> set[Value]:
         """Return the parameters, and the nodes through which gradients flow to parameters.
 
-        The nodes that depend on the row of numbers are added to the attribute `per_sample`.
+        At first, the attribute `per_sample` has the nodes that stand for the numbers of a sample. All nodes that depend
+        on these are added to it.
         """
         wanted = set(self._graph.parameters)
         for node, op in self._graph.operations:

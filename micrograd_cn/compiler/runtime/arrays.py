@@ -375,7 +375,7 @@ def listed_samples(samples: list[Any]) -> ListedSamples | None:
 
 
 def _is_nested(x: Any) -> bool:
-    """Return whether an argument is a list, a tuple or a dict whose first item has items itself."""
+    """Return whether the first item of a list or tuple `x`, or the first value of a dict, has items itself."""
     if type(x) not in COLLECTIONS or not x:
         return False
     return hasattr(next(iter(x.values())) if type(x) is dict else x[0], "__len__")

@@ -115,7 +115,7 @@ _tasks = BackgroundTasks()  # which compile drivers
 
 
 def has_prepared_driver(kind: str, rows: int) -> bool:
-    """Return whether the driver that prepared calls for `rows` rows need is compiled.
+    """Return whether the driver for prepared calls with `rows` rows is compiled.
 
     If it is not, a background thread begins to compile it. `kind` is "forward" if the calls compute outputs, and
     "gradient" if they compute the mean output and its gradient.
@@ -793,8 +793,8 @@ class CompiledGraph:
 
         Args:
             kind: "forward" for the outputs of every row, or "gradient" for the mean output and its gradient. "gated" is
-                like "gradient", but takes longer. It is used where "gradient" gives nan, because it multiplies a
-                derivative of 0 by an infinite one; see `instructions.gradient.differentiate`.
+                like "gradient", but takes longer. It is used where the code for "gradient" gives nan, since that code
+                multiplies derivatives of 0 by infinite ones; see `instructions.gradient.differentiate`.
             rows_in_lanes: whether the code computes several rows at once, one in each lane of a vector. If not, it
                 computes rows one at a time.
         """

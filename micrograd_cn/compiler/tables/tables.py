@@ -177,10 +177,12 @@ class Tables:
                 done += m
 
     def _strided(self, lefts: Sequence[tuple[int, ...]]) -> tuple[list[int], int]:
-        """Return the offset of each sum's first left factor, and the stride from one left factor to the next, in bytes.
+        """Return where the left factors of some sums of products are: an offset for each sum, and the stride, in bytes.
 
-        The stride is the same for all sums. If the left factors have no common stride, the program copies them to
-        contiguous places first, and the offsets are those of the copies.
+        The offset is that of the left factor of the sum's first product, from the start of the scalars. The stride is
+        the distance from there to the left factor of the next product, and is the same for all sums. If the left
+        factors have no common stride, the program copies them to contiguous places first, and the offsets are those of
+        the copies.
         """
         places = [[*map(self.offset, left)] for left in lefts]
         step = stride(places[0])

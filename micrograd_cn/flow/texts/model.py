@@ -1,6 +1,7 @@
 """The texts of the language model's room, the part of the page in which you train a small GPT.
 
-The text of a key `name_...` is the name of a part of the model's graph, such as one head, on its box in the stepper.
+The text of a key `name_...` is the name of a part of the model's graph, such as one head. It stands on the box of this
+part in the picture through which a reader steps node by node.
 """
 
 MODEL = {

@@ -451,10 +451,11 @@ def _is_linear(problem: Problem, u: Vector) -> bool:
 def _is_linear_if_large(problem: Problem, u: Vector, expected: Vector) -> bool:
     """Return whether the backward pass gives exactly the gradient `expected` for a large upstream gradient `u`.
 
-    The arrays of the upstream gradient are strided. If the result is True, a single backward pass has shown several
-    things: a second call gives the same gradient as the first one, the derivative is linear, also where the upstream
-    gradient is large, and it is right where the upstream gradient is not contiguous. If the result is False, the caller
-    has to check each of these by itself.
+    `expected` is the gradient of an earlier backward pass, and both `u` and `expected` were multiplied by the same
+    large factor. The arrays of the upstream gradient are strided here. If the result is True, this backward pass, which
+    is the second one, has shown several things: it gives the same gradient as the first one, the derivative is linear,
+    also where the upstream gradient is large, and it is right where the upstream gradient is not contiguous. If the
+    result is False, the caller has to check each of these by itself.
     """
     derivative = problem.derivative
     assert isinstance(derivative, ReverseMode)

@@ -63,12 +63,13 @@ def has_tied_kink(phi: DirectionalFunction, mismatch: float = math.inf) -> bool:
 
 
 def has_cancelling_kinks(phi: DirectionalFunction, mismatch: float) -> bool:
-    """Return whether kinks of several elements cancel along the direction of `phi`, so the function seems smooth there.
+    """Return whether kinks of several elements cancel along the direction of `phi`, so that f, the function that is
+    checked, seems smooth along it.
 
-    An example is min(max(x, -1), 1) at (-1, 1): if both elements grow, one begins to change the function, and the other
-    one ceases to. Along a direction that moves the elements by other distances, such kinks do not cancel, so f is
-    looked at along such directions. The result is False, without calls of f, if few elements are numbers with few
-    digits, such as -1 and 0.25: others are hardly ever at a kink.
+    An example is min(max(x, -1), 1) at (-1, 1): if both elements grow, one begins to change f, and the other one ceases
+    to. Along a direction that moves the elements by other distances, such kinks do not cancel, so f is computed along
+    some of these directions. The result is False, without calls of f, if few elements are numbers with few digits, such
+    as -1 and 0.25: others are hardly ever at a kink.
 
     `mismatch` is the distance of the derivative of `phi` that is checked from the numerical one. A kink that is small
     beside the slopes counts only if it may explain the mismatch.

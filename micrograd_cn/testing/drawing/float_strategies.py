@@ -230,8 +230,8 @@ def numbers_of_every_magnitude(low: float, high: float, least: float, most: floa
     """Return a Hypothesis strategy for numbers of all magnitudes from `least` to `most`, about equally often.
 
     They lie between the bounds `low` and `high`. A number is 10**e or -10**e, rounded to three significant digits. The
-    exponent e is drawn as a float, since Hypothesis draws floats from all parts of an interval about equally often. It
-    does not do so for large integers, such as the index of a number. A failure shrinks to a whole e.
+    exponent e is drawn as a float, since Hypothesis draws floats from all parts of an interval about equally often, but
+    not integers from a large range. A failure shrinks to a whole e.
     """
     st = import_strategies()
     signs = []

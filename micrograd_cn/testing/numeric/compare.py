@@ -48,10 +48,10 @@ class Comparison(NamedTuple):
         remainder_order: the order of the Taylor remainder (see `taylor_order`), if the derivative is wrong; else nan.
         argument: the name of the array that the derivative is with respect to; "" if it has no name.
         cause: what is likely wrong, if the comparison shows it.
-        hidden: about how large a mistake in one element of the gradient may be without showing along any direction,
-            relative to the norm of the gradient; nan if it is not known, as for a single derivative. If there are
-            several arrays, which may have different units, the gradient with respect to each array is first multiplied
-            by the smallest entry of `Problem.scale` for this array.
+        hidden: about how large a mistake in one element of the gradient may be without showing along any of the
+            directions that were compared, relative to the norm of the gradient; nan if it is not known, as for a single
+            derivative. If there are several arrays, which may have different units, the gradient with respect to each
+            array is first multiplied by the smallest entry of `Problem.scale` for this array.
     """
 
     title: str
