@@ -401,6 +401,23 @@ def test_a_constant_that_has_become_a_parameter_is_refused():
         loss.backward(Y)
 
 
+def test_a_call_whose_parameters_are_all_frozen_is_refused_after_many_calls_too(repeated):
+    w, v = Value(2.0), Value(3.0)
+    loss = compile(lambda x: w * x + v * x)
+    for _ in range(60):
+        loss.backward((Y,))
+    w.grad, w.requires_grad = 7.0, False
+    for _ in range(10):
+        loss.backward((Y,))
+    assert any(repeated[-4:])
+    v.requires_grad = False
+    for _ in range(10):
+        with pytest.raises(RuntimeError, match="all are frozen"):
+            loss.backward((Y,))
+    assert any(repeated[-4:])
+    assert w.grad == 7.0
+
+
 def test_threads_add_each_gradient_once(repeated):
     made = Trained(random.Random(0))
     for _ in range(60):

@@ -114,7 +114,7 @@ def test_what_is_not_as_expected_changes_nothing(what):
     numbers = array("d", [1.0] * 50)
     before = [(p.data, p.grad) for p in found]
     if what == "frozen":
-        found[30].requires_grad = False
+        found[30].requires_grad, found[30].grad = False, None
     elif what == "subclass":
         found[30] = Other(1.0)
     elif what in ("no node", "small"):
@@ -137,6 +137,22 @@ def test_a_frozen_parameter_a_none_and_a_subclass_get_what_they_get_from_python(
     found[1].requires_grad, found[2].grad, found[3] = False, None, Other(2.0)
     add_gradients([Gradients(found, array("d", [1, 2, 3, 4, 5]))])
     assert [p.grad for p in found] == [1.0, 0.0, 3.0, 4.0, 5.0]
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_machine_code_leaves_the_gradients_of_frozen_parameters_alone(prepared):
+    found = parameters()
+    for k, p in enumerate(found):
+        p.grad, p.requires_grad = (-0.0, 2.5 + k)[k % 2], k % 5 > 1
+    before = [p.grad for p in found]
+    kept, numbers = texts(before), array("d", [1.0] * 50)
+    at = numbers.buffer_info()[0]
+    added = machine.PreparedNodes(found, at, at).add() if prepared else machine.add_to_gradients(found, numbers, 1.0)
+    assert added
+    assert texts(before) == kept  # floats that others refer to are not changed in place
+    assert texts([p.grad for p in found]) == texts(
+        [x + 1.0 if p.requires_grad else x for x, p in zip(before, found, strict=True)]
+    )
 
 
 @pytest.mark.parametrize("kind", [Value, type("Other", (Value,), {"__slots__": ()})], ids=["Value", "subclass"])

@@ -166,6 +166,26 @@ def test_frozen_parameters_and_those_of_a_subclass_are_left_to_python(added):
     assert (w.grad, v.grad) == (0.5, 1.0)
 
 
+def test_some_parameters_may_be_frozen_and_not_all(added):
+    """Machine code leaves the gradients of frozen parameters alone, and a call with frozen ones alone is refused."""
+    w, v = Value(2.0), Value(3.0)
+    loss = compile(lambda x: w * x + v * x)
+    for _ in range(60):
+        loss.backward((Y,))
+    w.grad = v.grad = 0.0
+    w.requires_grad = False
+    for grad, expected in ((0.0, 0.5), (None, 1.0)):
+        w.grad = grad
+        loss.backward((Y,))
+        assert (w.grad, v.grad) == (grad, expected)
+        assert added[-1] == (grad is not None)
+    w.grad, v.requires_grad = 0.0, False
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="all are frozen"):
+            loss.backward((Y,))
+    assert (w.grad, v.grad) == (0.0, 1.0)
+
+
 def test_parameters_without_a_gradient_keep_none(added):
     w, k = Value(2.0), Value(3.0)
     loss = compile(lambda x: where(less(k, 0.0), 0.0, w * x))
@@ -225,7 +245,8 @@ def test_results_true_and_false_are_not_used_up():
     numbers = array("d", [1.0])
     both = machine.PreparedNodes([w], numbers.buffer_info()[0], numbers.buffer_info()[0])
     for expected in (True, False):
-        w.requires_grad = expected
+        if not expected:
+            w.requires_grad, w.grad = False, None
         before = [*map(sys.getrefcount, (expected, not expected))]
         numbers[0] = 1.0
         results = [both.add() for _ in range(1000)]
@@ -235,7 +256,7 @@ def test_results_true_and_false_are_not_used_up():
         del results
         assert both.read()
         assert numbers[0] == 2.0
-    assert w.grad == 1000.0
+        assert w.grad == (1000.0 if expected else None)
 
 
 def test_threads_share_a_program():

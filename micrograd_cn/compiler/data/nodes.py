@@ -114,9 +114,13 @@ class NodeLoop:
         does not hold, the address is that of the placeholder `_sample`, which is a `Value`. So code may read the node
         at the address before it tests the condition.
         """
-        found = self._items.words(index)
+        found = self.address(index)
         is_value = self._has_type(found, Value)
         return is_value.select(found, Words(self.f, address_of(_sample))), is_value
+
+    def address(self, index: Integer) -> Words:
+        """Write code that loads the address of the object at `index` in the list `%list`."""
+        return self._items.words(index)
 
     def float(self, index: Integer) -> tuple[Vector, Condition]:
         """Write code that reads the float at `index` in the list `%list`, and tests that its class is float itself.
@@ -124,13 +128,13 @@ class NodeLoop:
         Return the number of the float, and the condition. If the condition does not hold, the number is that of another
         float, which means nothing.
         """
-        found = self._items.words(index)
+        found = self.address(index)
         is_float = self._has_type(found, float)
         return _number(is_float.select(found, Words(self.f, address_of(_sample._data))))[0], is_float
 
     def is_at(self, index: Integer, x: Words) -> Condition:
         """Write code that tells whether the object at `index` in the list `%list` is the one at the address `x`."""
-        return Condition(self.f, self.f.op(f"icmp eq ptr {self._items.words(index)}, {x}"))
+        return Condition(self.f, self.f.op(f"icmp eq ptr {self.address(index)}, {x}"))
 
     def slot(self, node: Words, offset: Integer | int) -> Slot:
         """Write code that reads the slot at an offset of a node."""
@@ -168,10 +172,10 @@ class NodeLoop:
         """
         f = self.f
         with f.when(unshared), f.repeat(self.count) as loop:
-            place = _number(self._items.words(loop.index).bytes(offset).words(0))
+            place = _number(self.address(loop.index).bytes(offset).words(0))
             place[0] = number(loop.index, place[0])
         with f.when(~unshared), f.repeat(self.count) as loop:
-            node = self._items.words(loop.index)
+            node = self.address(loop.index)
             slot = self.slot(node, offset)
             new = number(loop.index, slot.is_float.select(slot.number, 0.0))
             with f.when(slot.unshared):
@@ -250,7 +254,7 @@ def _assign_if_good(nodes: NodeLoop, offset: Integer | int, number: Callable[[In
 def _write_add() -> Function:
     """Write the function that adds the numbers at `%from`, times `%weight`, to the gradients of the nodes in `%list`.
 
-    It does nothing if one of the nodes requires no gradient.
+    Nodes that require no gradient are left alone.
     """
     f = Function(f"{KERNEL_PREFIX}add_to_nodes", "ptr %list, i64 %n, ptr %from, double %weight", "i64")
     _add(NodeLoop(f), Doubles(f, "%from"), Vector(f, "%weight"), "i64 1")
@@ -259,20 +263,22 @@ def _write_add() -> Function:
 
 
 def _add(nodes: NodeLoop, numbers: Doubles, weight: Vector | float, failed: str) -> None:
-    """Write code that adds numbers, times `weight`, to the gradients of nodes.
+    """Write code that adds numbers, times `weight`, to the gradients of nodes. Frozen nodes keep their gradients.
 
-    The function that is written ends with `failed` if one of the nodes requires no gradient.
+    The function that is written ends with `failed` if the gradient of a frozen node is not a float.
     """
     f, grad, true = nodes.f, slot_offset("_grad"), Condition(nodes.f, "true")
     with f.repeat(nodes.count, [true, true]) as loop:
         node, is_value = nodes.node(loop.index)
         slot, (before, unshared) = nodes.slot(node, grad), loop.carried
-        unfrozen = nodes.has_requires_grad(node, True)
-        loop.next = [before & is_value & slot.is_good & unfrozen, unshared & slot.unshared]
+        unfrozen, frozen = (nodes.has_requires_grad(node, requires) for requires in (True, False))
+        good = is_value & ((unfrozen & slot.is_good) | (frozen & slot.is_float))
+        loop.next = [before & good, unshared & slot.unshared]
     f.end_unless(loop.next[0], failed)
 
     def number(index: Integer, old: Vector) -> Vector:
-        return old + 0.0 + numbers[index] * weight  # as `(grad or 0.0) + ...` in Python, which makes 0.0 of -0.0
+        new = old + 0.0 + numbers[index] * weight  # as `(grad or 0.0) + ...` in Python, which makes 0.0 of -0.0
+        return nodes.has_requires_grad(nodes.address(index), True).select(new, old)
 
     nodes.assign_all(grad, loop.next[1], number)
 
@@ -582,9 +588,9 @@ def write_by_machine_code(nodes: Sequence[Value], slot: str, numbers: array[floa
 
 
 def add_to_gradients(nodes: Sequence[Value], numbers: array[float], weight: float) -> bool:
-    """Add numbers, times `weight`, to the gradients of nodes, and return True.
+    """Add numbers, times `weight`, to the gradients of nodes that are not frozen, and return True.
 
-    If machine code cannot do so, for example because one of the nodes is frozen, change nothing and return False.
+    If machine code cannot do so, for example because a frozen node has no gradient, change nothing and return False.
     """
     return (
         uses_machine_code(nodes)

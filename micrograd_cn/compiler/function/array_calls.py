@@ -426,12 +426,12 @@ class ArrayCalls:
         if found.adds:
             mean, left = found.runner.add_mean_gradient_of(rows)
             found.runner.release(rows)
+            if not program.has_trainable:  # all parameters are frozen, so nothing was added
+                check_has_trainable("backward", self._arguments.name, [program])
             if left is None:
                 if outdated.expected:
                     outdated.note_gradients(program.parameters)
                 return mean
-            if not program.has_trainable:
-                check_has_trainable("backward", self._arguments.name, [program])
             if isnan(mean) and found.recording.has_indices:
                 return None
         elif (gradient := self._gradient("backward", found, rows)) is None:
