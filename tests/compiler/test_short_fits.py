@@ -18,6 +18,8 @@ from micrograd_cn.compiler.function.short_fits import ShortFits
 from micrograd_cn.compiler.runtime import prepared
 from micrograd_cn.compiler.runtime.arrays import ArrayRunner
 from micrograd_cn.losses import cross_entropy
+from micrograd_cn.module import Module
+from micrograd_cn.nn import MLP
 from micrograd_cn.optim import SGD, Adam, AdamW, RMSprop
 from micrograd_cn.optim import optimizer as optimizers
 
@@ -60,10 +62,10 @@ def make_ready(*made):
             time.sleep(0.001)
 
 
-def everything(parameters, optimizer):
+def everything(parameters, *optimizers):
     """Return the text of all that training changes."""
     numbers = [(p.data, p.grad, p.requires_grad) for p in parameters]
-    return repr((numbers, optimizer.steps, optimizer.lr, optimizer.skipped, optimizer.state_dict()))
+    return repr((numbers, [(x.steps, x.lr, x.skipped, x.state_dict()) for x in optimizers]))
 
 
 def raised(action):
@@ -81,7 +83,7 @@ class Side:
     def __init__(self, kind, seed):
         self.rng = random.Random(f"{kind} {seed}")
         self.parameters = ws = [Value(self.rng.gauss(0, 1)) for _ in range(N)]
-        self.optimizer = OPTIMIZERS[kind](ws)
+        self.optimizer, self.part = OPTIMIZERS[kind](ws), OPTIMIZERS[kind]([ws[7], ws[2], ws[5]])
         self.f = compile(lambda x, y: (sum(w * mc.tanh(x * k) for k, w in enumerate(ws)) - y) ** 2)
 
     def samples(self):
@@ -138,6 +140,15 @@ def other_optimizer(side):
     side.f.fit(side.samples(), SGD(side.parameters, lr=0.01), 2)
 
 
+def train_part(side):
+    """Train some parameters while another one is frozen."""
+    frozen = side.parameters[side.rng.choice([0, 1, 8])]
+    frozen.requires_grad = False
+    for epochs in (1, 2):
+        side.f.fit(side.samples(), side.part, epochs)
+    frozen.requires_grad = True
+
+
 def load_state(side):
     side.optimizer.load_state_dict(side.optimizer.state_dict())
 
@@ -148,7 +159,7 @@ def clear_gradients(side):
 
 ACTIONS = [
     *(change_data, change_rate, change_option, change_state, reverse, step_by_hand, long_fit, fit_with_callback),
-    *(other_optimizer, load_state, clear_gradients),
+    *(other_optimizer, load_state, clear_gradients, train_part, train_part),
 ]
 LASTING = [freeze, leave_one_out]  # hardly any call after these is short
 
@@ -171,7 +182,7 @@ def test_random_actions_between_short_calls_give_what_they_give_between_others(k
             assert found[0] == found[1], (kind, seed, turn)
             assert [p.data for p in short.parameters] == [p.data for p in long.parameters], (kind, seed, turn)
             if turn % 6 == 5:  # seldom, since a state that is read is no longer in the memory of machine code
-                states = [everything(side.parameters, side.optimizer) for side in (short, long)]
+                states = [everything(side.parameters, side.optimizer, side.part) for side in (short, long)]
                 assert states[0] == states[1], (kind, seed, turn)
     assert sum(taken) > 150
 
@@ -308,6 +319,72 @@ def test_functions_with_branches_are_trained_by_other_code(taken):
         expected.data -= 0.5 * slope
         assert w.data == pytest.approx(expected.data, rel=1e-14)
     assert not any(taken)
+
+
+def test_an_optimiser_of_some_parameters_trains_these_and_only_these(taken):
+    """The other parameters keep their data and gradients, and may be frozen."""
+    net, x, y = MLP(2, [3, 1], activation="tanh", seed=1), [0.5, -0.25], 1.0
+    f, last = compile(lambda x, y: (net(x) - y) ** 2), net.layers[1].parameters()
+    first = net.layers[0].parameters()
+    optimizer = SGD(last[::-1], lr=0.1)
+    f.fit([(x, y)], optimizer, 1)
+    f.fit([(x, y)], optimizer, 1)
+    make_ready(optimizer)
+    for p in first:
+        p.grad, p.requires_grad = 7.0, p is not first[0]
+    before = [(p.data, p.grad) for p in first]
+    for change in (lambda: None, lambda: setattr(first[1], "data", 0.75), lambda: setattr(last[2], "data", 0.25)):
+        change()
+        before[1] = first[1].data, 7.0
+        loss = (net(x) - y) ** 2
+        expected = [p.data - 0.1 * g for p, g in zip(last, mc.gradients(loss, last), strict=True)]
+        taken.clear()
+        assert f.fit([(x, y)], optimizer, 1) == pytest.approx([loss.data])
+        assert taken == [1]
+        assert [p.data for p in last] == pytest.approx(expected)
+        assert [(p.data, p.grad) for p in first] == before
+    last[0].requires_grad = False
+    f.fit([(x, y)], optimizer, 1)
+    assert taken[-1] == 0
+    assert optimizer.skipped == {3: 1}
+
+
+def test_a_short_call_refuses_and_warns_of_what_other_calls_do(taken):
+    w, v = Value(0.5), Value(0.25)
+    detached, captured = compile(lambda x: w * x + v.detach()), w * 3
+    from_before = compile(lambda x: (captured * w * x + v) ** 2)
+    alone, part = SGD([v], lr=0.1), SGD([w], lr=0.1)
+    for _ in range(3):
+        detached.fit([(1.0,)], part, 1)
+        from_before.fit([(1.0,)], alone, 1)
+    make_ready(alone, part)
+    w.requires_grad = False
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="depends on no parameter that requires a gradient"):
+            detached.fit([(1.0,)], alone, 1)
+    w.requires_grad = True
+    for _ in range(3):
+        with pytest.raises(ValueError, match="was computed from"):
+            from_before.fit([(1.0,)], part, 1)
+    model = Scaled(Value(2.0))
+    f = compile(lambda x: (model(x) - 1) ** 2)
+    for _ in range(4):
+        optimizer = SGD(model.parameters(), lr=0.1)
+        make_ready(optimizer)
+        with pytest.warns(UserWarning, match="reads Value.* in no optimizer"):
+            f.fit([(1.0,)], optimizer, 1)
+        del optimizer
+    assert taken[-1] == 1
+
+
+class Scaled(Module):
+    """A model whose function reads a leaf in a closure, which is no parameter of the model."""
+
+    def __init__(self, leaf):
+        self.w, self.scaled = Value(0.5), lambda x: leaf * x
+
+    def __call__(self, x):
+        return self.w * self.scaled(x)
 
 
 def test_a_parameter_that_only_the_optimiser_has_is_trained_too(taken):

@@ -8,16 +8,19 @@ compiled loop and back.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import repeat
 from math import isnan, prod
 from typing import Any
+from weakref import ref
 
 from ...engine import Value
 from ...graph import context
 from ...optim import Optimizer
 from ...optim import optimizer as optimizers
+from ...optim.optimizer import warn_of_functions, warn_of_replaced
 from ..data.nodes import some_frozen, uses_machine_code, write_by_machine_code
+from ..data.partition import gather_rows
 from ..program import Program
 from ..runtime.arrays import ListedSamples
 from ..runtime.prepared import PreparedRows
@@ -31,6 +34,10 @@ from .store import RecordingStore
 MAX_EPOCHS = 8  # the compiled loop of `fit` takes more epochs in less time
 # With a callback, the compiled loop takes no longer for more numbers, since it reads those of arrays column by column
 MAX_NUMBERS = 20_000
+
+
+def _nothing() -> None:
+    """Return None, as a weak reference does to an object that is gone."""
 
 
 class ShortFits:
@@ -49,8 +56,9 @@ class ShortFits:
 
     def __init__(self, store: RecordingStore, stale: StaleCheck, arrays: ArrayCalls) -> None:
         self._store, self._stale, self._arrays = store, stale, arrays
-        # A program, the parameters of all programs, and those of an optimiser, which are the same `Value`s
-        self._same: tuple[Program | None, list[Value], list[Value]] = None, [], []
+        # A program, the parameters of all programs, those of an optimiser, and the places of these among the program's
+        self._latest: tuple[Program | None, list[Value], list[Value], array[int]] = None, [], [], array("q")
+        self._warned: Callable[[], object] = _nothing  # returns the optimiser whose missing parameters were looked for
 
     def losses(self, options: TrainingOptions, samples: Any) -> list[float]:
         """Take the first steps of a call of `fit` without a callback, and return their losses.
@@ -115,45 +123,68 @@ class ShortFits:
         if not (step := self._step(optimizer, found)):
             return []
         with training_alone(optimizer) as alone:
-            return self._losses_of_steps(optimizer, found, step, rows, most) if alone else []
+            return self._losses_of_steps(optimizer, found, *step, rows, most) if alone else []
 
     def _losses_of_steps(
-        self, optimizer: Optimizer, found: ArrayCall, step: SingleStep, rows: PreparedRows, most: int
+        self,
+        optimizer: Optimizer,
+        found: ArrayCall,
+        step: SingleStep,
+        places: array[int],
+        rows: PreparedRows,
+        most: int,
     ) -> list[float]:
-        """Take at most `most` steps by `step`, the machine code of the optimiser, and return their losses."""
-        losses, parameters = list[float](), self._store.parameters
+        """Take at most `most` steps by `step`, the machine code of the optimiser, and return their losses.
+
+        `places` is what `_places` has returned for the optimiser and the program.
+        """
+        losses, parameters = list[float](), optimizer.parameters if places else self._store.parameters
         while len(losses) < most:
-            loss, numbers = found.runner.mean_gradient_of(rows)
-            if isnan(loss) or not step.take(optimizer, [_gradient_changes(parameters, numbers)]):
+            loss, gradient = found.runner.mean_gradient_of(rows)
+            if places:
+                gradient = gather_rows(gradient, places, 1)
+            if isnan(loss) or not step.take(optimizer, [_gradient_changes(parameters, gradient)]):
                 break
             losses.append(loss)
         return losses
 
-    def _step(self, optimizer: Optimizer, found: ArrayCall) -> SingleStep | None:
-        """Return machine code that takes a step of `optimizer`, or None if `FunctionFit` has to take it.
+    def _step(self, optimizer: Optimizer, found: ArrayCall) -> tuple[SingleStep, array[int]] | None:
+        """Return machine code that takes a step of `optimizer`, and what `_places` returns.
 
-        `FunctionFit` also takes it if there is no machine code for the optimiser yet. `found` is the code for the
-        gradient.
+        Return None if `FunctionFit` has to take the step. It also takes the step if there is no machine code for the
+        optimiser yet. `found` is the code for the gradient.
         """
-        machine_code, parameters = optimizers.machine_code, self._store.parameters
+        machine_code, program = optimizers.machine_code, found.program
         optimizer.match_state()
-        if found.merged or not self._trains_all(optimizer, found.program, parameters) or some_frozen(parameters):
+        if found.merged or some_frozen(optimizer.parameters):
+            return None
+        if (places := self._places(optimizer, program)) is None:
             return None
         step = machine_code.ready(optimizer) if isinstance(machine_code, SingleSteps) else None
-        return step if step and self._stale.agrees(found.program, optimizer) else None
+        agrees = step and self._stale.agrees(program, optimizer) and program.has_trainable
+        return (step, places) if step and agrees else None
 
-    def _trains_all(self, optimizer: Optimizer, program: Program, parameters: list[Value]) -> bool:
-        """Return whether an optimiser has all of `parameters` and no others, and a program uses all of them.
+    def _places(self, optimizer: Optimizer, program: Program) -> array[int] | None:
+        """Return the places of an optimiser's parameters among those of a program; empty if it has all of these.
 
-        `parameters` has the parameters of all programs of the function.
+        Return None if the program does not have all of them, or not all parameters of the function's programs, or if
+        it has a parameter that stands for a captured value, which may have been computed from the optimiser's.
         """
-        known, of_all, optimized = self._same
-        if known is program and of_all is parameters and optimized == optimizer.parameters:  # nodes equal by identity
-            return True
-        if program.parameters != parameters or {*optimizer.parameters} != {*parameters}:
-            return False
-        self._same = program, parameters, [*optimizer.parameters]
-        return True
+        parameters = self._store.parameters
+        known, of_all, optimized, places = self._latest
+        if not (known is program and of_all is parameters and optimized == optimizer.parameters):  # by identity
+            place = {p: k for k, p in enumerate(program.parameters)}
+            if program.parameters != parameters or program.compiled.captured or not {*optimizer.parameters} <= {*place}:
+                return None
+            has_all = {*optimizer.parameters} == {*place}
+            places = array("q", () if has_all else map(place.__getitem__, optimizer.parameters))
+            self._latest = program, parameters, [*optimizer.parameters], places
+            self._warned = _nothing
+        if places and self._warned() is not optimizer:
+            warn_of_replaced(optimizer, parameters)
+            warn_of_functions(optimizer, {*parameters})
+            self._warned = ref(optimizer)
+        return places
 
 
 def _gradient_changes(parameters: list[Value], gradient: array[float]) -> Iterator[object]:

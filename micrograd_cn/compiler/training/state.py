@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import chain, compress, repeat
 from math import isfinite
-from operator import attrgetter
+from operator import add, attrgetter, not_
 from typing import Any, NamedTuple, TypeVar
 from weakref import ref
 
@@ -605,7 +605,7 @@ class TrainingState:
         self._trainable, self._trains_every = trainable, all(trainable)
         self._trains_all = self._trains_every and layout.trains_all_read
         some_fixed = not self._trains_all
-        skipped = [optimizer.skipped.get(k, 0) for k in layout.order] if optimizer.skipped else []
+        skipped = [*map(optimizer.skipped.get, layout.order, repeat(0))] if optimizer.skipped else []
         counts_skipped = any(compress(skipped, trainable))
         self.update = update = compiled_update(optimizer, some_fixed, counts_skipped)
         self._memory = memory = layout.memory_for(update)
@@ -978,8 +978,8 @@ class TrainingState:
         """
         if self._trains_every:
             return []
-        skipped, each = self.optimizer.skipped, zip(self._layout.order, self._trainable, strict=True)
-        now = skipped | {k: skipped.get(k, 0) + steps for k, is_trained in each if not is_trained}
+        skipped, frozen = self.optimizer.skipped, [*compress(self._layout.order, map(not_, self._trainable))]
+        now = skipped | dict(zip(frozen, map(add, map(skipped.get, frozen, repeat(0)), repeat(steps)), strict=True))
         return [map(setattr, [self.optimizer], ["skipped"], [now])]
 
 
