@@ -73,7 +73,7 @@ class ArrayCall(NamedTuple):
         derivative: for "mean_hessian", the derivative whose means the code computes.
         reads: whether `ArrayRunner.read` may take the samples; the arguments must be arrays, or numbers in a list.
         adds: whether the code may add the gradient for `backward`, which needs to check nothing else first. It adds
-            nothing if a parameter is frozen.
+            nothing to a frozen parameter.
     """
 
     runner: ArrayRunner
