@@ -982,6 +982,20 @@ def test_of_very_many_numbers_in_half_precision_fewer_derivatives_are_compared(m
     assert wrong[1][0] < 0.5 * wrong[0][0]
 
 
+@pytest.mark.parametrize("factor", [-1, 0, 0.5])
+def test_curvature_along_a_direction_hides_no_mistake_in_half_precision(factor):
+    """The mismatch of a gradient that is far off is curved where the function is, and this curvature is no noise."""
+    for n in (300, 2000) if factor else (300,):
+        x = np.random.default_rng(0).normal(size=n).astype(np.float16)
+
+        def sum_of_squares(x):
+            return np.float16((x * x).sum(dtype=np.float32))
+
+        gradcheck(sum_of_squares, x, vjp=lambda x, u: 2 * u * x)
+        with pytest.raises(GradientMismatch):
+            gradcheck(sum_of_squares, x, vjp=lambda x, u: np.float16(factor) * 2 * u * x)
+
+
 def test_where_the_type_has_too_few_numbers_equal_ones_are_no_sign_of_a_kink():
     for n, telling in ((20, True), (30_000, False)):
         x = np.random.default_rng(0).normal(size=n).astype(np.float16)

@@ -37,6 +37,7 @@ from ..numeric.thresholds import (
     FEW_DIRECTIONS,
     FEW_ELEMENTS,
     FEW_LAST_BITS,
+    FEW_WRONG_ELEMENTS,
     HIDDEN_SHARE,
     KEPT_CALLS,
     MAX_CALLS,
@@ -551,7 +552,7 @@ class SampledCheck:
                 functools.partial(self._compare_element, i, u, typical_slope, gradient_norm, bool(functions))
                 for i in elements
             ],
-            max_wrong=MAX_WRONG_ELEMENTS,
+            max_wrong=FEW_WRONG_ELEMENTS if problem.few_comparisons else MAX_WRONG_ELEMENTS,
             known_wrong=bool(functions),
         )
 

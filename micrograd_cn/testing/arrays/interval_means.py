@@ -11,8 +11,10 @@ import numpy as np
 from ..numeric.compare import Comparison, noise_note
 from ..numeric.numerical import Estimate, taylor_order
 from ..numeric.thresholds import (
+    CURVED_SHARE,
     ESTIMATED_ERRORS,
     FEATURE,
+    FEW_INTERVAL_POINTS,
     HALVED_CURVATURE,
     INTEGRAL_SCATTERS,
     INTERVAL_POINTS,
@@ -45,6 +47,7 @@ class IntervalMean(NamedTuple):
         noise: the error of `mismatch` that comes from rounding.
         bias: the error of `mismatch` that comes from curvature.
         jumps: the error of `mismatch` that comes from single jumps of the function, which its derivative does not have.
+        noise_beside_curvature: `noise`, without the curvature of the mismatch of a wrong derivative.
     """
 
     analytic: float
@@ -53,6 +56,7 @@ class IntervalMean(NamedTuple):
     noise: float
     bias: float
     jumps: float = 0.0
+    noise_beside_curvature: float = math.inf
 
 
 def mean_over_interval(phi: DirectionalFunction, h: float) -> IntervalMean | None:
@@ -63,19 +67,29 @@ def mean_over_interval(phi: DirectionalFunction, h: float) -> IntervalMean | Non
 
     If the derivative that is checked is correct, the change of `phi` less the integral of that derivative is a constant
     plus noise. A straight line is fitted to this difference: its slope is the mismatch, and the scatter around the line
-    is the noise.
+    is the noise. If the derivative is wrong, the difference is curved where `phi` is. A parabola, which has the same
+    slope in the middle, tells this curvature from noise.
+
+    Among very many numbers, fewer points suffice beside the problem's own point, where only the verdict counts.
     """
-    ts = np.linspace(-h, h, INTERVAL_POINTS)
+    few = phi.problem.few_comparisons and phi.x is not phi.problem.x
+    ts = np.linspace(-h, h, FEW_INTERVAL_POINTS if few else INTERVAL_POINTS)
     changes, integral, error = changes_and_integrals(phi, ts)
     if not changes.any() or not np.isfinite(integral).all() or not np.isfinite(changes).all():
         return None
     rest = changes - integral
     mismatch = float(ts @ rest / (ts @ ts))
-    scatter = rest - mismatch * ts
-    spread = max(norm(scatter - np.mean(scatter)) / math.sqrt(INTERVAL_POINTS - 2), LEAST_SCATTER * phi.rounding)
-    noise = SCATTERS * spread / math.sqrt(float(ts @ ts))
+    scatter = rest - np.mean(rest) - mismatch * ts
+    even = ts * ts - np.mean(ts * ts)  # orthogonal to a constant and to `ts`
+    curved = scatter - float(even @ scatter / (even @ even)) * even
+    least, size = LEAST_SCATTER * phi.rounding, norm(ts)
+    spread, straight = (
+        max(norm(left) / math.sqrt(ts.size - count), least) for left, count in ((scatter, 2), (curved, 3))
+    )
+    noise = SCATTERS * spread / size
     jumps = math.fabs(float(ts @ _jumps(rest, phi.rounding)) / float(ts @ ts))
-    return IntervalMean(float(integral[-1]) / (2.0 * h), mismatch, spread, noise, error / (2.0 * h), jumps)
+    mean, bias = float(integral[-1]) / (2.0 * h), error / (2.0 * h)
+    return IntervalMean(mean, mismatch, spread, noise, bias, jumps, SCATTERS * straight / size)
 
 
 def _jumps(rest: Vector, rounding: float) -> Vector:
@@ -123,10 +137,15 @@ def compare_interval_means(
             continue
         mean, mismatch, noise, bias = over.analytic, over.mismatch, over.noise, over.bias + over.jumps
         e = Estimate(mean + mismatch, (noise + bias) / ESTIMATED_ERRORS, noise / ESTIMATED_ERRORS)
-        allowed = tolerance.allowed_error(mean, e)
+        agrees = math.fabs(mismatch) <= tolerance.allowed_error(mean, e)
+        is_exact = tolerance.is_exact_enough(e, mismatch if agrees else 0.0)
+        if not is_exact and phi.problem.half_precision and over.noise_beside_curvature < CURVED_SHARE * noise:
+            noise = over.noise_beside_curvature  # it may be a mistake, whose curvature looks like noise
+        least = Estimate(e.slope, (noise + bias) / ESTIMATED_ERRORS, noise / ESTIMATED_ERRORS)
+        allowed = tolerance.allowed_error(mean, least)
         sure = math.fabs(mismatch) > 2.0 * allowed and allowed < SURE_SHARE * max(math.fabs(e.slope), math.fabs(mean))
-        agrees = math.fabs(mismatch) <= allowed
-        if tolerance.is_exact_enough(e, mismatch if agrees else 0.0) or sure:
+        if is_exact or sure:
+            e, agrees = (e, agrees) if is_exact else (least, False)
             # Next to the problem's own point, only the verdict counts.
             # Of very many numbers, noise usually hides the order, which only messages show, and calls take long.
             told = not agrees and phi.x is phi.problem.x and not phi.problem.few_comparisons
@@ -137,8 +156,8 @@ def compare_interval_means(
             return unclear._replace(agrees=True, note=CLOSE, noisy=False)
         if best is None or e.error < best.numeric.error:
             best = unclear
-        hopeless = noise > max(math.fabs(mean), math.fabs(e.slope))  # half as much noise would tell nothing either
-        following = NEXT_SMALLER.get(h) if noise < bias else None if hopeless else NEXT_LARGER.get(h)
+        hopeless = over.noise > max(math.fabs(mean), math.fabs(e.slope))  # half as much noise would tell nothing either
+        following = NEXT_SMALLER.get(h) if over.noise < bias else None if hopeless else NEXT_LARGER.get(h)
     return best
 
 

@@ -54,8 +54,8 @@ DIRECTIONS = 4
 ELEMENTS = 8
 """Elements. So many are compared by themselves if there are too many derivatives to compare each."""
 MANY_IN_HALF_PRECISION = 2**18
-"""Elements and outputs together. In half precision, a comparison takes 34 calls of f and 17 of its derivative, so among
-more, it is made along `FEW_DIRECTIONS`, and for `FEW_ELEMENTS`."""
+"""Elements and outputs together. In half precision, a comparison takes many calls of f and of its derivative, so among
+more numbers, it is made along `FEW_DIRECTIONS`, for `FEW_ELEMENTS`, and at `FEW_INTERVAL_POINTS`."""
 FEW_DIRECTIONS = 2
 """Directions. So many are compared then, since each takes as long as among few numbers a whole check."""
 FEW_ELEMENTS = 2
@@ -70,6 +70,8 @@ UPHILL_SHARES = (0.5, 0.75)
 two needs: a steep slope tells more, and a mistake in one of many elements is lost in it."""
 MAX_WRONG_ELEMENTS = 3
 """Elements. So many wrong elements are enough to show a mistake."""
+FEW_WRONG_ELEMENTS = 1
+"""Elements. So many are enough among very many numbers in half precision, where each takes as long as a direction."""
 MANY_TO_HALVE = 128
 """Elements. Among more, a wrong one is first looked for around the centre of the mismatch, in four calls. Halving takes
 two calls for each bit of the count."""
@@ -535,13 +537,17 @@ HALF_PRECISION_JUMP = 1.5
 
 INTERVAL_POINTS = 17
 """Points. At so many, the outputs are computed over an interval."""
+FEW_INTERVAL_POINTS = 9
+"""Points. Among very many numbers in half precision, so many are enough at points beside the one that is checked."""
 MANY_INTERVAL_POINTS = 65
 """Points. With so many, Simpson's rule gives the integral of exp(x) over an interval of length 32 to a thousandth."""
 LEAST_SCATTER = 0.6
-"""Rounding. Values scatter at least so much around a straight line: independent errors of up to half a last bit have a
+"""Rounding. Values scatter at least so much around a fitted curve: independent errors of up to half a last bit have a
 standard deviation of 0.58 of that half."""
 SCATTERS = 4.0
-"""Standard deviations of the slope of a fitted line. Its noise is at most this."""
+"""Standard deviations of the slope of a fitted curve. Its noise is at most this."""
+CURVED_SHARE = 0.5
+"""Relative to the scatter around a line. If the scatter around a parabola is smaller, the rest is curvature."""
 INTEGRAL_SCATTERS = 2.5
 """Medians of the second differences of a derivative, times the square root of the count of points. An integral of the
 derivative is off by at most so much, if their errors are independent."""
