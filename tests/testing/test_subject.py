@@ -15,7 +15,7 @@ from micrograd_cn import Value
 from micrograd_cn.testing import GradientMismatch, NothingCompared, PartlyCompared, gradcheck
 from micrograd_cn.testing.arrays.array_check import compare_arrays
 from micrograd_cn.testing.inputs.pytrees import flatten_pytree, flatten_up_to, parts
-from micrograd_cn.testing.inputs.random_state import generator_states
+from micrograd_cn.testing.inputs.random_state import advanced_generator, generator_states, restored_generators
 from micrograd_cn.testing.inputs.subject import make_subject, parameter_names
 from micrograd_cn.testing.inputs.subject import one_line as shown_in_a_line
 from micrograd_cn.testing.report.reproduce import to_code
@@ -641,6 +641,27 @@ def test_how_one_tuple_is_taken_is_tried_with_the_keywords_on_copies_and_draws_n
     assert (x == X).all()
     assert (w == Y).all()
     assert generator_states() == before
+
+
+@pytest.mark.parametrize("drawn_before", [0, 1], ids=["none kept", "a normal number kept"])
+@pytest.mark.parametrize("kind", [None, np.random.PCG64, np.random.SFC64, np.random.MT19937])
+@pytest.mark.parametrize("draw", [np.random.random, np.random.standard_normal])
+def test_a_draw_from_any_generator_of_numpy_is_noticed_and_undone(kind, drawn_before, draw):
+    given = np.random.get_bit_generator()
+    try:
+        if kind is not None:
+            np.random.set_bit_generator(kind(3))
+        np.random.standard_normal(drawn_before)  # numpy makes two at once, and keeps one
+        with restored_generators() as before:
+            assert not advanced_generator(before)
+            drawn = draw()
+            assert advanced_generator(before) == "numpy.random"
+            assert advanced_generator(before, generator_states()) == "numpy.random"
+        assert not advanced_generator(before)
+        assert generator_states() == before
+        assert draw() == drawn
+    finally:
+        np.random.set_bit_generator(given)
 
 
 def test_a_module_of_another_class_gets_the_parameters_of_the_one_that_it_stands_for(torch):
