@@ -48,6 +48,8 @@ Inputs: TypeAlias = Value | Iterable[Number]
 _FORWARD = "write super().__call__(x) in a subclass, and model(x) elsewhere; to replace it, define it in a subclass"
 _NO_MODES = "leave it out, because a model has no modes and computes the same in training and afterwards"
 _NO_DROPOUT = "multiply outputs of a layer by random factors 0 and 1 / (1 - p) in a Module of your own"
+_ALL_NUMBERS = "or layer.load_state_dict for all weights and biases"
+_ALL_OF_MLP = "write model.state_dict() for all {}, or model.layers[i].neurons[j].{} of a neuron"
 _NONE = ("linear", "identity", "none", "None", "")  # names by which users ask for no activation function
 _WITHOUT = "; for none, write nonlin=False in a Neuron or Layer, or activation=lambda x: x in an MLP"
 
@@ -305,8 +307,10 @@ class Neuron(Module):
     expands_in_repr = False
     made_by_init = frozenset(("w", "b", "group", "nonlin", "activation", "_activation", "_apply"))
     if not TYPE_CHECKING:
-        weight = Absent("the weights are the list w; write neuron.w[0].data = ... for a number")
+        weight, weights = [Absent("the weights are the list w; write neuron.w[0].data = ...") for _ in range(2)]
         bias = Absent("the bias is b; write neuron.b.data = ..., and for none neuron.b.requires_grad = False too")
+        nin = Absent("write len(neuron.w)")
+        init, seed = [Absent(f"write Neuron(nin, {name}=...) for another neuron") for name in ("init", "seed")]
         act, activation_function, nonlinearity = [Absent("read and set neuron.activation") for _ in range(3)]
         forward = Absent(_FORWARD)
         training, dropout = Absent(_NO_MODES), Absent(_NO_DROPOUT)
@@ -518,8 +522,10 @@ class Layer(Module):
     if not TYPE_CHECKING:
         activation = Absent("each neuron has its own; write for n in layer.neurons: n.activation = ...")
         nonlin = Absent("each neuron has its own; write for n in layer.neurons: n.nonlin = ...")
-        weight = Absent("write layer.neurons[j].w[i].data = ..., or layer.load_state_dict for all weights and biases")
-        bias = Absent("write layer.neurons[j].b.data = ..., or layer.load_state_dict for all weights and biases")
+        weight, weights = [Absent(f"write layer.neurons[j].w[i].data = ..., {_ALL_NUMBERS}") for _ in range(2)]
+        bias, biases = [Absent(f"write layer.neurons[j].b.data = ..., {_ALL_NUMBERS}") for _ in range(2)]
+        nin, nout = Absent("write len(layer.neurons[0].w)"), Absent("write len(layer.neurons)")
+        init, seed = [Absent(f"write Layer(nin, nout, {name}=...) for another layer") for name in ("init", "seed")]
         w = Absent("each neuron has its own; write layer.neurons[j].w[i].data = ...")
         b = Absent("each neuron has its own; write layer.neurons[j].b.data = ...")
         forward = Absent(_FORWARD)
@@ -634,10 +640,11 @@ class MLP(_Network):
 
     made_by_init = frozenset(("layers",))
     if not TYPE_CHECKING:
-        weight = Absent(
-            "write model.state_dict() for all weights, or model.layers[i].neurons[j].w for those of a neuron"
-        )
-        bias = Absent("write model.state_dict() for all biases, or model.layers[i].neurons[j].b for that of a neuron")
+        weight, weights = [Absent(_ALL_OF_MLP.format("weights", "w for those")) for _ in range(2)]
+        bias, biases = [Absent(_ALL_OF_MLP.format("biases", "b for that")) for _ in range(2)]
+        nin = Absent("write len(model.layers[0].neurons[0].w)")
+        nouts = Absent("write [len(layer.neurons) for layer in model.layers]")
+        init, seed = [Absent(f"write MLP(nin, nouts, {name}=...) for another model") for name in ("init", "seed")]
         activation = Absent(
             "each neuron has its own; write n.activation = ... for each n in layer.neurons of each layer, if n.nonlin"
         )

@@ -532,10 +532,33 @@ def test_an_attribute_of_layers_elsewhere_that_would_have_no_effect_is_refused(m
     for name, write in (
         ("training", "leave it out, because a model has no modes"),
         ("dropout", "multiply outputs of a layer"),
+        ("weights", r"(the weights are|write) .*\.?w\b"),
+        ("init", rf"write {kind.__name__}\(nin, .*init=\.\.\.\)"),
+        ("seed", rf"write {kind.__name__}\(nin, .*seed=\.\.\.\)"),
+        ("nin", r"write len\(.*w\)"),
+        ("activaton", "read and set neuron.activation" if kind is Neuron else "each neuron has its own"),
+        ("Nonlin", "read and set neuron.nonlin" if kind is Neuron else "each neuron has its own"),
     ):
         with pytest.raises(AttributeError, match=f"^{kind.__name__} has no {name}; {write}"):
             setattr(model, name, False)
         assert not hasattr(model, name)
+
+
+@pytest.mark.parametrize("kind", [Neuron, Layer, MLP])
+def test_attributes_of_a_users_own_are_no_misspelt_ones(kind):
+    """A subclass may have any attribute, also one that the class itself refuses."""
+    sizes = {Neuron: (1,), Layer: (1, 1), MLP: (1, [1])}[kind]
+
+    class Own(kind):
+        pass
+
+    for model, names in (
+        (kind(*sizes), "name note groups layered bs"),
+        (Own(*sizes), "activaton weights init seed nin"),
+    ):
+        for name in names.split():
+            setattr(model, name, 3)
+            assert getattr(copy.deepcopy(model), name) == 3
 
 
 def test_a_subclass_may_have_a_mode_and_dropout_of_its_own():

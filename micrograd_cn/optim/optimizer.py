@@ -26,7 +26,7 @@ from ..parameters.listing import ParametersOfModels, models_in, refuse_lost_para
 from ..parameters.model import Model
 from ..parameters.states import is_input
 from ..parameters.unheld import users_of
-from ..text.absent import Absent
+from ..text.absent import SHORTEST_MISSPELT, Absent
 from .by_optimizer import ByOptimizer
 
 __all__ = ["Optimizer"]
@@ -244,7 +244,6 @@ MEANT |= {"epsilon": "eps", "rho": "alpha"}
 
 _LOOP = "write optimizer.zero_grad(), loss.backward() and then optimizer.step()"
 ATTRIBUTES = {"parameters", "lr", "steps", "skipped", "lazy_state", "_owners", "_list"}  # of every optimiser
-SHORTEST_MISSPELT = 5  # a shorter option, such as eps, is spelt like too many other words
 
 
 def refuse_closure() -> NoReturn:
@@ -830,6 +829,8 @@ def refuse_misspelt_options(optimizer: Optimizer) -> None:
 
     options = [name for name in kind.options if len(name) >= SHORTEST_MISSPELT]
     for name in others:
+        if name.lower() in kind.options:
+            raise AttributeError(f"{kind.__name__} has no {name}; read and set optimizer.{name.lower()}")
         for meant in get_close_matches(name, options, n=1, cutoff=0.8):
             if meant not in name and not hasattr(kind, name):  # such as momentum0, where a schedule begins
                 raise AttributeError(f"{kind.__name__} has no {name}; read and set optimizer.{meant}")

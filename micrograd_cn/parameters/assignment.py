@@ -12,6 +12,7 @@ from typing import Any
 from ..engine import Value, traverse
 from ..graph import context
 from ..graph.callers import PACKAGE, local_variables
+from ..text.absent import refuse_misspelt
 from .hidden import refuse_hidden
 from .lost import warn_of_computed
 from .members import (
@@ -78,10 +79,15 @@ def assign_beside(model: Model, name: str, x: Any) -> None:
 
     This is the `__setattr__` of the classes of this package. Attributes that their own `__init__` makes are set without
     a check: `Neuron` itself looks at its weights when parameters are listed, so `n.b = Value(0)` needs no other check.
+
+    Raises:
+        AttributeError: the name is spelt nearly like an attribute that has an effect, and so would have none.
     """
     if name in model.made_by_init:
         set_attribute(model, name, x)
     else:
+        if name not in model.__dict__:
+            refuse_misspelt(type(model), name, model.made_by_init)
         assign(model, name, x)
 
 

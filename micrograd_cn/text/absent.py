@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ..graph.callers import is_of_this_package
@@ -33,3 +34,25 @@ class Absent:
         if is_of_this_package(type(instance)):
             self.__get__(None, type(instance))
         vars(instance)[self.name] = x
+
+
+SHORTEST_MISSPELT = 5  # a shorter name, such as eps, is spelt like too many other words
+
+
+def refuse_misspelt(cls: type, name: str, known: Iterable[str]) -> None:
+    """Raise AttributeError if `name`, to which no object of `cls` gives a meaning, is a misspelt attribute of `cls`.
+
+    Args:
+        cls: a class of this package.
+        name: the name that a user assigns to.
+        known: the names of the attributes that an object of `cls` has. Those that `cls` refuses as `Absent` count too.
+    """
+    if hasattr(cls, name):
+        return
+    from difflib import get_close_matches  # imported here, because correct programs do not need it
+
+    absent = {key: x.instead for base in cls.__mro__ for key, x in vars(base).items() if isinstance(x, Absent)}
+    meant = [x for x in {*known, *absent} if len(x) >= SHORTEST_MISSPELT and not x.startswith("_") and x not in name]
+    for close in get_close_matches(name, sorted(meant), n=1, cutoff=0.8):
+        write = absent.get(close, f"read and set {cls.__name__.lower()}.{close}")
+        raise AttributeError(f"{cls.__name__} has no {name}; {write}")

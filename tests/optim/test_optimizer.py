@@ -369,6 +369,7 @@ def test_an_attribute_that_looks_like_the_short_option_eps_is_no_mistake():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("LR", r"SGD has no LR; read and set optimizer\.lr"),
         ("momentun", r"SGD has no momentun; read and set optimizer\.momentum"),
         ("weight_deacy", r"read and set optimizer\.weight_decay"),
         ("beats", r"Adam has no beats; read and set optimizer\.betas"),
