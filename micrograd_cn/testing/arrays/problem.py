@@ -222,8 +222,8 @@ class Problem:
         """
         made, held = self.arguments.unpack_later(x)
         key = b"" if self._cache is None else held.tobytes()
-        if self._cache and key in self._cache:
-            return self._cache[key], held
+        if self._cache and (known := self._cache.get(key)) is not None:
+            return known, held
         self.budget.check()
         tree = made()
         try:

@@ -32,6 +32,8 @@ Indices: TypeAlias = NDArray[np.intp]
 T = TypeVar("T")
 DOUBLE_EPS = 2.0**-52  # the distance from 1.0 to the next double
 
+NUMPY_TYPES = frozenset({np.ndarray, np.float64, np.float32})  # `to_doubles` of these does no more than numpy.array
+
 CHUNK_SIZE = 2**13  # the size of the chunks in which long vectors are processed, so they stay in the processor's cache
 
 FLOAT16_EPS = 2.0**-10  # the distance from 1.0 to the next float16; bfloat16 has more exponents, and a larger distance
@@ -106,7 +108,7 @@ class Packed:
             start += value.size
             self.eps = max(self.eps, _machine_epsilon(x))
         self.vector: Vector = np.concatenate(values)
-        self._makers = [(place, shape, array_maker(self._leaves[i])) for i, _, shape, place in self._parts]
+        self._is_single = self._is_leaf and len(self._parts) == 1
         blanks = [empty_maker(self._leaves[i]) for i, *_ in self._parts]
         self._empty_makers = [make for make in blanks if make is not None]
         self.writable = len(self._empty_makers) == len(blanks)
@@ -114,6 +116,11 @@ class Packed:
         kinds = {to_numpy(self._leaves[i]).dtype for i, *_ in self._parts}
         self._all_float32 = kinds == {np.dtype(np.float32)}  # then numpy rounds the whole vector at once
         self._dtype = np.float32 if self._all_float32 else np.float64
+        # None for an array of numpy that a reshaped slice of a vector of the type `_dtype` can stand for
+        self._makers = [
+            (place, shape, None if self._is_plain(self._leaves[i]) else array_maker(self._leaves[i]))
+            for i, _, shape, place in self._parts
+        ]
         # Tensors of float16 and bfloat16 are converted from a vector of doubles, so they never share memory with it.
         self._is_copied = all(
             is_tensor(x) and x.element_size() <= 2 for x in (self._leaves[i] for i, *_ in self._parts)
@@ -185,7 +192,14 @@ class Packed:
 
         Some of the arrays share memory with `vector`.
         """
-        return [make(vector[place].reshape(shape)) for place, shape, make in self._makers]
+        return [
+            vector[place].reshape(shape) if make is None else make(vector[place].reshape(shape))
+            for place, shape, make in self._makers
+        ]
+
+    def _is_plain(self, leaf: Any) -> bool:
+        """Return whether a leaf is an array of numpy that is contiguous, and has the type of the unpacked vectors."""
+        return type(leaf) is np.ndarray and leaf.dtype == self._dtype and leaf.flags.c_contiguous
 
     def with_variables(self, variables: Sequence[Any]) -> Any:
         """Return the structure `template` with `variables` in place of its variables.
@@ -193,7 +207,7 @@ class Packed:
         The variables are the floating-point leaves that are not constants. Arrays that are constants are copied.
         """
         if len(variables) == len(self._leaves):  # there are no constants
-            return self._rebuild(list(variables))
+            return tuple(variables) if self._is_tuple_of_leaves else self._rebuild(list(variables))
         found = list(self._leaves)
         for i, x in zip(self._variable_indices, variables, strict=True):
             found[i] = x
@@ -219,7 +233,9 @@ class Packed:
         The variables are the floating-point leaves that are not constants. `tree` is a structure with the same leaves
         as the one that was packed, but with other numbers.
         """
-        return concatenated([to_doubles(x).reshape(-1) for x in self.variables(tree)])
+        if self._is_single:
+            return _flat_doubles(tree)
+        return concatenated([_flat_doubles(x) for x in self.variables(tree)])
 
     def matched_parts(self, tree: Any, what: str) -> Iterator[tuple[slice, tuple[int, ...], Any]]:
         """Yield, for each variable, its slice of the vector, its shape, and the part of `tree` at the same position.
@@ -400,7 +416,14 @@ def cached_by_identity(f: Callable[..., T], count: int = 2) -> Callable[..., T]:
 
 def concatenated(vectors: list[Vector]) -> Vector:
     """Return the vectors joined to one. If the list has only one vector, remove it and return it without a copy."""
-    return vectors.pop() if len(vectors) == 1 else np.concatenate([np.zeros(0), *vectors])
+    if len(vectors) == 1:
+        return vectors.pop()
+    return np.concatenate(vectors) if vectors else np.zeros(0)
+
+
+def _flat_doubles(x: Any) -> Vector:
+    """Return the numbers of an array or number as a new vector of doubles."""
+    return (np.array(x, np.float64) if type(x) in NUMPY_TYPES else to_doubles(x)).reshape(-1)
 
 
 def tied(vector: Vector) -> NDArray[np.bool_]:
