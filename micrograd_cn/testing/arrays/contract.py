@@ -32,7 +32,7 @@ from ..numeric.thresholds import (
 )
 from ..report import GradientMismatch, NotDeterministic
 from .analytic import ForwardMode, ReverseMode
-from .problem import Problem
+from .problem import Problem, max_magnitude
 from .vectors import Vector, concatenated, draw_from
 
 __tracebackhide__ = True
@@ -556,7 +556,7 @@ def _first_difference(
             continue
         with np.errstate(all="ignore"):
             both = [b] if usual is expected else [b, usual[place]]
-            size = max(_max_magnitude(x if finite.all() else x[finite]) for x in both)
+            size = max(max_magnitude(x if finite.all() else x[finite]) for x in both)
             share = max(bits * problem.eps, problem.rtol)
             allowed = share * (size if math.isfinite(size) else 0.0) + lost
             other = finite & ~(np.abs(a - b) <= allowed)
@@ -568,11 +568,6 @@ def _first_difference(
 def _derivative_by(problem: Problem, i: int) -> str:
     """Return the name of the derivative with respect to the element with the index `i`, for messages."""
     return f"d/d{problem.arguments.element_name(i)}"
-
-
-def _max_magnitude(x: Vector) -> float:
-    """Return the largest absolute value."""
-    return max(float(np.max(x)), -float(np.min(x)))
 
 
 def _distance(problem: Problem) -> float:

@@ -18,7 +18,7 @@ from ..numeric.numerical import DOMAIN_ERRORS, jump_near
 from ..numeric.thresholds import COARSE_BITS, FAR_STEP
 from ..report import GradientMismatch
 from .analytic import dot
-from .problem import Problem, norm
+from .problem import Problem, max_magnitude, norm
 from .vectors import Indices, Vector, chunks
 
 __tracebackhide__ = True
@@ -173,7 +173,7 @@ class DirectionalFunction:
     @functools.cached_property
     def _largest_outputs(self) -> list[float]:
         """The largest absolute value of an output at the point, for each array of the result."""
-        return [float(np.max(np.abs(self._y[place]), initial=0.0)) for place in self.problem.outputs.slices()]
+        return [max_magnitude(self._y[place]) for place in self.problem.outputs.slices()]
 
     @property
     def largest_change(self) -> float:

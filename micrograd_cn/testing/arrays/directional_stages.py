@@ -537,6 +537,6 @@ def _max_analytic_noise(phi: DirectionalFunction, rounding: float, typical_slope
     `rounding` is the rounding error of `phi`, and `typical_slope` is about how large derivatives of `phi` are.
     """
     problem = phi.problem
-    largest = float(np.max(np.abs(problem.y))) * float(np.max(np.abs(phi.u))) / math.fabs(phi.divisor)
+    largest = problem.max_magnitude(problem.y) * problem.max_magnitude(phi.u) / math.fabs(phi.divisor)
     digits = max(problem.eps, rounding / (largest or math.inf))
     return MAX_ANALYTIC_NOISE * digits * max(typical_slope, math.fabs(phi.analytic))

@@ -76,7 +76,7 @@ from .analytic import dot
 from .directional_function import DirectionalFunction
 from .directional_stages import Attempt, compare_in_stages, compare_within_limit
 from .interval_means import mean_over_interval
-from .problem import Problem, floor_power_of_2, norm
+from .problem import Problem, floor_power_of_2, max_magnitude, norm
 from .staircases import first_jumps, size_of_parts, tread_of
 from .tied_kinks import has_cancelling_kinks, has_tied_kink
 from .vectors import Vector
@@ -154,7 +154,7 @@ def rounding_absorbs_changes(doubt: Doubt) -> str:
     rounding = phi.absorbed_rounding()
     # A smaller part would not explain the mismatch, and rounding would not hide a larger one.
     part = phi.absorbed_part() if max(least, 0.0) * first <= VISIBLE_MISMATCH * rounding else 0.0
-    known = max(float(np.max(np.abs(each))) for each in (phi.outputs, phi.x[phi.moved_elements]))
+    known = max(map(max_magnitude, (phi.outputs, phi.x[phi.moved_elements])))
     tiny = math.fabs(phi.analytic * phi.divisor) * first <= math.sqrt(phi.problem.eps) * norm(phi.u) * known
     last_bits = 0.5 * phi.problem.outputs.eps * norm(phi.u) / math.fabs(phi.divisor)
     still = numeric.slope == 0.0 and not any(math.fabs(phi(t)) > 0.0 for t in (first, -first))  # one may be nan
@@ -393,12 +393,12 @@ def rounding_of_parts(doubt: Doubt) -> str:
       there.
     """
     phi, problem = doubt.phi, doubt.problem
-    usual, longest = _usual_step(phi), float(np.max(np.abs(phi.v[phi.moved_elements])))
+    usual, longest = _usual_step(phi), max_magnitude(phi.v[phi.moved_elements])
     halves = (FACTOR_INTERVALS[-1] * 2.0**-k * usual for k in range(1, 64))
     intervals = [part * usual for part in FACTOR_INTERVALS]
     intervals += itertools.takewhile(lambda h: h * longest >= 1.0, halves)
     nearest, bits = intervals[-1], ROUNDED_PARTS * COARSE_BITS * problem.eps
-    usual_size = max(1.0, *(float(np.max(np.abs(each))) for each in (phi.outputs, phi.x[phi.moved_elements])))
+    usual_size = max(1.0, *map(max_magnitude, (phi.outputs, phi.x[phi.moved_elements])))
     if not doubt.mismatch * nearest * math.fabs(phi.divisor) <= MAX_TREADS * bits * usual_size * norm(phi.u):
         return ""  # most mistakes are larger
     parts = [_on_way(phi, part) for part in PARTS_OF_WAY]
@@ -674,7 +674,7 @@ def _narrow_tread(phi: DirectionalFunction) -> float:
     many of them that rounding may have made them.
     """
     moved = phi.moved_elements
-    longest, largest = (float(np.max(np.abs(each[moved]), initial=0.0)) for each in (phi.v, phi.x))
+    longest, largest = (max_magnitude(each[moved]) for each in (phi.v, phi.x))
     return 2.0 ** (-MANY_TREADS * phi.problem.bits) * max(1.0, largest) / longest if longest else 0.0
 
 

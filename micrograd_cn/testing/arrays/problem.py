@@ -97,6 +97,7 @@ class Problem:
         output_leaves: the outputs of each array of the result, in its own type; empty if there are few outputs.
         unit_cotangent: returns the cotangent that is 1 for the output with a given index, and 0 for all others.
         norm: the function `norm` of this module, with a cache.
+        max_magnitude: the function `max_magnitude` of this module, with a cache.
         scratch: memory for a vector of the size of x that is needed only for a moment.
         budget: counts the calls of the function, and limits those of each comparison.
 
@@ -192,6 +193,7 @@ class Problem:
         # It returns the same vector each time, so the derivative's cache finds the gradient that belongs to it.
         self.unit_cotangent = functools.cache(lambda output: unit_vector(self.y.size, output))
         self.norm = cached_by_identity(norm, 3)
+        self.max_magnitude = cached_by_identity(max_magnitude)
         self.scratch = np.empty(self.x.size)
         self.may_have_treads: bool | None = False
         self.smallest_normal = max(self.arguments.smallest_normal, self.outputs.smallest_normal)
@@ -507,10 +509,23 @@ def norm(x: Vector, factors: Vector | None = None) -> float:
 def _norm(x: Vector) -> float:
     if math.isfinite(total := float(x.dot(x))) and total > MIN_EXACT_SQUARE_SUM:
         return math.sqrt(total)
+    if not np.count_nonzero(x):
+        return 0.0
     x = x[np.isfinite(x)]
-    largest = float(np.max(np.abs(x), initial=0.0))
+    largest = max_magnitude(x)
     scale = math.ldexp(0.5, math.frexp(largest)[1])
     return scale * math.sqrt(float(np.sum((x / scale) ** 2)))
+
+
+def max_magnitude(x: Vector) -> float:
+    """Return the largest absolute value of the numbers; nan if there is a nan, and 0.0 if there are no numbers.
+
+    >>> max_magnitude(np.array([1.0, -3.0])), max_magnitude(np.zeros(0))
+    (3.0, 0.0)
+    """
+    if x.size > CHUNK_SIZE:  # without memory for absolute values
+        return max(float(np.max(x)), -float(np.min(x)))
+    return float(np.maximum.reduce(np.abs(x), initial=0.0))
 
 
 def element_scales(x: Vector) -> Vector:

@@ -264,6 +264,8 @@ class Packed:
         if other.any() and (other := other & ~(np.isnan(now) & np.isnan(vector))).any():
             i = int(np.argmax(other))
             return f"{self.element_name(i)} from {vector[i]:.6g} to {now[i]:.6g}"
+        if not self._constant_arrays:
+            return None
         found = leaves(tree)
         pairs = ((i, to_numpy(found[i]), to_numpy(self._leaves[i])) for i in self._constant_arrays)
         return next((self._paths[i] for i, x, before in pairs if x.tobytes() != before.tobytes()), None)

@@ -32,6 +32,9 @@ def parts(tree: Any) -> Parts | None:
     >>> parts({"w": 1.0})[0], parts(2.0)
     ([("['w']", 1.0)], None)
     """
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is not None and type(tree) is numpy.ndarray and tree.dtype.kind != "c":  # as most often
+        return None
     if library_of(tree) in ("torch", "numpy") and hasattr(tree, "dtype"):
         return array_parts(tree)
     if isinstance(tree, dict) and not is_sparse(tree):

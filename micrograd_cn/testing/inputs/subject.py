@@ -61,7 +61,7 @@ class Subject:
         """The name of the function; "f" if the attribute `name` holds the function's source code in place of a name."""
         return "f" if "\n" in self.name else self.name
 
-    @property
+    @functools.cached_property
     def heading(self) -> str:
         """The beginning of messages: it names the function and the point, such as "gradcheck of tanh at x = 0.5"."""
         values = [f"{name} = {one_line(x)}" for name, x in zip(self.names, self.args, strict=True)]

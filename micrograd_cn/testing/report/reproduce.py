@@ -35,7 +35,7 @@ def reproduction(subject: Subject) -> list[str]:
         return []
     imports = {"numpy": "import numpy as np", "torch": "import torch", "jax": "import jax, jax.numpy as jnp"}
     seeds = itertools.count()
-    lines, others, variables = [], [], []
+    lines, others, variables, doubtful = [], [], [], []
     f, derivatives = (
         _callable_name(subject.f, "f"),
         {name: _callable_name(df, name) for name, df in subject.derivatives.items()},
@@ -48,10 +48,13 @@ def reproduction(subject: Subject) -> list[str]:
         written = written if len(written) <= MAX_LINE_LENGTH else to_code(x, 0, seeds)
         lines.append(f"{variables[-1]} = {written}")
         others += [variables[-1]] if RANDOM_CALLS.search(written) else []
+        doubtful += [] if is_any_array(x) and "<" not in written else [written]  # code for an array is Python
     options = {"kwargs": dict(subject.keywords), "static": sorted(subject.static), "order": subject.order}
     options = {name: x for name, x in options.items() if x and x != 1} | dict(subject.options)
     more = [f"{name}={to_code(x)}" for name, x in options.items()]
-    if len(lines) > MAX_ARGUMENTS or any(len(line) > MAX_LINE_LENGTH or not _is_code(line) for line in [*lines, *more]):
+    if len(lines) > MAX_ARGUMENTS or any(len(line) > MAX_LINE_LENGTH for line in [*lines, *more]):
+        return []
+    if not all(map(_is_code, [*doubtful, *more])):
         return []
     comment = f"  # other numbers of the same type and shape: {', '.join(others)}" if others else ""
     if subject.is_module:
