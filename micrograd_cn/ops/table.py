@@ -746,7 +746,7 @@ _finite_peak: Op = Op(
     notation=Notation("max"),
     lowerings=Lowerings(
         formula=lambda *xs: minimum(reduce(maximum, xs), sys.float_info.max),
-        javascript="(...xs) => Math.min(Math.max(...xs), Number.MAX_VALUE)",
+        javascript="finitePeak",
     ),
 )
 

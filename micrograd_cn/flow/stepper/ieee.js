@@ -51,6 +51,9 @@ export function dot(...operands) {
   return sum(...operands.slice(0, n).map((x, i) => x * operands[n + i]), ...operands.slice(2 * n));
 }
 
+// Return the largest number, but a finite one instead of Infinity.
+export const finitePeak = (...xs) => Math.min(Math.max(...xs), Number.MAX_VALUE);
+
 // Return log(exp(x_1) + ... + exp(x_n)). The largest number is taken out of the sum, so exp() cannot overflow.
 export function logsumexp(...xs) {
   const top = Math.max(...xs);
