@@ -56,7 +56,7 @@ def test_a_module_that_is_asked_for_a_name_of_another_one_says_where_it_is(modul
         exec(str(error.value).partition("; write ")[2], names)
         assert names[name] is found
     with pytest.raises(AttributeError, match=f"^module 'micrograd_cn.{module}' has no attribute 'nowhere'$"):
-        asked.nowhere  # noqa: B018
+        asked.nowhere  # noqa: B018 -- reading the attribute raises the error
 
 
 # What the expressions give at x = 0.5, for scores 0.25 and 0.5 with targets 0 and 1, and for logits 1 and 2 of class 1
@@ -117,26 +117,26 @@ def test_a_name_of_pytorch_without_a_counterpart_says_what_to_write(name, write)
 def test_the_functions_of_pytorchs_networks_are_in_other_modules_here():
     write = r"write micrograd_cn\.relu\(x\) for functional\.relu\(x\), and micrograd_cn\.losses\.mse_loss\(xs, ts\) for"
     with pytest.raises(AttributeError, match=f"^module 'micrograd_cn.nn' has no attribute 'functional'; {write}"):
-        mc.nn.functional  # noqa: B018
+        mc.nn.functional  # noqa: B018 -- reading the attribute raises the error
     with pytest.raises(ImportError, match=write):
-        from micrograd_cn.nn import functional  # noqa: F401
+        from micrograd_cn.nn import functional  # noqa: F401 -- the import raises the error
 
 
 def test_a_name_that_is_spelt_almost_like_another_is_answered_with_that():
     with pytest.raises(
         AttributeError, match=r"no attribute 'clip_grad_norm_'; write micrograd_cn\.optim\.clip_grad_norm$"
     ):
-        mc.optim.clip_grad_norm_  # noqa: B018
+        mc.optim.clip_grad_norm_  # noqa: B018 -- reading the attribute raises the error
 
 
 def test_a_name_that_no_module_has_is_answered_as_by_python():
     with pytest.raises(ImportError, match=r"^cannot import name 'nowhere' from 'micrograd_cn'") as error:
-        from micrograd_cn import nowhere  # noqa: F401
+        from micrograd_cn import nowhere  # noqa: F401 -- the import raises the error
     assert "write" not in str(error.value)
     with pytest.raises(AttributeError, match=r"^module 'micrograd_cn' has no attribute 'nowhere'$"):
-        mc.nowhere  # noqa: B018
+        mc.nowhere  # noqa: B018 -- reading the attribute raises the error
     with pytest.raises(AttributeError, match=r"^module 'micrograd_cn' has no attribute '__wrapped__'$"):
-        mc.__wrapped__  # noqa: B018
+        mc.__wrapped__  # noqa: B018 -- reading the attribute raises the error
 
 
 def test_the_answer_imports_no_module():
