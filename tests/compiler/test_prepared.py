@@ -4,6 +4,8 @@ It skips all checks, so it is the quickest way to run a program again and again 
 """
 
 import gc
+import os
+import subprocess
 import sys
 import threading
 import weakref
@@ -265,3 +267,23 @@ def test_a_call_after_many_of_another_kind_gets_its_own_numbers():
         for second in kinds:
             for kind in [first] * 5 + [second, first]:
                 assert called(*kind) == expected[kind], (first, second, kind)
+
+
+KEPT_TO_THE_END = """
+import sys
+from array import array
+from micrograd_cn import Value
+from micrograd_cn.compiler import compile
+
+x, w, kept = Value(0.5), Value(2.0), {}
+rows = memoryview(array("d", [3.0])).cast("B").cast("d", (1, 1))
+kept["itself"], kept["run"] = kept, compile([x * w], [x]).prepare(rows, array("d", [0.0]))
+sys.kept = kept
+"""
+
+
+def test_a_function_of_machine_code_that_lives_until_python_ends_does_not_crash_it():
+    """Python freed the description of the function before the function, and then read it: now and then it crashed."""
+    # glibc fills the memory that is freed with these bytes, so reading it crashes for sure
+    environment = os.environ | {"PYTHONMALLOC": "malloc", "MALLOC_PERTURB_": "255"}
+    subprocess.run([sys.executable, "-c", KEPT_TO_THE_END], env=environment, check=True)

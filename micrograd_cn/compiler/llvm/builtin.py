@@ -50,9 +50,12 @@ def _definition(code: int, flag: int) -> _Definition:
     """Return the `PyMethodDef` of functions that run the machine code at the address `code`.
 
     `flag` is as for `builtin_function`. A definition must outlive all functions that are made with it, so it is never
-    freed.
+    freed. At its end, Python clears the modules, and this cache too, before it frees the last functions, and to free a
+    function it reads the definition. So the definition gets a reference that nothing gives up.
     """
-    return _Definition(b"prepared", code, flag, None)
+    definition = _Definition(b"prepared", code, flag, None)
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(definition))
+    return definition
 
 
 def builtin_function(
