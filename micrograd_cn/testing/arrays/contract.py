@@ -254,7 +254,8 @@ def _check_zero_upstream(problem: Problem, u: Vector, g: Vector) -> None:
     assert isinstance(derivative, ReverseMode)
     assert derivative.backward_pass is not None
     found = None
-    with contextlib.suppress(Exception), np.errstate(all="ignore"):  # the user's code may divide by 0
+    # The user's code may divide by 0. Whatever it raises says nothing of the gradient at other upstream gradients.
+    with contextlib.suppress(Exception), np.errstate(all="ignore"):
         found = derivative.backward_pass(problem.arguments.unpack(problem.x), problem.outputs.unpack(np.zeros(u.size)))
     if found is None or not found.any() or not np.isfinite(found).all():
         return
