@@ -8,8 +8,9 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Mapping
 from functools import partial
+from itertools import repeat
 from math import inf
-from operator import attrgetter, is_
+from operator import add, attrgetter, is_
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -256,6 +257,35 @@ def refuse_options(optimizer: Optimizer, wrong: Iterable[str]) -> None:
     ops_options.refuse_options(type(optimizer).__name__, wrong, INSTEAD, optimizer.options)
 
 
+class SkippedCounts:
+    """The counts of the steps that have left parameters alone, while each step leaves the same parameters alone.
+
+    An optimiser has such an object in place of the dict `skipped` while machine code takes its steps, so a step need
+    not change one item of the dict for each frozen parameter. Whoever reads `Optimizer.skipped` gets the dict.
+
+    Args:
+        counts: the dict before the first of these steps.
+        frozen: the indices of the parameters that these steps leave alone.
+        steps: the optimiser's count of steps before the first of them.
+
+    Attributes:
+        steps: the optimiser's count of steps after the last of them. If the optimiser has another one, the user has
+            assigned it.
+    """
+
+    __slots__ = "_counts", "_first", "_frozen", "steps"
+
+    def __init__(self, counts: dict[int, int], frozen: list[int], steps: int) -> None:
+        self._counts, self._frozen, self._first, self.steps = counts, frozen, steps, steps
+
+    def dict(self) -> dict[int, int]:
+        """Return a dict from the index of each parameter that a step has left alone to the count of such steps."""
+        if self.steps == self._first:
+            return self._counts
+        before = map(self._counts.get, self._frozen, repeat(0))
+        return self._counts | dict(zip(self._frozen, map(add, before, repeat(self.steps - self._first)), strict=True))
+
+
 class Optimizer:
     """Hold parameters and their state; a subclass defines `update`, which changes one parameter.
 
@@ -339,7 +369,7 @@ class Optimizer:
         self.parameters = self._checked_parameters(parameters)
         self.lr = self._checked_option("lr", lr)
         self.steps = 0
-        self.skipped: dict[int, int] = {}
+        self.skipped = {}
         zeros = [dict.fromkeys(self.state_names, 0.0)] * len(self.parameters)
         self.lazy_state: States | Callable[[], States] = partial(copy_states, zeros)
         self._owners = [*self.parameters]  # the parameters to which the items of the state belong
@@ -405,6 +435,12 @@ class Optimizer:
             setattr(self, name, x)
         look_again(self)
 
+    def __getstate__(self) -> object:
+        """Return the attributes, for a copy or a pickle. They have the dict `skipped` itself."""
+        if type(vars(self).get("skipped")) is SkippedCounts:
+            vars(self)["skipped"] = self.skipped
+        return super().__getstate__()
+
     def __repr__(self) -> str:
         """Return a text with the options, the count of parameters and the count of steps.
 
@@ -417,6 +453,35 @@ maximize=False>
         parameters, steps = [f"{n} {noun}{'s' * (n != 1)}" for n, noun in counts]
         options = ", ".join([f"{name}={getattr(self, name)!r}" for name in self.options])
         return f"<{type(self).__name__} of {parameters} after {steps}: {options}>"
+
+    @property
+    def skipped(self) -> dict[int, int]:
+        """A dict from the index of each parameter that a step has left alone to the count of such steps.
+
+        >>> from micrograd_cn.optim import SGD
+        >>> optimizer = SGD([Value(1), Value(2, requires_grad=False)])
+        >>> optimizer.step(); optimizer.skipped
+        {1: 1}
+        """
+        try:
+            found: Any = vars(self)["skipped"]
+        except KeyError:
+            message = f"{type(self).__name__!r} object has no attribute 'skipped'"
+            raise AttributeError(message, name="skipped", obj=self) from None
+        if type(found) is SkippedCounts:
+            found = vars(self)["skipped"] = found.dict()
+        counts: dict[int, int] = found
+        return counts
+
+    @skipped.setter
+    def skipped(self, counts: dict[int, int]) -> None:
+        vars(self)["skipped"] = counts
+
+    @property
+    def _counts_may_be_too_large(self) -> bool:
+        """Whether some counts in `skipped` may be greater than `steps`, since the user may have assigned these."""
+        found: Any = vars(self).get("skipped", True)
+        return found.steps != self.steps if type(found) is SkippedCounts else bool(found)
 
     @property
     def state(self) -> States:
@@ -463,7 +528,8 @@ maximize=False>
         >>> optimizer.state
         [{'momentum_buffer': 0.0}, {'momentum_buffer': 5.0}]
         """
-        if self.skipped and max(self.skipped.values()) > self.steps:  # the user has made `steps` smaller
+        # The user may have made `steps` smaller
+        if self._counts_may_be_too_large and self.skipped and max(self.skipped.values()) > self.steps:
             self.skipped = {i: min(count, self.steps) for i, count in self.skipped.items()}
         now = self.parameters
         if self._owners == now:
@@ -472,7 +538,7 @@ maximize=False>
         if not len(self._owners) == len(now) == len(states):
             return  # `step` raises an error for another number of parameters
         list_of_parameters(type(self).__name__, now)
-        counts = [self.skipped.get(i, 0) for i in range(len(states))]
+        counts = [*map(self.skipped.get, range(len(states)), repeat(0))]
         if now is not self._list and {*now}.isdisjoint(self._owners):
             vars(self).update(_owners=[*now], _list=now)
             return
@@ -514,7 +580,7 @@ maximize=False>
         if getattr(self, "steps", None) in LOOKING_STEPS:  # a subclass may not have called this __init__
             look_for_mistakes(self)
         if machine_code and len(self.parameters) >= MIN_PARAMETERS:
-            if self.skipped or self._owners != self.parameters:
+            if self._counts_may_be_too_large or self._owners != self.parameters:
                 self.match_state()
             if type(self.lr) is not float:  # such as a numpy scalar, which a schedule gives
                 self.check_lr()
@@ -567,9 +633,10 @@ maximize=False>
 
     def _count_skipped(self) -> None:
         """Add 1 to the count in `skipped` for every parameter that has no gradient."""
+        skipped = self.skipped
         for i, p in enumerate(self.parameters):
             if not p.requires_grad or p._grad is None:
-                self.skipped[i] = self.skipped.get(i, 0) + 1
+                skipped[i] = skipped.get(i, 0) + 1
 
     def _step_with_own_counts(self, states: States) -> None:
         """Take a step. While `update` changes a parameter, `steps` counts only the steps that have changed it.
@@ -577,11 +644,11 @@ maximize=False>
         The counts differ between parameters, because earlier steps have left some of them alone. `states` has the state
         of each parameter.
         """
-        total, update = self.steps, self._update_of_step
+        total, update, skipped = self.steps, self._update_of_step, self.skipped
         try:
             for i, (p, state) in enumerate(zip(self.parameters, states, strict=True)):
                 if p.requires_grad and p._grad is not None:
-                    self.steps = total - self.skipped.get(i, 0)
+                    self.steps = total - skipped.get(i, 0)
                     update(p, state)
         finally:
             self.steps = total

@@ -471,3 +471,102 @@ def test_fit_does_not_wait_until_the_driver_of_single_steps_is_compiled(steps, m
     has_driver[0] = True
     loss.fit((x,), optimizer, 1)
     assert taken
+
+
+def toggle_many(rng, parameters, _):
+    """Freeze or unfreeze a layer, as for fine-tuning."""
+    first, last = sorted([rng.randrange(N), rng.randrange(N)])
+    if requires := rng.random() < 0.5:
+        first, last = rng.choice([(0, N), (first, last)])
+    for p in parameters[first:last]:
+        p.requires_grad = requires
+
+
+def copied(rng, parameters, optimizer):
+    assert b"SkippedCounts" not in pickle.dumps(optimizer)  # a pickle has only what users can read
+    other = rng.choice([copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])(optimizer)
+    assert other.skipped == optimizer.skipped
+    assert other.state_dict() == optimizer.state_dict()
+
+
+def change_skipped(rng, _, optimizer):
+    change = rng.randrange(3)
+    if change == 0:
+        optimizer.skipped[rng.randrange(N)] = rng.randrange(3)
+    elif change == 1:
+        optimizer.skipped = {}
+
+
+def fit_with_frozen(rng, parameters, optimizer):
+    rng.choice(parameters).requires_grad = True
+    f = compile(lambda x: sum((p - x) ** 2 for p in parameters))
+    f.fit([(rng.gauss(0, 1),)], optimizer, epochs=rng.choice([1, 1, 2]))
+
+
+FINE_TUNING = [
+    *(gradients, change_data, without_gradient, change_rate, change_option, change_state, amsgrad, reload, set_steps),
+    *(replace, fit_with_frozen, copied, copied, change_skipped, *[toggle_many] * 10),
+]
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_freezing_between_steps_gives_the_same_as_in_python(kind, steps):
+    taken, groups = [0, 0], [0, 0]  # while some parameters are frozen, and later; by one group and by several
+    for seed in range(3):
+        sides = []
+        for rng in (random.Random(seed), random.Random(seed)):
+            parameters = [Value(rng.gauss(0, 1)) for _ in range(N)]
+            sides.append((rng, parameters, OPTIMIZERS[kind](parameters)))
+        steps.plain.add(sides[1][2])
+        for turn in range(25):
+            for rng, _, optimizer in sides:
+                rng.choice(FINE_TUNING)(*(rng, parameters := optimizer.parameters, optimizer))
+                for _ in range(rng.randrange(5)):
+                    gradients(rng, parameters, optimizer)
+                    before = steps.count
+                    optimizer.step()
+                    taken[all(p.requires_grad for p in parameters)] += steps.count - before
+                    groups[len(sizes_of_groups(steps, optimizer)) > 1] += steps.count - before
+            if turn % 3 == 0:
+                assert state_of(*sides[0][1:]) == state_of(*sides[1][1:]), (kind, seed, turn)
+        assert state_of(*sides[0][1:]) == state_of(*sides[1][1:]), (kind, seed)
+    assert min(taken) > 0, taken
+    assert groups[0] > 0
+    # The updates of Adam, and of a momentum with dampening, depend on the count of steps
+    assert (groups[1] > 0) == (isinstance(optimizer, Adam) or kind == "momentum"), groups
+
+
+def sizes_of_groups(steps, optimizer):
+    step = steps._ready.get(optimizer)
+    return [len(group.indices) for group in step._groups] if step else []
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_steps_are_taken_by_machine_code_while_some_parameters_are_frozen_and_after(kind, steps):
+    parameters = [Value(0.1 * k) for k in range(N)]
+    optimizer, counts = OPTIMIZERS[kind](parameters), []
+    for frozen in (range(N), range(20), range(3, 30), range(0)):
+        for k, p in enumerate(parameters):
+            p.requires_grad = k not in frozen
+        for _ in range(10):
+            for p in parameters:
+                p.grad = p.data - 1.0
+            optimizer.step()
+        counts.append(steps.count)
+    assert counts[0] == 0
+    assert counts[-1] >= 27
+    assert optimizer.skipped == {k: 10 + 10 * (k < 20) + 10 * (3 <= k < 30) for k in range(N)}
+
+
+def test_a_dict_of_skipped_steps_that_the_user_holds_is_changed_by_steps(steps):
+    parameters = [Value(1.0, requires_grad=k > 3) for k in range(N)]
+    optimizer = SGD(parameters, lr=0.1)
+    for p in parameters:
+        p.grad = 1.0
+    for _ in range(3):
+        optimizer.step()
+    assert steps.count > 0
+    held, before = optimizer.skipped, steps.count
+    optimizer.step()
+    assert held == optimizer.skipped == dict.fromkeys(range(4), 4)
+    assert steps.count == before

@@ -402,6 +402,23 @@ def _write_all_have(name: str, requires_grad: bool) -> Function:
     return f
 
 
+def _write_steps_are_possible() -> Function:
+    """Write the function that returns 0 if an optimiser's step is possible for all nodes in `%list`, and otherwise 1.
+
+    It is possible for a node that is not frozen, whose data and gradient are floats; see `Drivers.step`.
+    """
+    f = Function(f"{KERNEL_PREFIX}steps_are_possible", "ptr %list, i64 %n", "i64")
+    nodes = NodeLoop(f)
+    with f.repeat("%n", [Condition(f, "true")]) as loop:
+        node, is_value = nodes.node(loop.index)
+        data, grad = (nodes.slot(node, slot_offset(name)) for name in ("_data", "_grad"))
+        good = is_value & data.is_float & grad.is_float & nodes.has_requires_grad(node, True)
+        loop.next = [loop.carried[0] & good]
+    f.end_unless(loop.next[0], "i64 1")
+    f.do("ret i64 0")
+    return f
+
+
 def _write_read_floats() -> Function:
     """Write the function that copies the numbers of the floats in `%list` to the address `%to`.
 
@@ -454,6 +471,7 @@ _kernels = SharedKernels(
         "all_unfrozen": partial(_write_all_have, "all_unfrozen", True),
         "all_frozen": partial(_write_all_have, "all_frozen", False),
         "scale_gradients": _write_scale,
+        "steps_are_possible": _write_steps_are_possible,
         "all_leaves": _write_all_leaves,
         "read_floats": _write_read_floats,
         "same_objects": _write_same,
@@ -652,6 +670,15 @@ def finds_leaves(nodes: Sequence[Value]) -> bool:
 def finds_trained(nodes: Sequence[Value]) -> bool:
     """Return whether machine code finds that the `requires_grad` of all nodes is True."""
     return len(nodes) >= MIN_NODES and _machine_code_finds("all_unfrozen", nodes)
+
+
+def steps_are_possible(nodes: list[Value]) -> Callable[[], int] | None:
+    """Return a function, for `at_once`, that returns 0 if an optimiser's step is possible for all nodes.
+
+    It is possible for a node that is not frozen, whose data and gradient are floats. Return None if machine code is not
+    used for these nodes.
+    """
+    return partial(_kernels["steps_are_possible"], nodes, len(nodes)) if uses_machine_code(nodes) else None
 
 
 def are_same(xs: Sequence[object], nodes: Sequence[Value]) -> bool:

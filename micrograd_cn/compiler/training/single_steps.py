@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import copy
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import repeat
 from math import inf
-from operator import call, gt
+from operator import call, gt, methodcaller
 from sys import getrefcount
 from types import SimpleNamespace
 from typing import Any
@@ -22,8 +24,18 @@ from ...graph import context
 from ...graph.interrupts import at_once
 from ...optim import Optimizer
 from ...optim.by_optimizer import ByOptimizer
-from ...optim.optimizer import common_state
-from ..data.nodes import clear_gradients, finds_leaves, finds_trained, norm_of_gradients, scale_gradients, slot_offset
+from ...optim.optimizer import SkippedCounts, common_state
+from ..data.nodes import (
+    clear_gradients,
+    finds_leaves,
+    finds_trained,
+    first_unfrozen,
+    norm_of_gradients,
+    scale_gradients,
+    slot_offset,
+    some_frozen,
+    steps_are_possible,
+)
 from ..llvm.builtin import METH_O, builtin_function
 from ..llvm.machine import Memory, machine
 from ..runtime.drivers import StepWords
@@ -36,6 +48,7 @@ from .update import CompiledUpdate, OptionsInUse, compiled_update, is_compiled, 
 PARAMETERS_BEFORE_CODE = 20_000
 # Python code takes about as long to change this many parameters as it takes to load machine code that has been made
 PARAMETERS_BEFORE_LOADING = 100
+MAX_GROUPS = 8  # if an update depends on the count of steps, one of Python's takes no longer for many groups
 MAX_COUNTED = 100  # for at most so many kinds of optimisers, Python's steps are counted together
 FIRST_PAUSE, MAX_PAUSE = 16, 1024  # after this many steps in Python, at first and at most, machine code is tried again
 
@@ -44,15 +57,19 @@ class StateInBlocks(StateInArrays):
     """The state of an optimiser, read on demand from the memory on which its compiled update works.
 
     Args:
-        blocks: the memory, see `ParameterBlocks`. Its columns 0 and 1 have the data and the gradients of parameters.
-        names: the names of the numbers that the state has for each parameter. They are in the blocks' columns from
-            column 2 on.
-        count: how many parameters there are.
+        groups: the parameters in this memory. The blocks of a group have the numbers of the state in their columns from
+            column 2 on. Columns 0 and 1 have the data and the gradients of the parameters.
+        names: the names of the numbers that the state has for each parameter.
+        count: how many parameters the optimiser has.
+
+    Attributes:
+        others: the arrays of the state, from which the numbers of those parameters are read that are in no group.
     """
 
-    def __init__(self, blocks: ParameterBlocks, names: Sequence[str], count: int) -> None:
+    def __init__(self, groups: Sequence[Group], names: Sequence[str], count: int) -> None:
         super().__init__(range(count))
-        self._blocks, self._names = blocks, names
+        self._groups, self._names = groups, names
+        self.others: dict[str, array[float]] = {}
 
     @property
     def arrays(self) -> dict[str, array[float]]:
@@ -60,47 +77,103 @@ class StateInBlocks(StateInArrays):
 
         These are the numbers after the last step.
         """
-        columns = self._blocks.read_columns(range(2, 2 + len(self._names)), self._blocks.copied())
-        count = len(self._order)  # the last lanes have no parameter
-        return {name: column[:count] for name, column in zip(self._names, columns, strict=True)}
+        # One call into C, so all numbers are those after one and the same step, if another thread takes steps
+        copies = [*map(methodcaller("tobytes"), [group.blocks.memory.view for group in self._groups])]
+        whole = {name: self.others[name][:] for name in self._names} if self.others else {}
+        for group, copied in zip(self._groups, copies, strict=True):
+            columns = group.blocks.read_columns(range(2, 2 + len(self._names)), array("d", copied))
+            count = len(group.indices)  # the last lanes have no parameter
+            found = {name: column[:count] for name, column in zip(self._names, columns, strict=True)}
+            if not self.others:
+                return found
+            for name, column in found.items():
+                deque(map(whole[name].__setitem__, group.indices, column), maxlen=0)
+        return whole
 
 
-class SingleStep:
-    """Take steps of one optimiser in machine code.
+class Group:
+    """Parameters of an optimiser that earlier steps have skipped equally often, in the memory of a compiled update.
 
     Args:
-        optimizer: the optimiser whose steps are taken. No reference to it is kept.
         update: the compiled method `update` of the optimiser.
+        indices: the indices of the parameters among those of the optimiser.
 
     Attributes:
-        fits: a function that returns whether an optimiser still has the options and the methods for which its update
-            was compiled.
+        indices: as in the arguments.
+        parameters: the parameters.
+        blocks: the memory.
+        skipped: how many steps have skipped each of the parameters.
+        run: a built-in function that takes a step for the list of the parameters; see `Drivers.step`.
     """
 
-    def __init__(self, optimizer: Optimizer, update: CompiledUpdate) -> None:
-        self._count, self._names = len(optimizer.parameters), optimizer.state_names
-        self._names_set = {*self._names}
-        self._blocks = ParameterBlocks(update.executable, self._count)
+    def __init__(self, update: CompiledUpdate, indices: list[int]) -> None:
+        self.indices, self.skipped = indices, 0
+        self.parameters: list[Value] = []
+        self.blocks = ParameterBlocks(update.executable, len(indices))
         self._scalars = update.executable.new_scalars()
-        self._gradients, self._data = Memory(self._blocks.places), Memory(self._blocks.places)
+        self._gradients, self._data = Memory(self.blocks.places), Memory(self.blocks.places)
         self._rate = array("d", [0.0])
-        self._parameters: list[Value] = []
         words = StepWords(
-            parameter_count=self._count,
+            parameter_count=len(indices),
             header=update.executable.header,
             rate=self._rate.buffer_info()[0],
             scalars=self._scalars.address,
-            blocks=self._blocks.memory.address,
-            block_count=self._blocks.count,
+            blocks=self.blocks.memory.address,
+            block_count=self.blocks.count,
             gradients=self._gradients.address,
             data=self._data.address,
         )
         # The machine is kept, since the machine code is freed with it
         code = driver_address("step", 1, fast=True)
-        self._run = builtin_function(code, words, None, machine(), flag=METH_O)
+        self.run = builtin_function(code, words, None, machine(), flag=METH_O)
+
+    def set_scalars(self, rate: float, steps: int) -> None:
+        """Set the learning rate of the next step, and the count of the optimiser's steps before it."""
+        self._rate[0], self._scalars.view[1] = rate, steps - self.skipped
+
+
+class SingleStep:
+    """Take steps of one optimiser in machine code. They leave those parameters alone that are frozen now.
+
+    Args:
+        optimizer: the optimiser whose steps are taken. No reference to it is kept.
+        update: the compiled method `update` of the optimiser.
+        frozen: the indices of the parameters that are frozen.
+        groups: the indices of the other parameters, in groups; see `Group`.
+
+    Attributes:
+        fits: a function that returns whether an optimiser still has the options and the methods for which its update
+            was compiled.
+        calls: how often `take` or `may_take` has been called.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, update: CompiledUpdate, frozen: list[int], groups: Sequence[list[int]]
+    ) -> None:
+        self._count, self._names = len(optimizer.parameters), optimizer.state_names
+        self._names_set = {*self._names}
+        self._groups = [Group(update, indices) for indices in groups]
+        self._frozen_indices = frozen
+        self._frozen: list[Value] = []
+        self._parameters: list[Value] = []
+        self._counts: SkippedCounts | None = None  # what was put into the optimiser
+        self.calls = 0
         self._update = update
-        self._state = StateInBlocks(self._blocks, self._names, self._count) if update.used_state_indices else None
+        self._state = StateInBlocks(self._groups, self._names, self._count) if update.used_state_indices else None
         self.fits = OptionsInUse(optimizer).are_those_of
+
+    def may_take(self, optimizer: Optimizer) -> bool:
+        """Return whether the parameters are frozen for which this object was made, and no others; see `take`.
+
+        The optimiser must also have counted equally many skipped steps for all parameters of a group. If the result is
+        False, another object has to be made.
+        """
+        self.calls += 1
+        return (
+            self._has_parameters(optimizer)
+            and self._counts_fit(optimizer, optimizer.steps)
+            and not any(some_frozen(group.parameters) for group in self._groups)
+        )
 
     def take(self, optimizer: Optimizer, before: Sequence[Iterator[object]] = ()) -> bool:
         """Make the changes in `before`, take a step and return True; return False if machine code cannot take the step.
@@ -109,30 +182,73 @@ class SingleStep:
         result is False, no parameter and no option of the optimiser has changed, but the changes in `before` may have
         been made.
         """
+        self.calls += 1
         rate, steps = optimizer.lr, optimizer.steps
-        if type(rate) is not float or not 0.0 <= rate < inf or type(steps) is not int or optimizer.skipped:
+        if type(rate) is not float or not 0.0 <= rate < inf or type(steps) is not int:
             return False
-        if self._parameters != optimizer.parameters and not self._have_changed(optimizer.parameters):
+        if not self._has_parameters(optimizer) or not self._counts_fit(optimizer, steps):
             return False
         if self._state and optimizer.lazy_state is not self._state and not self._load(optimizer):
             return False
-        self._rate[0], self._scalars.view[1] = rate, steps
-        changes: Sequence[Callable[[], object]] = (
-            partial(self._run, optimizer.parameters),
-            partial(setattr, optimizer, "steps", steps + 1),
-            context.note_change,
-        )
+        changes: list[Callable[[], object]] = []
+        if len(self._groups) > 1:  # a group must not be changed if the step is impossible for a later group
+            checks = [steps_are_possible(group.parameters) for group in self._groups]
+            if not all(checks):
+                return False
+            changes += filter(None, checks)
+        for group in self._groups:
+            group.set_scalars(rate, steps)
+            changes.append(partial(group.run, group.parameters))
+        changes += partial(setattr, optimizer, "steps", steps + 1), context.note_change
+        if self._counts:
+            changes.append(partial(setattr, self._counts, "steps", steps + 1))
         return at_once(map(any, [*before, map(call, changes)]) if before else map(call, changes))
 
-    def _have_changed(self, parameters: list[Value]) -> bool:
-        """Keep `parameters`, the optimiser's list of parameters, whose items have changed, and return True.
+    def _has_parameters(self, optimizer: Optimizer) -> bool:
+        """Return whether machine code can train the optimiser's parameters, if it can read them.
 
-        Return False if machine code cannot train them: a user has assigned something other than a list, or one of the
-        parameters occurs twice.
+        It cannot if a user has assigned something other than a list, or if one of the parameters occurs twice. Nor can
+        it if one of those parameters has been unfrozen for which this object was made as frozen ones.
         """
-        if type(parameters) is not list or len({*map(id, parameters)}) < len(parameters):
+        parameters: Any = optimizer.parameters
+        if self._parameters != parameters:
+            if type(parameters) is not list or not len({*map(id, parameters)}) == len(parameters) == self._count:
+                return False
+            self._parameters = [*parameters]
+            self._frozen = [*map(parameters.__getitem__, self._frozen_indices)]
+            for group in self._groups:
+                group.parameters = [*map(parameters.__getitem__, group.indices)]
+        return not self._frozen or first_unfrozen(self._frozen) is None
+
+    def _counts_fit(self, optimizer: Optimizer, steps: int) -> bool:
+        """Return whether machine code can count skipped steps from now on, after `steps` steps.
+
+        The optimiser then has an object `SkippedCounts` in place of the dict `skipped`, if it needs one. This is not
+        possible if the user's code refers to this dict, since a step must then change it, or has put something else
+        into it. Nor is it possible if the counts of the parameters in one group differ, and the update depends on them.
+        """
+        known = self._counts
+        if known is not None and known.steps == steps and vars(optimizer).get("skipped") is known:
+            return True
+        skipped: Any = optimizer.skipped
+        self._counts = None
+        if type(skipped) is not dict or not {int}.issuperset(map(type, skipped.values())):
             return False
-        self._parameters = [*parameters]
+        if skipped and not 0 <= min(skipped.values()) <= max(skipped.values()) <= steps:
+            return False
+        for group in self._groups:
+            counts: set[int] = {*map(skipped.get, group.indices, repeat(0))} if skipped else {0}
+            if len(counts) > 1 and self._update.uses_count:
+                return False
+            group.skipped = min(counts)
+        if skipped or self._frozen_indices:
+            del skipped
+            attributes: dict[str, Any] = vars(optimizer)
+            alone = {"skipped": {0: 0}}
+            if getrefcount(attributes["skipped"]) > getrefcount(alone["skipped"]):
+                return False
+            self._counts = SkippedCounts(attributes["skipped"], self._frozen_indices, steps)
+            attributes["skipped"] = self._counts
         return True
 
     def _load(self, optimizer: Optimizer) -> bool:
@@ -145,7 +261,11 @@ class SingleStep:
         if not callable(optimizer.lazy_state) and _is_held(optimizer):
             return False
         state: Any = optimizer.lazy_state
-        arrays = state.in_order_of(optimizer.parameters) if isinstance(state, PackedState) else None
+        arrays = None
+        if isinstance(state, PackedState):
+            arrays = state.in_order_of(optimizer.parameters)
+        elif isinstance(state, StateInBlocks):
+            arrays = state.arrays
         if common := common_state(optimizer):
             arrays = {name: array("d", [x]) * self._count for name, x in common.items()}
         elif arrays is None:
@@ -156,12 +276,18 @@ class SingleStep:
             if any({*map(type, column)} != {float} for column in columns.values()):
                 return False
             arrays = {name: array("d", column) for name, column in columns.items()}
-        if arrays.keys() != self._names_set:
+        if arrays.keys() != self._names_set or any(len(numbers) != self._count for numbers in arrays.values()):
             return False
-        padding = array("d", bytes(8 * (self._blocks.places - self._count)))
-        for k, name in enumerate(self._names):
-            self._blocks.write_column(2 + k, arrays[name] + padding)
+        is_whole = len(self._groups) == 1 and not self._frozen_indices
+        for group in self._groups:
+            padding = array("d", bytes(8 * (group.blocks.places - len(group.indices))))
+            for k, name in enumerate(self._names):
+                numbers = arrays[name]
+                if not is_whole:
+                    numbers = array("d", map(numbers.__getitem__, group.indices))
+                group.blocks.write_column(2 + k, numbers + padding)
         assert self._state is not None
+        self._state.others = {} if is_whole else arrays
         optimizer.lazy_state = self._state
         return True
 
@@ -226,6 +352,8 @@ class SingleSteps:
                 if waiting.key is not None:
                     self._changed[waiting.key] = self._changed.get(waiting.key, 0) + count
                 return False
+        if found is None or (found.calls > FIRST_PAUSE and not found.may_take(optimizer)):
+            self._ready.pop(optimizer)
             found = self._compiled(optimizer)
             if found and found.fits(optimizer) and found.take(optimizer):
                 return True
@@ -237,22 +365,46 @@ class SingleSteps:
     def ready(self, optimizer: Optimizer) -> SingleStep | None:
         """Return machine code that takes steps of an optimiser, as its options are now; None while there is none."""
         found = self._ready.get(optimizer) or self._compiled(optimizer)
-        if found and not found.fits(optimizer):
-            self._ready.pop(optimizer)
-            found = self._compiled(optimizer)
-        return found
+        if found is None:
+            return None
+        fits = found.fits(optimizer)
+        if fits and found.may_take(optimizer):
+            return found
+        if fits and found.calls < FIRST_PAUSE:  # if a user freezes others for each step, it does not pay to begin anew
+            return None
+        self._ready.pop(optimizer)
+        found = self._compiled(optimizer)
+        return found if found and found.may_take(optimizer) else None
 
     def _compiled(self, optimizer: Optimizer) -> SingleStep | None:
-        """Return the `SingleStep` of an optimiser; None if its class is the user's, or if machine code is not ready."""
+        """Return the `SingleStep` of an optimiser; None if its class is the user's, or if machine code is not ready.
+
+        Return None, too, if all parameters are frozen, or if there are more than `MAX_GROUPS` groups of parameters.
+        """
         key = update_key(optimizer, False, False)
         if not slot_offset("_data") or key is None:
+            return None
+        parameters, skipped, frozen = optimizer.parameters, optimizer.skipped, list[int]()
+        trained: Sequence[int] = range(len(parameters))
+        if not finds_trained(parameters):
+            trained = [k for k, p in enumerate(parameters) if getattr(p, "requires_grad", True)]
+            frozen = [k for k, p in enumerate(parameters) if not getattr(p, "requires_grad", True)]
+        if not trained or not isinstance(skipped, dict):
             return None
         if not _is_made(key):
             # A copy, since this thread may change options
             self._tasks.do(key, partial(self._make, copy.copy(optimizer)))
         if not _is_made(key):
             return None
-        found = self._ready[optimizer] = SingleStep(optimizer, compiled_update(optimizer, False, False))
+        update = compiled_update(optimizer, False, False)
+        groups: dict[int, list[int]] = {0: [*trained]}
+        if skipped and update.uses_count:
+            groups = {}
+            for k in trained:
+                groups.setdefault(skipped.get(k, 0), []).append(k)
+            if len(groups) > MAX_GROUPS:
+                return None
+        found = self._ready[optimizer] = SingleStep(optimizer, update, frozen, [*groups.values()])
         self._has_driver = True
         return found
 

@@ -91,6 +91,7 @@ class CompiledUpdate:
         used_state_indices: the indices in the optimiser's `state_names` of the names whose numbers the update reads or
             changes.
         columns: how many inputs a row has.
+        uses_count: whether the update depends on the count of steps.
     """
 
     def __init__(self, optimizer: Optimizer, some_fixed: bool, counts_skipped: bool) -> None:
@@ -98,6 +99,7 @@ class CompiledUpdate:
         names = optimizer.state_names
         self.counts_errors = len(outputs) > 1 + len(names)
         self.used_state_indices = [k for k in used_state_indices(code, outputs) if k < len(names)]
+        self.uses_count = _uses_count(code)
         self.columns = 2 + len(names) + self.counts_errors + counts_skipped + some_fixed
         wanted = Wanted("update", True, (*outputs,), (), self.columns, padded_count(2), omits_gates=False)
         self.executable = shared_tiers(code, [], wanted, machine()).get(native=True)
@@ -188,6 +190,12 @@ def used_state_indices(code: Code, results: Sequence[int]) -> list[int]:
         for k, (i, new) in enumerate(zip(leaves, results[1:], strict=True))
         if i != new or i in read or results.count(i) > 1
     ]
+
+
+def _uses_count(code: Code) -> bool:
+    """Return whether an update depends on the count of steps. `code` is the first result of `lower_update`."""
+    count = code.instructions.index(("parameter", 1))
+    return any(count in used for used in code.operands)
 
 
 def names_of_options(optimizer: Optimizer) -> tuple[str, ...]:
