@@ -121,6 +121,17 @@ def _refuse_options(name: str, wrong: Iterable[str]) -> None:
     refuse_options(name, wrong, instead, ("activation", "init", "seed", *(["nonlin"] if name != "MLP" else [])))
 
 
+class _Activations(Absent):
+    """The attribute `activations`, to which users may assign what the model computes, but no activation functions."""
+
+    def __set__(self, instance: object, x: object) -> None:
+        names = x.values() if isinstance(x, Mapping) else x if isinstance(x, (list, tuple)) else [x]
+        if names and all(isinstance(name, str) or (callable(name) and not isinstance(name, Module)) for name in names):
+            super().__set__(instance, x)
+        else:
+            vars(instance)[self.name] = x
+
+
 def _refuse_ignored_attributes(cls: type[Module], base: type[Module]) -> None:
     """Raise TypeError if the class `cls` sets `activation` or `nonlin`, which the methods of `base` would not read."""
     for name in ("activation", "nonlin"):
@@ -311,6 +322,7 @@ class Neuron(Module):
         bias = Absent("the bias is b; write neuron.b.data = ..., and for none neuron.b.requires_grad = False too")
         nin = Absent("write len(neuron.w)")
         init, seed = [Absent(f"write Neuron(nin, {name}=...) for another neuron") for name in ("init", "seed")]
+        activations = _Activations("read and set neuron.activation")
         act, activation_function, nonlinearity = [Absent("read and set neuron.activation") for _ in range(3)]
         forward = Absent(_FORWARD)
         training, dropout = Absent(_NO_MODES), Absent(_NO_DROPOUT)
@@ -521,6 +533,7 @@ class Layer(Module):
     made_by_init = frozenset(("neurons", "group"))
     if not TYPE_CHECKING:
         activation = Absent("each neuron has its own; write for n in layer.neurons: n.activation = ...")
+        activations = _Activations("each neuron has its own; write for n in layer.neurons: n.activation = ...")
         nonlin = Absent("each neuron has its own; write for n in layer.neurons: n.nonlin = ...")
         weight, weights = [Absent(f"write layer.neurons[j].w[i].data = ..., {_ALL_NUMBERS}") for _ in range(2)]
         bias, biases = [Absent(f"write layer.neurons[j].b.data = ..., {_ALL_NUMBERS}") for _ in range(2)]
@@ -646,6 +659,9 @@ class MLP(_Network):
         nouts = Absent("write [len(layer.neurons) for layer in model.layers]")
         init, seed = [Absent(f"write MLP(nin, nouts, {name}=...) for another model") for name in ("init", "seed")]
         activation = Absent(
+            "each neuron has its own; write n.activation = ... for each n in layer.neurons of each layer, if n.nonlin"
+        )
+        activations = _Activations(
             "each neuron has its own; write n.activation = ... for each n in layer.neurons of each layer, if n.nonlin"
         )
         nonlin = Absent("each neuron has its own; write n.nonlin = ... for each n in layer.neurons of each layer")

@@ -254,6 +254,18 @@ def test_an_activation_that_is_set_is_applied():
     assert neuron.activation == "tanh"
 
 
+@pytest.mark.parametrize("model", [Neuron(1), Layer(1, 1), MLP(1, [1])], ids=lambda model: type(model).__name__)
+def test_activation_functions_that_would_have_no_effect_are_refused(model):
+    """The attribute `activations` may have what a user's hook has seen, such as outputs, but no functions."""
+    for wrong in ("tanh", mc.tanh, ["tanh", mc.relu], {"layers.0": "tanh"}):
+        with pytest.raises(AttributeError, match=r"has no activations; .*\.activation"):
+            model.activations = wrong
+    for seen in ([], {}, [Value(1.0) * 2.0], None):
+        model.activations = seen
+        assert model.activations is seen
+        del vars(model)["activations"]
+
+
 def test_a_linear_neuron_refuses_an_activation_that_it_would_not_apply():
     """What the message says to write has the effect, and so has the advice for a list of activations."""
     neuron = Neuron(1, nonlin=False, init=lambda *_: 1.0)

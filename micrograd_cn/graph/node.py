@@ -111,8 +111,8 @@ class Node(NumpyMethods):
             derivative, unless the operation computes all its partials together, as `sum` and `logsumexp` do.
         label: the name of the node in messages and drawings.
         requires_grad: False for a constant, such as the 2 in `x * 2` or a detached value. A constant gets no gradient,
-            and backward does no work for it. Assign True or False. For speed, only optimisers check what is assigned,
-            in their first steps, and anywhere else a text such as "False" counts as true. Assign True to a constant
+            and backward does no work for it. Assign True or False. For speed, only the steps of optimisers
+            check what is assigned, and anywhere else a text such as "False" counts as true. Assign True to a constant
             before you compute with it: nodes that were made before send it nothing, or only a part of its gradient. If
             you assign False to an interior node, no gradient flows through it any more, as after `detach()`, also where
             it was used before. PyTorch raises an error there.

@@ -599,7 +599,7 @@ maximize=False>
         update, complete = self._update_of_step, True
         try:
             for p, state in zip(self.parameters, states, strict=True):
-                if p.requires_grad and p._grad is not None:  # the property `grad` would take a tenth of the time
+                if p.requires_grad is True and p._grad is not None:  # the property `grad` takes a tenth of the time
                     update(p, state)
                 else:
                     complete = False
@@ -607,7 +607,7 @@ maximize=False>
             self.check_options()
             raise
         if not complete:
-            self._count_skipped()
+            self._finish_step()
 
     @property
     def _update_of_step(self) -> Callable[[Value, dict[str, float]], None]:
@@ -631,12 +631,38 @@ maximize=False>
             elif p._grad is not None:  # the update has changed it, for example to clip it
                 p._grad = -p._grad
 
-    def _count_skipped(self) -> None:
-        """Add 1 to the count in `skipped` for every parameter that has no gradient."""
+    def _finish_step(self) -> None:
+        """Finish a step that has changed the parameters whose `requires_grad` is True: add 1 to `skipped` for others.
+
+        A `requires_grad` that is a number 1 or `np.True_` is replaced by True, and its parameter is changed, too.
+
+        Raises:
+            TypeError: a `requires_grad` is not a bool, such as the text "False".
+        """
         skipped = self.skipped
         for i, p in enumerate(self.parameters):
+            if type(p.requires_grad) is not bool:
+                p.requires_grad = self._checked_requires_grad(i)
+                if p.requires_grad and p._grad is not None:
+                    total = self.steps
+                    try:
+                        self.steps = total - skipped.get(i, 0)
+                        self._update_of_step(p, self.state[i])
+                    finally:
+                        self.steps = total
+                    continue
             if not p.requires_grad or p._grad is None:
                 skipped[i] = skipped.get(i, 0) + 1
+
+    def _checked_requires_grad(self, i: int) -> bool:
+        """Return the `requires_grad` of the parameter `i` as a bool.
+
+        It is a slot of a `Value`, so nothing has checked what was assigned.
+
+        Raises:
+            TypeError: it is not True or False, nor a number 1 or 0.
+        """
+        return flag(f"{type(self).__name__}: parameters[{i}].requires_grad", self.parameters[i].requires_grad)
 
     def _step_with_own_counts(self, states: States) -> None:
         """Take a step. While `update` changes a parameter, `steps` counts only the steps that have changed it.
@@ -647,12 +673,12 @@ maximize=False>
         total, update, skipped = self.steps, self._update_of_step, self.skipped
         try:
             for i, (p, state) in enumerate(zip(self.parameters, states, strict=True)):
-                if p.requires_grad and p._grad is not None:
+                if p.requires_grad is True and p._grad is not None:
                     self.steps = total - skipped.get(i, 0)
                     update(p, state)
         finally:
             self.steps = total
-        self._count_skipped()
+        self._finish_step()
 
     def check_lr(self) -> float:
         """Return `lr`, which users may assign, as a float.
@@ -967,14 +993,11 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
 
 
 def _check_requires_grad(optimizer: Optimizer) -> None:
-    """Raise TypeError if the `requires_grad` of a parameter is not True or False.
-
-    It is a slot of a `Value`, so nothing has checked what was assigned.
-    """
+    """Raise TypeError if the `requires_grad` of a parameter is not True or False."""
     parameters = optimizer.parameters
     if not _finds_trained(parameters) and not _BOOLS.issuperset(map(type, map(_requires_grad, parameters))):
         for i, p in enumerate(parameters):
-            p.requires_grad = flag(f"{type(optimizer).__name__}: parameters[{i}].requires_grad", p.requires_grad)
+            p.requires_grad = optimizer._checked_requires_grad(i)
 
 
 def _warn_of_no_gradient(optimizer: Optimizer) -> None:

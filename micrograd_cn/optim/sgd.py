@@ -97,12 +97,12 @@ class SGD(Optimizer):
             return
         self.steps += 1
         for p in parameters:  # `update`, inlined: it takes a third of the time
-            if p.requires_grad and (grad := p._grad) is not None:
+            if p.requires_grad is True and (grad := p._grad) is not None:
                 p.data = p._data - lr * grad  # to read the property `data` would take as long as to assign it
             else:
                 complete = False
         if not complete:
-            self._count_skipped()
+            self._finish_step()
 
     def update(self, p: Value, state: dict[str, float]) -> None:
         """Change `p.data` by one step, and change `state`, which has the numbers that the optimiser keeps for `p`."""

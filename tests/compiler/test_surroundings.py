@@ -813,11 +813,29 @@ def test_an_optimiser_that_has_none_of_the_parameters_is_refused(rows):
 def test_an_optimiser_that_has_none_of_the_parameters_of_several_programs_is_refused():
     """Programs of other structures may read the parameters of the optimiser, so the error comes at the end."""
     a, b, c = (Value(1.0) for _ in range(3))
-    f = compile(lambda xs: (a if len(xs) == 1 else b) * mc.sum(xs))
-    mixed = [([1.0],), ([1.0, 2.0],)]
+
+    def chosen(xs):
+        return (a if len(xs) == 1 else b) * mc.sum(xs)
+
+    f, mixed = compile(chosen), [([1.0],), ([1.0, 2.0],)]
     f.fit(mixed, SGD([b], 0.1), 1, 1)
-    with pytest.raises(ValueError, match="the optimizer has none of the program's 2 parameters"):
-        f.fit(mixed, SGD([c], 0.1), 1, 1)
+    optimizer = SGD([c], 0.1, momentum=0.5, weight_decay=0.5)
+    for compiled in (f, compile(chosen)):  # the programs of the second are made while it trains
+        with pytest.raises(ValueError, match="the optimizer has none of the program's 2 parameters"):
+            compiled.fit(mixed, optimizer, 2, 1)
+        assert (c.data, optimizer.steps, optimizer.state) == (1.0, 0, [{"momentum_buffer": 0.0}])
+
+
+def test_an_optimiser_whose_parameter_is_frozen_is_told_to_thaw_it():
+    a, b = Value(1.0, requires_grad=False), Value(1.0)
+    optimizer = SGD([a], 0.1)
+    with pytest.raises(
+        ValueError, match=r"parameters\[0\] of the optimizer is frozen; set its requires_grad = True be"
+    ):
+        compile(lambda x: a * x + b).fit([(1.0,)], optimizer, 1)
+    a.requires_grad = True
+    compile(lambda x: a * x + b).fit([(1.0,)], optimizer, 1)
+    assert a.data == 0.9
 
 
 class Replaced:

@@ -332,6 +332,31 @@ def test_the_first_step_refuses_a_requires_grad_that_is_no_bool(kind, wrong):
     assert (b.data, b.requires_grad) == (2.0, False)
 
 
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.5}])
+@pytest.mark.parametrize("count", [2, 40])
+def test_any_step_refuses_a_requires_grad_that_is_no_bool(count, options):
+    """A text such as "False" would count as true; the numbers 1 and 0 count as bools, as in other options."""
+    ps = [Value(1.0) for _ in range(count)]
+    optimizer = SGD(ps, lr=0.5, **options)
+
+    def step(requires_grad):
+        ps[0].requires_grad = requires_grad
+        before = ps[0].data
+        for p in ps:
+            p.grad = 1.0
+        optimizer.step()
+        return ps[0].data != before, ps[0].requires_grad
+
+    for _ in range(5):
+        step(True)
+    data = ps[0].data
+    with pytest.raises(TypeError, match=r"SGD: parameters\[0\]\.requires_grad must be True or False, got 'False'"):
+        step("False")
+    assert ps[0].data == data
+    for requires_grad in (1, np.True_, 0, np.False_):
+        assert step(requires_grad) == (bool(requires_grad), bool(requires_grad))
+
+
 def test_attributes_of_other_libraries_say_what_to_write():
     optimizer = SGD([Value(1)])
     with pytest.raises(AttributeError, match=r"SGD has no param_groups; read and set optimizer\.lr"):
@@ -922,10 +947,6 @@ def misspell(model, optimizer):
     optimizer.momentun = 0.5
 
 
-def freeze_by_number(model, optimizer):
-    optimizer.parameters[3].requires_grad = 0.5
-
-
 def replace(model, optimizer):
     model.layers[0].neurons[1].b = Value(0.0)
 
@@ -941,7 +962,6 @@ def read_in_function(model, optimizer):
 
 LATE_MISTAKES = {
     misspell: "read and set",
-    freeze_by_number: "requires_grad",
     replace: "has come into the model",
     lose: "is 0.5, which is no parameter",
     read_in_function: "which gets a gradient, but is in no optimizer",

@@ -39,7 +39,7 @@ from ..threads.forks import ForkSafeLock, cached_property
 from .epochs import History, TrainingOptions, asks_to_stop, train
 from .fixed import without_fixed_part
 from .observers import observers_of
-from .state import AskedRates, Batches, ParameterLayout, TrainingState, check_trainable, parameter_layout
+from .state import AskedRates, Batches, ParameterLayout, TrainingState, check_trainable, parameter_layout, undo_of_steps
 
 T = TypeVar("T")
 MAX_KEPT_WORDS = 10_000  # a description of batches in more words than these is not kept for the next training
@@ -272,6 +272,8 @@ class TrainingRun:
         self._checked, self._frozen = [*options.optimizer.parameters] if options.callback else [], list[Value]()
         self._observers = observers_of(options)  # what functions that run between steps may read and change
         self._seconds, self._asked = 0.0, AskedRates()
+        # Undoes all steps. It is set while no program that is known reads a parameter of the optimiser
+        self._untrained: Callable[[], None] | None = None
         if "schedule" in options.called_between_steps:
             self._asked.check_all = self._check_function
             if self._observers.schedule_writes:
@@ -295,7 +297,7 @@ class TrainingRun:
             )  # fmt: skip
             if self._state:
                 self._check_errors()
-                self._state.check_parameters()
+                self._check_parameters()
                 self._check_copied()
             history.validation = self._validation_losses
             history.best_epoch = self._stopping.best_epoch if self._stopping else None
@@ -381,6 +383,17 @@ class TrainingRun:
                 self._state = None  # nothing is copied back
                 raise
 
+    def _check_parameters(self) -> None:
+        """Raise ValueError, and undo all steps, if the optimiser has no parameter of any program that was needed."""
+        assert self._state
+        try:
+            self._state.check_parameters()
+        except ValueError:
+            self._state = None  # nothing is copied back
+            if self._untrained:
+                self._untrained()
+            raise
+
     def _publish(self, observer: str) -> None:
         """Copy the results of training back to the parameters and the optimiser, if a user's function may read them.
 
@@ -412,6 +425,8 @@ class TrainingRun:
             if state is not paused:
                 if self._only_program and not self._merged:  # later programs may read others
                     state.check_parameters()
+                if state.trains_none_read and self._untrained is None:
+                    self._untrained = undo_of_steps(self._options.optimizer)
                 self._drivers(state)  # compiled now, since steps are timed
         return self._state
 

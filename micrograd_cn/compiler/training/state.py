@@ -20,6 +20,7 @@ from ...engine import Value
 from ...graph import context
 from ...graph.callers import warn_at_user
 from ...graph.interrupts import at_once
+from ...graph.node import assign_data
 from ...optim import Optimizer
 from ...optim.by_optimizer import ByOptimizer
 from ...optim.optimizer import States, at_least_0, common_state, copy_states, warn_of_functions, warn_of_replaced
@@ -137,6 +138,19 @@ def check_trainable(optimizer: Optimizer, compiled: CompiledGraph) -> None:
                 f"fit(): parameters[{i}] of the optimizer, {p!r}, is a constant of the program, since it required no "
                 "gradient when the program was made; compile anew, or freeze it only after the program is made"
             )
+
+
+def undo_of_steps(optimizer: Optimizer) -> Callable[[], None]:
+    """Return a function that undoes all steps that `optimizer` takes after this call."""
+    parameters, data = [*optimizer.parameters], [p._data for p in optimizer.parameters]
+    steps, skipped, state = optimizer.steps, dict(optimizer.skipped), optimizer.lazy_state
+    states = state if callable(state) else copy_states(state)
+
+    def undo() -> None:
+        assign_data(parameters, data)
+        vars(optimizer).update(steps=steps, skipped=skipped, lazy_state=states)
+
+    return undo
 
 
 class ParameterLayout:
@@ -717,12 +731,24 @@ class TrainingState:
         self.parameter_data.view[: len(data)] = data
         self._blocks.write_column(0, numbers)
 
+    @property
+    def trains_none_read(self) -> bool:
+        """Whether the programs read parameters, but none that the optimiser has."""
+        return self._layout.trains_none_read
+
     def check_parameters(self) -> None:
         """Raise ValueError if the optimiser has no parameter of the programs; warn if it lacks some of a model's."""
-        if self._layout.trains_none_read:
+        if self.trains_none_read:
+            frozen = [i for i, p in enumerate(self.optimizer.parameters) if not p.requires_grad]
+            rest = "if the parameters were made anew since, make the optimizer anew and compile anew"
+            if frozen:
+                rest = (
+                    f"parameters[{frozen[0]}] of the optimizer is frozen; set its requires_grad = True before you "
+                    "compile the function"
+                )
             raise ValueError(
                 f"fit(): the optimizer has none of the program's {len(self.parameters)} parameters, so it would train "
-                "nothing; if the parameters were made anew since, make the optimizer anew and compile anew"
+                f"nothing; {rest}"
             )
         if not self._layout.trains_all_read:
             warn_of_replaced(self.optimizer, self.parameters)
