@@ -244,7 +244,7 @@ MEANT |= {"epsilon": "eps", "rho": "alpha"}
 
 
 _LOOP = "write optimizer.zero_grad(), loss.backward() and then optimizer.step()"
-ATTRIBUTES = {"parameters", "lr", "steps", "skipped", "lazy_state", "_owners", "_list"}  # of every optimiser
+ATTRIBUTES = {"parameters", "lr", "steps", "_skipped", "lazy_state", "_owners", "_list"}  # of every optimiser
 
 
 def refuse_closure() -> NoReturn:
@@ -369,7 +369,7 @@ class Optimizer:
         self.parameters = self._checked_parameters(parameters)
         self.lr = self._checked_option("lr", lr)
         self.steps = 0
-        self.skipped = {}
+        self._skipped: dict[int, int] | SkippedCounts = {}
         zeros = [dict.fromkeys(self.state_names, 0.0)] * len(self.parameters)
         self.lazy_state: States | Callable[[], States] = partial(copy_states, zeros)
         self._owners = [*self.parameters]  # the parameters to which the items of the state belong
@@ -426,7 +426,7 @@ class Optimizer:
         attributes = dict(attributes or {})
         if "kept" in attributes:  # the name in pickles of version 0.2
             attributes["lazy_state"] = attributes.pop("kept")
-        attributes.setdefault("skipped", {})
+        attributes.setdefault("_skipped", attributes.pop("skipped", {}))  # the name in pickles of earlier versions
         attributes.setdefault("_owners", [*attributes.get("parameters", ())])
         attributes.setdefault("_list", attributes.get("parameters"))
         _optimizers[self] = None
@@ -437,8 +437,7 @@ class Optimizer:
 
     def __getstate__(self) -> object:
         """Return the attributes, for a copy or a pickle. They have the dict `skipped` itself."""
-        if type(vars(self).get("skipped")) is SkippedCounts:
-            vars(self)["skipped"] = self.skipped
+        getattr(self, "skipped", None)  # makes it a dict
         return super().__getstate__()
 
     def __repr__(self) -> str:
@@ -463,24 +462,20 @@ maximize=False>
         >>> optimizer.step(); optimizer.skipped
         {1: 1}
         """
-        try:
-            found: Any = vars(self)["skipped"]
-        except KeyError:
-            message = f"{type(self).__name__!r} object has no attribute 'skipped'"
-            raise AttributeError(message, name="skipped", obj=self) from None
+        found: Any = self._skipped
         if type(found) is SkippedCounts:
-            found = vars(self)["skipped"] = found.dict()
+            found = self._skipped = found.dict()
         counts: dict[int, int] = found
         return counts
 
     @skipped.setter
     def skipped(self, counts: dict[int, int]) -> None:
-        vars(self)["skipped"] = counts
+        self._skipped = counts
 
     @property
     def _counts_may_be_too_large(self) -> bool:
         """Whether some counts in `skipped` may be greater than `steps`, since the user may have assigned these."""
-        found: Any = vars(self).get("skipped", True)
+        found = self._skipped
         return found.steps != self.steps if type(found) is SkippedCounts else bool(found)
 
     @property
@@ -546,7 +541,7 @@ maximize=False>
         matched = [known.pop(p, None) or (dict.fromkeys(self.state_names, 0.0), self.steps) for p in now]
         skipped = {i: count for i, (_, count) in enumerate(matched) if count}
         # One call into C, so Ctrl-C cannot leave this half done
-        vars(self).update(lazy_state=[state for state, _ in matched], skipped=skipped, _owners=[*now], _list=now)
+        vars(self).update(lazy_state=[state for state, _ in matched], _skipped=skipped, _owners=[*now], _list=now)
 
     def update(self, p: Value, state: dict[str, float]) -> None:
         """Change `p.data` by one step, and change `state`, which has the numbers that are kept for the parameter `p`.
@@ -580,7 +575,7 @@ maximize=False>
         if getattr(self, "steps", None) in LOOKING_STEPS:  # a subclass may not have called this __init__
             look_for_mistakes(self)
         if machine_code and len(self.parameters) >= MIN_PARAMETERS:
-            if self._counts_may_be_too_large or self._owners != self.parameters:
+            if (self._skipped and self._counts_may_be_too_large) or self._owners != self.parameters:
                 self.match_state()
             if type(self.lr) is not float:  # such as a numpy scalar, which a schedule gives
                 self.check_lr()
@@ -590,7 +585,7 @@ maximize=False>
         self.check_parameter_count(len(states))
         if type(lr := self.lr) is not float or not 0.0 <= lr < inf:
             self.check_lr()
-        if self.skipped:
+        if self._skipped:
             self.match_state()
             self.steps += 1
             self._step_with_own_counts(states)
@@ -844,10 +839,10 @@ maximize=False>
                 raise ValueError(f"{name}: skipped[{i}] is {count}, more than the {steps} steps that were taken")
         checked.steps = steps
         checked._owners, checked._list = [*self.parameters], self.parameters
-        checked.skipped = {i: count for i, count in enumerate(skipped) if count}
+        checked._skipped = {i: count for i, count in enumerate(skipped) if count}
         states = [{key: float(x) for key, x in numbers.items()} for numbers in state["state"]]
         checked.lazy_state = partial(copy_states, states)
-        names = [*self.options, "steps", "skipped", "lazy_state", "_owners", "_list"]
+        names = [*self.options, "steps", "_skipped", "lazy_state", "_owners", "_list"]
         if checked.maximize != self.maximize:
             names.append("maximize")
         if checked.state_names != self.state_names:

@@ -159,13 +159,14 @@ def clear_gradients(side):
 
 ACTIONS = [
     *(change_data, change_rate, change_option, change_state, reverse, step_by_hand, long_fit, fit_with_callback),
-    *(other_optimizer, load_state, clear_gradients, train_part, train_part),
+    *(other_optimizer, load_state, clear_gradients, train_part, train_part, freeze, freeze),
 ]
-LASTING = [freeze, leave_one_out]  # hardly any call after these is short
+LASTING = [freeze, leave_one_out]
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
 def test_random_actions_between_short_calls_give_what_they_give_between_others(kind, taken, monkeypatch):
+    frozen = [0, 0]
     for seed in range(4):
         short, long = Side(kind, seed), Side(kind, seed)
         make_ready(short.optimizer)
@@ -177,6 +178,7 @@ def test_random_actions_between_short_calls_give_what_they_give_between_others(k
                     found.append([*side.f.fit(side.samples(), side.optimizer, epochs)])
                 except ValueError as error:  # such as for a parameter that is frozen now
                     found.append(str(error))
+                frozen[any(not p.requires_grad for p in side.parameters)] += taken[-1]
                 if turn % 3 == 2:
                     side.rng.choice(ACTIONS if turn < 24 else LASTING)(side)
             assert found[0] == found[1], (kind, seed, turn)
@@ -184,7 +186,8 @@ def test_random_actions_between_short_calls_give_what_they_give_between_others(k
             if turn % 6 == 5:  # seldom, since a state that is read is no longer in the memory of machine code
                 states = [everything(side.parameters, side.optimizer, side.part) for side in (short, long)]
                 assert states[0] == states[1], (kind, seed, turn)
-    assert sum(taken) > 150
+    assert sum(frozen) > 100
+    assert min(frozen) > 0, frozen
 
 
 def test_a_loop_of_short_calls_takes_all_steps_but_the_first_ones(taken):
@@ -345,8 +348,10 @@ def test_an_optimiser_of_some_parameters_trains_these_and_only_these(taken):
         assert [(p.data, p.grad) for p in first] == before
     last[0].requires_grad = False
     f.fit([(x, y)], optimizer, 1)
-    assert taken[-1] == 0
-    assert optimizer.skipped == {3: 1}
+    for _ in range(20):
+        f.fit([(x, y)], optimizer, 1)
+    assert taken[-1] == 1
+    assert optimizer.skipped == {3: 21}
 
 
 def test_a_short_call_refuses_and_warns_of_what_other_calls_do(taken):
@@ -556,7 +561,7 @@ def by_short_steps(monkeypatch):
 @pytest.mark.parametrize("kind", OPTIMIZERS)
 def test_random_actions_in_callbacks_give_what_they_give_between_other_steps(kind, by_short_steps, monkeypatch):
     step = ShortFits._step
-    for seed in range(4):
+    for seed in range(6):
         found = []
         for is_short in (True, False):
             if not is_short:

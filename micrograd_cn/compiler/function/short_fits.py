@@ -19,7 +19,7 @@ from ...graph import context
 from ...optim import Optimizer
 from ...optim import optimizer as optimizers
 from ...optim.optimizer import warn_of_functions, warn_of_replaced
-from ..data.nodes import some_frozen, uses_machine_code, write_by_machine_code
+from ..data.nodes import uses_machine_code, write_by_machine_code
 from ..data.partition import gather_rows
 from ..program import Program
 from ..runtime.arrays import ListedSamples
@@ -56,7 +56,7 @@ class ShortFits:
 
     def __init__(self, store: RecordingStore, stale: StaleCheck, arrays: ArrayCalls) -> None:
         self._store, self._stale, self._arrays = store, stale, arrays
-        # A program, the parameters of all programs, those of an optimiser, and the places of these among the program's
+        # A program, the parameters of all programs, those that are trained, and the places of these in the program
         self._latest: tuple[Program | None, list[Value], list[Value], array[int]] = None, [], [], array("q")
         self._warned: Callable[[], object] = _nothing  # returns the optimiser whose missing parameters were looked for
 
@@ -138,12 +138,16 @@ class ShortFits:
 
         `places` is what `_places` has returned for the optimiser and the program.
         """
-        losses, parameters = list[float](), optimizer.parameters if places else self._store.parameters
+        losses, parameters = list[float](), step.trained if places else self._store.parameters
+        others, zeros = step.frozen, array("d", bytes(8 * len(step.frozen)))
         while len(losses) < most:
             loss, gradient = found.runner.mean_gradient_of(rows)
             if places:
                 gradient = gather_rows(gradient, places, 1)
-            if isnan(loss) or not step.take(optimizer, [_gradient_changes(parameters, gradient)]):
+            changes = [_gradient_changes(parameters, gradient)]
+            if others:  # as `zero_grad` does
+                changes.append(_gradient_changes(others, zeros))
+            if isnan(loss) or not step.take(optimizer, changes):
                 break
             losses.append(loss)
         return losses
@@ -156,29 +160,30 @@ class ShortFits:
         """
         machine_code, program = optimizers.machine_code, found.program
         optimizer.match_state()
-        if found.merged or some_frozen(optimizer.parameters):
+        if found.merged or not isinstance(machine_code, SingleSteps) or not (step := machine_code.ready(optimizer)):
             return None
-        if (places := self._places(optimizer, program)) is None:
+        if (places := self._places(optimizer, step.trained, program)) is None:
             return None
-        step = machine_code.ready(optimizer) if isinstance(machine_code, SingleSteps) else None
-        agrees = step and self._stale.agrees(program, optimizer) and program.has_trainable
-        return (step, places) if step and agrees else None
+        if step.has_own_counts:  # in vectors, `FunctionFit` computes a power of them with another last bit
+            return None
+        agrees = self._stale.agrees(program, optimizer) and program.has_trainable
+        return (step, places) if agrees else None
 
-    def _places(self, optimizer: Optimizer, program: Program) -> array[int] | None:
-        """Return the places of an optimiser's parameters among those of a program; empty if it has all of these.
+    def _places(self, optimizer: Optimizer, trained: list[Value], program: Program) -> array[int] | None:
+        """Return the places of the trained parameters among those of a program; empty if these are all that it has.
 
-        Return None if the program does not have all of them, or not all parameters of the function's programs, or if
-        it has a parameter that stands for a captured value, which may have been computed from the optimiser's.
+        `trained` has those of the optimiser's parameters that are not frozen. Return None if the program does not have
+        all of them, or not all parameters of the function's programs, or if it has a parameter that stands for a
+        captured value, which may have been computed from the optimiser's.
         """
         parameters = self._store.parameters
         known, of_all, optimized, places = self._latest
-        if not (known is program and of_all is parameters and optimized == optimizer.parameters):  # by identity
+        if not (known is program and of_all is parameters and optimized == trained):  # by identity
             place = {p: k for k, p in enumerate(program.parameters)}
-            if program.parameters != parameters or program.compiled.captured or not {*optimizer.parameters} <= {*place}:
+            if program.parameters != parameters or program.compiled.captured or not {*trained} <= {*place}:
                 return None
-            has_all = {*optimizer.parameters} == {*place}
-            places = array("q", () if has_all else map(place.__getitem__, optimizer.parameters))
-            self._latest = program, parameters, [*optimizer.parameters], places
+            places = array("q", () if {*trained} == {*place} else map(place.__getitem__, trained))
+            self._latest = program, parameters, [*trained], places
             self._warned = _nothing
         if places and self._warned() is not optimizer:
             warn_of_replaced(optimizer, parameters)

@@ -144,6 +144,7 @@ class SingleStep:
     Attributes:
         fits: a function that returns whether an optimiser still has the options and the methods for which its update
             was compiled.
+        trained, frozen: the parameters that are not frozen, and those that are, both in the optimiser's order.
         calls: how often `take` or `may_take` has been called.
     """
 
@@ -154,13 +155,19 @@ class SingleStep:
         self._names_set = {*self._names}
         self._groups = [Group(update, indices) for indices in groups]
         self._frozen_indices = frozen
-        self._frozen: list[Value] = []
         self._parameters: list[Value] = []
+        self.trained: list[Value] = []
+        self.frozen: list[Value] = []
         self._counts: SkippedCounts | None = None  # what was put into the optimiser
         self.calls = 0
         self._update = update
         self._state = StateInBlocks(self._groups, self._names, self._count) if update.used_state_indices else None
         self.fits = OptionsInUse(optimizer).are_those_of
+
+    @property
+    def has_own_counts(self) -> bool:
+        """Whether the update depends on counts of steps that differ from the optimiser's own count."""
+        return self._update.uses_count and any(group.skipped for group in self._groups)
 
     def may_take(self, optimizer: Optimizer) -> bool:
         """Return whether the parameters are frozen for which this object was made, and no others; see `take`.
@@ -215,10 +222,12 @@ class SingleStep:
             if type(parameters) is not list or not len({*map(id, parameters)}) == len(parameters) == self._count:
                 return False
             self._parameters = [*parameters]
-            self._frozen = [*map(parameters.__getitem__, self._frozen_indices)]
+            self.frozen = [*map(parameters.__getitem__, self._frozen_indices)]
+            frozen = {*self._frozen_indices}
+            self.trained = [p for k, p in enumerate(parameters) if k not in frozen] if frozen else self._parameters
             for group in self._groups:
                 group.parameters = [*map(parameters.__getitem__, group.indices)]
-        return not self._frozen or first_unfrozen(self._frozen) is None
+        return not self.frozen or first_unfrozen(self.frozen) is None
 
     def _counts_fit(self, optimizer: Optimizer, steps: int) -> bool:
         """Return whether machine code can count skipped steps from now on, after `steps` steps.
@@ -227,28 +236,30 @@ class SingleStep:
         possible if the user's code refers to this dict, since a step must then change it, or has put something else
         into it. Nor is it possible if the counts of the parameters in one group differ, and the update depends on them.
         """
-        known = self._counts
-        if known is not None and known.steps == steps and vars(optimizer).get("skipped") is known:
+        known, held = self._counts, optimizer._skipped
+        if known is not None and known is held and known.steps == steps:
             return True
-        skipped: Any = optimizer.skipped
         self._counts = None
+        if not held and type(held) is dict and not self._frozen_indices:
+            for group in self._groups:
+                group.skipped = 0
+            return True
+        del held
+        skipped: Any = optimizer.skipped
         if type(skipped) is not dict or not {int}.issuperset(map(type, skipped.values())):
             return False
         if skipped and not 0 <= min(skipped.values()) <= max(skipped.values()) <= steps:
             return False
         for group in self._groups:
-            counts: set[int] = {*map(skipped.get, group.indices, repeat(0))} if skipped else {0}
+            counts = {*map(skipped.get, group.indices, repeat(0))}
             if len(counts) > 1 and self._update.uses_count:
                 return False
             group.skipped = min(counts)
-        if skipped or self._frozen_indices:
-            del skipped
-            attributes: dict[str, Any] = vars(optimizer)
-            alone = {"skipped": {0: 0}}
-            if getrefcount(attributes["skipped"]) > getrefcount(alone["skipped"]):
-                return False
-            self._counts = SkippedCounts(attributes["skipped"], self._frozen_indices, steps)
-            attributes["skipped"] = self._counts
+        del skipped
+        alone = SimpleNamespace(_skipped={0: 0})
+        if getrefcount(optimizer._skipped) > getrefcount(alone._skipped):
+            return False
+        self._counts = optimizer._skipped = SkippedCounts(optimizer.skipped, self._frozen_indices, steps)
         return True
 
     def _load(self, optimizer: Optimizer) -> bool:

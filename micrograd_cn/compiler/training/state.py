@@ -1006,7 +1006,7 @@ class TrainingState:
             return []
         skipped, frozen = self.optimizer.skipped, [*compress(self._layout.order, map(not_, self._trainable))]
         now = skipped | dict(zip(frozen, map(add, map(skipped.get, frozen, repeat(0)), repeat(steps)), strict=True))
-        return [map(vars(self.optimizer).__setitem__, ["skipped"], [now])]  # `setattr` would call Python code
+        return [map(setattr, [self.optimizer], ["_skipped"], [now])]
 
 
 def _learning_rate(schedule: Callable[[int], float], step: int) -> float:

@@ -31,7 +31,14 @@ from ..agreement import agree
 from ..surroundings.facts import is_users_module
 from ..surroundings.reach import Reach
 
-HELD_PARAMETERS = ("parameters", "lazy_state", "skipped", "_owners", "_list")  # attributes that an update must not read
+HELD_PARAMETERS = (
+    "parameters",
+    "lazy_state",
+    "skipped",
+    "_skipped",
+    "_owners",
+    "_list",
+)  # attributes that an update must not read
 LOOP_INSTEAD = "use backward(rows) and its step()"
 # What to write for a list of parameters, or their state, in an update
 PARAMETERS_INSTEAD = {
@@ -258,7 +265,7 @@ def _replace(optimizer: Optimizer, terms: Sequence[Term] = ()) -> None:
     parameters = Unreadable("parameters")
     vars(optimizer).update(
         zip(("lr", "steps"), terms, strict=False), parameters=parameters, _owners=parameters, _list=parameters,
-        lazy_state=Unreadable("state"), skipped=Unreadable("skipped"),
+        lazy_state=Unreadable("state"), _skipped=Unreadable("skipped"),
     )  # fmt: skip
     if terms:
         optimizer.maximize = False

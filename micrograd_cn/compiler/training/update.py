@@ -26,7 +26,7 @@ from ..surroundings.snapshot import Snapshot
 from .tracing import LOOP_INSTEAD, trace_update
 
 # The attributes in which optimisers with the same update may differ
-UNCOMPILED_ATTRIBUTES = frozenset(["parameters", "lr", "steps", "skipped", "lazy_state", "_owners", "_list"])
+UNCOMPILED_ATTRIBUTES = frozenset(["parameters", "lr", "steps", "_skipped", "lazy_state", "_owners", "_list"])
 MAX_CACHED = 16  # this many compiled updates are kept: those that were used last
 _cache: OrderedDict[Any, CompiledUpdate] = OrderedDict()
 # The optimisers of this package. Their options determine their updates, so updates can be cached by the options.
