@@ -93,9 +93,9 @@ bytes from the beginning of the program's memory. The first word of the table be
 
 A second call finds the recording, checks its guards, and calls `program.row`, a `PreparedRunner` (`runtime.prepared`).
 The runner takes a prepared call that no other thread uses, or makes one: an object that has memory of its own, and that
-calls a driver. The first such call of a process compiles this driver, which all programs share. The runner copies the
-numbers of the arguments into the memory, and calls the object. It also measures some calls, and then has
-`select_executable` choose the code of later calls.
+calls a driver, which all programs share. Until a background thread has compiled the driver, calls go the way of the
+first one. The runner copies the numbers of the arguments into the memory, and calls the object. It also measures some
+calls, and then has `select_executable` choose the code of later calls.
 
 A batch, as in `f.forward([(1.0, 2.0), (3.0, 4.0), (5.0, 6.0)])`, goes the same way. But `CompiledFunction._map_samples`
 takes the place of `__call__`: `Arguments.buckets_of` makes rows of all samples, and `RecordingStore.dispatch` finds the
@@ -214,9 +214,10 @@ training. Each comes with the words that belong to it:
     driver          a function in machine code that all programs share, and that runs the code of one of them: it loads
                     rows into the program's memory, runs lists of calls, and copies the outputs or gradients
     prepared call   a call whose code and memory are ready, so Python does little in it; `Program.row` and
-                    `Program.prepare` make it, and so does a call after 10 to 50 with equally many rows or equal
-                    shapes of arrays, which `FrequentCalls` counts; see `function.array_calls`. In repeated calls,
-                    machine code also reads the array objects; see `data.array_reader`
+                    `Program.prepare` make it, and so does a call after more than 10 with equally many rows or equal
+                    shapes of arrays, which `FrequentCalls` counts, once its driver is compiled; see
+                    `function.array_calls`. In repeated calls, machine code also reads the array objects; see
+                    `data.array_reader`
     explained nan   where a result is nan, `Program.explain_nan` looks for an index or target that is out of range, and
                     `function.plain_errors` calls the plain function, whose error may say why
     data version    a number that changes when somebody assigns the data of a node. As long as it is the same, the

@@ -47,6 +47,12 @@ FUSED_NATIVE = {"fused native": (0.0, 0.0, 0, -1, 1, 0, 3)}
 
 # There are seven, a number that divides the length of few lists, so each kind meets every item of the last list.
 TURNS = ("native", "threaded", "fused", "gathered", "native", "threaded", "gathered")
+# Settings with which calls are prepared, and branches are merged, from the second call of a kind on
+PREPARED_AT_ONCE = {
+    "runtime.prepared.CALLS_BEFORE_PREPARED": 0,
+    "function.merged.CALLS_BEFORE_MADE": 0,
+    "function.merged.CALLS_BEFORE_LOSS": 0,
+}
 
 
 def need_known_layout():

@@ -27,16 +27,12 @@ from .common import OPTIMISERS, everything, is_native, loop, problem, settings
 AT_ONCE = {"runtime.executable.SECONDS_BEFORE_NATIVE": 0.0}
 
 
-def nothing_is_compiled():
-    return not any(t.name.startswith("micrograd_cn background") for t in threading.enumerate())
-
-
 @pytest.fixture(autouse=True)
 def in_background():
-    until(nothing_is_compiled)  # threads of earlier tests
+    until(background.is_idle)  # threads of earlier tests
     with settings({"threads.background.IN_BACKGROUND": True}):
         yield
-    until(nothing_is_compiled)
+    until(background.is_idle)
 
 
 def until(condition):
@@ -126,6 +122,41 @@ def test_no_call_waits_for_the_lock_that_is_held_while_native_code_is_made(monke
     assert returned == [expected]
 
 
+def test_optimised_kernels_are_used_once_their_driver_of_prepared_calls_is_compiled(monkeypatch):
+    """Other programs may have had all kernels optimised but not this driver, which a call would have to compile."""
+    program, rows = small()
+    expected = program.forward(rows)
+    tiers = program.compiled.tiers("forward", True)
+    tiers.get(native=False).compile_fast_kernels()
+    begun, has_driver = [], executable.has_driver
+    monkeypatch.setattr(tiers.background, "do", lambda key, work: begun.append(key))
+    monkeypatch.setattr(executable, "has_driver", lambda name, lanes, fast: not fast)
+    with settings({"runtime.executable.SECONDS_BEFORE_FAST_KERNELS": 0.0}):
+        assert program.forward(rows) == expected
+        assert begun == ["kernels"]
+        assert not tiers.tables.fast
+        monkeypatch.setattr(executable, "has_driver", has_driver)
+        assert program.forward(rows) == expected
+    assert tiers.tables.fast
+
+
+def test_background_work_begins_without_waiting_for_its_thread(monkeypatch):
+    """A new thread may have to wait for a core for some milliseconds, many times as long as a call takes."""
+    begun = []
+    monkeypatch.setattr(background, "start_new_thread", lambda work, arguments: begun.append((work, arguments)) or 1)
+    done, tasks = [], background.BackgroundTasks()
+    tasks.do("key", lambda: done.append(True))
+    assert not done
+    assert not background.is_idle()
+    [(work, arguments)] = begun
+    thread = threading.Thread(target=work, args=arguments)
+    thread.start()
+    thread.join()
+    assert done == [True]
+    assert background.is_idle()
+    assert tasks.begun["key"].done
+
+
 def test_a_call_that_takes_up_native_code_compiles_no_driver(monkeypatch):
     """Each optimised driver that it asks for was compiled in the background, if it was not there already."""
     asked, address = {"caller": set(), "background": set()}, Machine.address
@@ -170,7 +201,7 @@ def test_training_goes_on_while_native_code_is_made(rows, monkeypatch):
         if len(told) == 20:
             may_go_on.set()
         if len(told) == 40:  # the steps after this one are native
-            until(lambda: not any(t.name.startswith("micrograd_cn background") for t in threading.enumerate()))
+            until(background.is_idle)
 
     with settings(AT_ONCE | {"training.epochs.POLL_SECONDS": 0.0}):
         program.fit(data, mine, 60, batch_size=rows, progress=progress)
@@ -265,12 +296,12 @@ def test_a_process_may_end_while_native_code_is_made():
 def test_without_threads_native_code_is_made_at_once(monkeypatch):
     """Where no thread can be started, the call itself makes native code."""
 
-    def refuse(thread):
+    def refuse(*arguments):
         raise RuntimeError("can't start new thread")
 
     program, rows = small()
     expected = program.forward(rows)
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(background, "start_new_thread", refuse)
     with settings(AT_ONCE):
         assert program.forward(rows) == expected
     assert is_native(program)
@@ -339,10 +370,11 @@ def test_an_interval_that_the_user_sets_meanwhile_stays():
 def test_turns_are_long_again_if_no_thread_begins(error, monkeypatch):
     usual = sys.getswitchinterval()
 
-    def refuse(thread):
+    def refuse(*arguments):
         raise error
 
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(background, "start_new_thread", refuse)
     with pytest.raises(error):
         background.BackgroundWork(lambda: None)
     assert sys.getswitchinterval() == usual
+    assert background.is_idle()  # otherwise Python would wait for ever when it exits

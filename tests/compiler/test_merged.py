@@ -5,6 +5,8 @@ import functools
 import math
 import random
 import sys
+import threading
+import time
 from array import array
 
 import numpy as np
@@ -14,10 +16,12 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import GuardError, compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.data import partition
+from micrograd_cn.compiler.function.merged import MergedRecordings
 from micrograd_cn.compiler.runtime.executable import CompiledGraph
+from micrograd_cn.compiler.threads import background
 from micrograd_cn.optim import SGD
 
-from .common import code_of, settings, trained
+from .common import PREPARED_AT_ONCE, code_of, settings, trained
 
 RANDOM = np.random.default_rng(5)
 SORTED = {"function.merged.MAX_OPERANDS": 0}
@@ -29,7 +33,7 @@ WAYS = {"sorted": SORTED, "merged": MERGED}
 def _at_once():
     """Merge recordings in the second call, and let machine code sort as few rows as there are."""
     numbers = ("data.partition.FEW_NUMBERS", "data.partition.NUMBERS_BEFORE_CODE")
-    with settings({"runtime.prepared.CALLS_BEFORE_PREPARED": 0, **dict.fromkeys(numbers, 0)}):
+    with settings(PREPARED_AT_ONCE | dict.fromkeys(numbers, 0)):
         yield
 
 
@@ -435,28 +439,66 @@ def test_a_nan_is_found_wherever_it_is(width):
                     numbers[k] = before
 
 
-def test_the_call_that_merges_does_not_depend_on_how_fast_the_computer_is(sorts):
-    """Merged programs are made in the background, and are used from the same call on, with and without a thread."""
-    xs = RANDOM.standard_normal(100)
-    expected = np.where(xs > 0.0, 2.0 * xs, xs * xs)
-    found = []
-    for background in (True, False):
-        program, calls = compile(lambda x: 2.0 * x if x > 0.0 else x * x, branches=True), []
-        with settings({"threads.background.IN_BACKGROUND": background, "runtime.prepared.CALLS_BEFORE_PREPARED": 3}):
+AFTER_SOME_CALLS = {"function.merged.CALLS_BEFORE_MADE": 3, "function.merged.CALLS_BEFORE_LOSS": 9}
+
+
+def test_the_call_from_which_on_a_merged_loss_is_used_does_not_depend_on_how_fast_the_computer_is(sorts):
+    """Merged programs are made in the background, and are used from the same call on, with and without a thread.
+
+    The mean and its gradient are rounded in another way than without merging.
+    """
+    xs, found = RANDOM.standard_normal(100), []
+    for in_background in (True, False):
+        w, calls = Value(2.0), []
+        program = compile(lambda x, w=w: w * x if x > 0.0 else x * x * w, branches=True)
+        expected = np.where(xs > 0.0, xs, xs * xs).mean()
+        with settings({"threads.background.IN_BACKGROUND": in_background, **AFTER_SOME_CALLS}):
             for _ in range(20):
                 sorts.clear()
-                np.testing.assert_array_equal(program.forward((xs,)), expected)
+                assert program.value_and_grad((xs,)) == (pytest.approx(2.0 * expected), [pytest.approx(expected)])
                 calls.append(bool(sorts))
         found.append(calls)
-    assert found[0] == found[1]
-    assert found[0][:5] == [True] * 5
-    assert not any(found[0][10:])
+    assert found[0] == found[1] == [True] * 11 + [False] * 9
+
+
+@pytest.mark.parametrize("method", ["call", "forward", "gradient"])
+def test_no_call_waits_until_branches_are_merged(method, sorts, monkeypatch):
+    """Meanwhile, rows are sorted by their branches. Results and derivatives of rows are the same with and without."""
+    may_go_on, begun, make = threading.Event(), threading.Event(), MergedRecordings._make
+
+    def slow(self, *arguments):
+        begun.set()
+        assert may_go_on.wait(60)
+        make(self, *arguments)
+
+    monkeypatch.setattr(MergedRecordings, "_make", slow)
+    xs = RANDOM.standard_normal(100)
+    program = compile(lambda x: 2.0 * x if x > 0.0 else x * x, branches=True)
+
+    def called():
+        sorts.clear()
+        if method == "call":
+            return [program(x) for x in xs]
+        found = getattr(program, method)((xs,))
+        return found.ravel().tolist()
+
+    with settings({"threads.background.IN_BACKGROUND": True, **AFTER_SOME_CALLS}):
+        expected = called()
+        for _ in range(30):
+            assert called() == expected
+            assert sorts or method == "call"
+        assert begun.wait(60)
+        may_go_on.set()
+        while not background.is_idle():
+            time.sleep(1e-3)
+        assert called() == expected
+    assert not sorts
 
 
 def test_large_batches_are_merged_after_a_few_calls(sorts):
     """To sort ten thousand rows takes as long as many small calls, so the merged program is used sooner."""
     w, counts = weights(), {}
-    with settings({"runtime.prepared.CALLS_BEFORE_PREPARED": 50}):
+    with settings({"function.merged.CALLS_BEFORE_MADE": 50}):
         for n in (10, 10_000):
             xs, ys = RANDOM.standard_normal(n), RANDOM.standard_normal(n)
             program, calls = compile(brackets(w), branches=True), 0
@@ -467,7 +509,7 @@ def test_large_batches_are_merged_after_a_few_calls(sorts):
                 calls += 1
             counts[n] = calls
     assert counts[10_000] < 15
-    assert 50 < counts[10] < 150
+    assert 50 < counts[10] < 60
 
 
 def test_fit_asks_guards_about_each_parameter_by_its_own_data():

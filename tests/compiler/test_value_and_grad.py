@@ -21,11 +21,14 @@ from micrograd_cn.ops.number import number
 from micrograd_cn.optim import SGD
 from micrograd_cn.parameters.tree import flatten
 
+from .common import PREPARED_AT_ONCE, settings
+
 
 @pytest.fixture(autouse=True)
-def _prepared(monkeypatch):
+def _prepared():
     """Prepare calls with arrays of a shape that was seen in the call before."""
-    monkeypatch.setattr(prepared, "CALLS_BEFORE_PREPARED", 0)
+    with settings(PREPARED_AT_ONCE):
+        yield
 
 
 RANDOM = np.random.default_rng(3)

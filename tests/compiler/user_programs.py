@@ -37,7 +37,7 @@ from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.optim import SGD
 
-from .common import settings
+from .common import PREPARED_AT_ONCE, settings
 from .interrupts import is_interruptible
 
 PACKAGE = str(Path(mc.__file__).parent)
@@ -666,7 +666,7 @@ class Comparison:
         f, w = self.make()
         program, numbers = compile(f, branches=branches), np.array(self.samples)
         arrays, n = (numbers[:, 0].copy(), numbers[:, 1]), len(numbers)
-        with settings({"runtime.prepared.CALLS_BEFORE_PREPARED": 0}):
+        with settings(PREPARED_AT_ONCE):
             for _ in range(3):
                 for p in w:
                     p.grad = 0.0
@@ -691,7 +691,7 @@ class Comparison:
         trained = SGD(w, lr=0.01)
         if self._attempt("fit", lambda: program.fit(rows, trained, epochs=3, batch_size=2)) is None:
             return
-        with settings({"runtime.prepared.CALLS_BEFORE_PREPARED": 0, "threads.background.IN_BACKGROUND": False}):
+        with settings(PREPARED_AT_ONCE | {"threads.background.IN_BACKGROUND": False}):
             # The last ones by code that is kept from call to call, if there may be such code
             for options in ({}, {}, {"callback": lambda number, loss: None}, {}):
                 if self._attempt("short fit", lambda has=options: program.fit(rows, trained, 1, **has)) is None:
@@ -738,6 +738,8 @@ def flat(x: Any) -> list[float]:
 MERGED: dict[str, Any] = {
     "threads.background.IN_BACKGROUND": False,
     "runtime.prepared.CALLS_BEFORE_PREPARED": -1,
+    "function.merged.CALLS_BEFORE_MADE": -1,
+    "function.merged.CALLS_BEFORE_LOSS": -1,
     "data.partition.FEW_NUMBERS": 0,
     "data.partition.NUMBERS_BEFORE_CODE": 0,
     "function.merged.CALL": 10**9,

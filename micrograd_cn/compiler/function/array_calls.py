@@ -504,7 +504,7 @@ class ArrayCalls:
         if variables and not variables.arguments and (merged or not _have_columns(variables, first.program)):
             return None
         if merged:
-            program = self._merged_program(merged, method, variables, shapes[0][0])
+            program = self._merged_program(merged, method, variables)
             if program is None:
                 return NOT_YET
             nan_stride = len(program.outputs)  # the first output of a row is nan if there is no program for its branch
@@ -520,14 +520,14 @@ class ArrayCalls:
         return ArrayCall(runner, program, first, merged)
 
     def _merged_program(
-        self, merged: MergedRecordings, method: str, variables: GradientVariables | None, n: int
+        self, merged: MergedRecordings, method: str, variables: GradientVariables | None
     ) -> Program | None:
-        """Return the program that computes a method for n samples in all branches; None if it is not ready yet."""
+        """Return the program that computes a method in all branches; None if it is not ready yet."""
         if kind := GRADIENTS.get(method):
-            return merged.derivative(kind, self._wrt_of(variables), variables.key if variables else "inputs", n)
+            return merged.derivative(kind, self._wrt_of(variables), variables.key if variables else "inputs", 0)
         if method == "backward":
-            return merged.loss(n)
-        return merged.call() if method == "call" else merged.forward(n)
+            return merged.loss(0)
+        return merged.call(0) if method == "call" else merged.forward(0)
 
     def _program(
         self, recording: Recording, method: str, variables: GradientVariables | None

@@ -27,7 +27,6 @@ from ..llvm.lanes import cost_in_operands
 from ..llvm.machine import machine
 from ..program import Program
 from ..runtime.executable import MAX_SCALAR_ROWS
-from ..runtime.prepared import is_worth_preparing
 from ..threads.background import BackgroundTasks
 from ..threads.forks import cached_property
 from .recording import Recording
@@ -38,6 +37,9 @@ MAX_OPERANDS, FACTOR_OF_ONE = 5_000, 20
 # About how many nanoseconds are taken by an operand of a row that is computed alone, and among others; by a call of the
 # program of one branch for one row, and for many; and by a row that is sorted
 OPERAND_ALONE, OPERAND, CALL_ALONE, CALL, SORTED_ROW = 1.0, 0.1, 500, 15_000, 10
+# After so many calls, a background thread begins to make a merged program, and after so many, the program of a loss is
+# used. To make one takes as long as some tens of calls, so it is ready by then.
+CALLS_BEFORE_MADE, CALLS_BEFORE_LOSS = 20, 150
 ROWS_PER_CALL = 1_000  # this many rows count as a further call, since to sort them takes as long as a call
 Outputs: TypeAlias = "tuple[Program, Sequence[Value]]"  # a program, and nodes of its graph
 
@@ -49,10 +51,12 @@ def _of_results(recorded: Recording) -> Outputs:
 class MergedRecordings:
     """The recordings of a function for samples with the same treedefs, merged into programs that are made when needed.
 
-    A method such as `forward` returns None until it was called often enough. After some calls, a background thread
-    begins to make a merged program. After twice as many calls, the method returns this program, even if it has to wait
-    for it. So it does not depend on the computer's speed whether a call of the function uses a merged program. This
-    matters since merged programs and the programs of single branches round the gradient of a mean differently.
+    A method such as `forward` returns None until it was called often enough. It takes the count of rows that its
+    program is going to compute at each call; with 0, it only asks, and the call does not count. After some calls, a
+    background thread begins to make a merged program. Once there is one, the method returns it. Only `loss` returns its
+    program after a fixed number of calls, even if it has to wait for it. So it does not depend on the computer's speed
+    which calls use a merged program. This matters since merged programs and the programs of single branches round the
+    gradient of a mean differently. They round the results and derivatives of a row in the same way.
 
     Args:
         recordings: the recordings, as a list to which others may be added later. The list refers to this object, which
@@ -67,7 +71,6 @@ class MergedRecordings:
     def __init__(self, recordings: Sequence[Recording], parameters: Sequence[Value]) -> None:
         self._known, self.recordings, self.parameters = weakref.ref(recordings), tuple(recordings), parameters
         self._background = BackgroundTasks()
-        self._begun = set[Any]()  # the keys of the programs that are being made, or are made
         self._made: dict[Any, Program | None] = {}
         self._programs: dict[Any, Program | None] = {}
         self._counts: dict[Any, int] = {}  # how many calls there were before, with further ones for ROWS_PER_CALL rows
@@ -84,12 +87,12 @@ class MergedRecordings:
         """
         return len(self.recordings) == len(self._known() or ()) and len(parameters) == len(self.parameters)
 
-    def call(self) -> Program | None:
+    def call(self, rows: int = 1) -> Program | None:
         """Return a merged program that computes the result of a call, which has a single row; None if there is none.
 
-        A merged program computes all branches.
+        A merged program computes all branches. `rows` is 1, or 0 if this only asks for the program.
         """
-        return self._program("call", 1, _of_results)
+        return self._program("call", rows, _of_results)
 
     def forward(self, rows: int) -> Program | None:
         """Return a merged program that computes the results of several rows; None if there is none.
@@ -189,24 +192,25 @@ class MergedRecordings:
             work: the time that the program takes for a row, relative to the time to compute only the results of the
                 row. It is 3 for a loss with its gradient.
         """
-        if key in self._programs:
-            return self._programs[key]
+        if key in self._programs or not rows:
+            return self._programs.get(key)
         if not self._can_be_merged:
             return None
         found = self._counts.get(key, 0)
         self._counts[key] = found + 1 + work * rows // ROWS_PER_CALL
+        if found <= CALLS_BEFORE_MADE:
+            return None
         make = partial(self._make, key, "gradient" if key == "loss" else "forward", rows, outputs, work)
-        if is_worth_preparing(found // 2):
+        if key == "loss" and found > CALLS_BEFORE_LOSS:
             if begun := self._background.begun.pop(key, None):
                 begun.wait()
             if key not in self._made:  # no thread has begun to make it, or only one of the parent process
                 make()
-            self._programs[key] = self._made[key]
-            return self._made[key]
-        if is_worth_preparing(found) and key not in self._begun:
-            self._begun.add(key)
+        elif key not in self._made:
             self._background.do(key, make)
-        return None
+        if key in self._made and (key != "loss" or found > CALLS_BEFORE_LOSS):
+            self._programs[key] = self._made[key]
+        return self._programs.get(key)
 
     def _make(self, key: Any, kind: str, rows: int, outputs: Callable[[Any], Outputs], work: int) -> None:
         """Make a merged program, or note that it is not worthwhile or not possible.

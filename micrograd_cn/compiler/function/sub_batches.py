@@ -58,8 +58,6 @@ class SubBatchCalls:
         if not may_prepare(self._calls, self._is_driver_compiled):
             self._calls += 1
             return None
-        if not self._is_driver_compiled():
-            return None
         try:
             calls = self._unused.pop()
         except IndexError:

@@ -121,10 +121,10 @@ def has_prepared_driver(kind: str, rows: int) -> bool:
     "gradient" if they compute the mean output and its gradient.
     """
     name, lanes = f"prepared_{driver_of(kind)}", machine().width if rows > MAX_SCALAR_ROWS else 1
-    if has_driver(name, lanes, fast=False):
-        return True
-    _tasks.do((name, lanes), partial(driver_address, name, lanes, fast=False))
-    return False
+    if not (found := has_driver(name, lanes, fast=False)):
+        _tasks.do((name, lanes), partial(driver_address, name, lanes, fast=False))
+        found = has_driver(name, lanes, fast=False)  # if no thread can be started
+    return found
 
 
 def padded_count(parameters: int) -> int:
@@ -223,6 +223,12 @@ class Executable:
         self.tables.machine.compile_kernels(self.tables.kernels, True, self.plan.code.op_names)
         if self.kind != "update":
             driver_address(f"prepared_{driver_of(self.kind)}", self.lanes, fast=True)
+
+    def has_fast_kernels(self) -> bool:
+        """Return whether what `compile_fast_kernels` compiles is compiled."""
+        if self.tables.machine.count_slow(self.tables.kernels):
+            return False
+        return self.kind == "update" or has_driver(f"prepared_{driver_of(self.kind)}", self.lanes, fast=True)
 
     def _driver(self, name: str) -> Any:
         key = name, self.tables.fast
@@ -567,15 +573,15 @@ class Tiers:
         tables = self.tables
         if tables.fast:
             return
-        slow = tables.machine.count_slow(tables.kernels)
-        if seconds <= SECONDS_BEFORE_FAST_KERNELS * slow:
+        if seconds <= SECONDS_BEFORE_FAST_KERNELS * tables.machine.count_slow(tables.kernels):
             return
-        if slow:
+        if not executable.has_fast_kernels():
             self.background.do("kernels", executable.compile_fast_kernels)
-            slow = tables.machine.count_slow(tables.kernels)
+            if not executable.has_fast_kernels():
+                return
         # A background thread that makes native code holds the lock meanwhile. This call would wait for code that takes
         # the place of the tables.
-        if not slow and (tables.schedule.stays_threaded or "native" not in self.background.begun):
+        if tables.schedule.stays_threaded or "native" not in self.background.begun:
             with self._lock():
                 tables.link(fast=True)
 

@@ -13,33 +13,26 @@ from ..data.columns import Numbers, address
 from ..data.nodes import PreparedNodes, prepared_nodes
 from ..data.rows import row_numbers
 from ..loops.places import WORD
-from .executable import CompiledGraph, Executable
+from .executable import CompiledGraph, Executable, has_prepared_driver
 
 K = TypeVar("K")
 T = TypeVar("T")
-# A call is prepared after so many calls if the driver for it is compiled. If it is not, which takes milliseconds, a
-# background thread compiles it then, and the call is prepared at last after `CALLS_BEFORE_PREPARED` calls.
-CALLS_BEFORE_DRIVER, CALLS_BEFORE_PREPARED = 10, 50
+# A call is prepared after more than so many calls, if the driver for it is compiled. If it is not, a background thread
+# compiles it, which takes milliseconds.
+CALLS_BEFORE_PREPARED = 10
 MAX_NODES = 512  # more parameters are read again only if their data may have changed
 CALLS_BETWEEN_CHECKS = 256  # a `PreparedRunner` checks after at most this many calls, and more often in the beginning
 NOT_SPOILED = array("d", [0.0])
 
 
-def is_worth_preparing(calls: int) -> bool:
-    """Return whether a call is worth preparing after `calls` calls of its kind.
-
-    Calls are of one kind if they have the same count of rows, or arrays of the same shapes.
-    """
-    return calls > CALLS_BEFORE_PREPARED
-
-
 def may_prepare(calls: int, has_driver: Callable[[], bool]) -> bool:
     """Return whether to prepare a call after `calls` calls of its kind.
 
-    `has_driver` is called once there were a few calls. It returns whether the driver that prepared calls need is
-    compiled. If the driver is not, `has_driver` may have it compiled in the background.
+    Calls are of one kind if they have the same count of rows, or arrays of the same shapes. `has_driver` is called once
+    there were a few calls. It returns whether the driver that prepared calls need is compiled. If the driver is not,
+    `has_driver` may have it compiled in the background.
     """
-    return is_worth_preparing(calls) or (calls >= CALLS_BEFORE_DRIVER and has_driver())
+    return calls > CALLS_BEFORE_PREPARED and has_driver()
 
 
 class FrequentCalls(dict[K, T]):
@@ -234,6 +227,8 @@ class PreparedRunner:
         try:  # `acquire`, `run` and `release`, inlined: these calls would take a tenth of the time
             row = self._unused.pop()
         except IndexError:
+            if not has_prepared_driver(self._kind, self._n):  # otherwise this call would compile it, or wait for it
+                return self._compiled.outputs_of(numbers, row_numbers(self._n))
             row = self.acquire()
         row.numbers[:] = numbers
         row.renew()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
+from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 from typing import Any
 
@@ -94,6 +96,9 @@ class BackgroundWork:
     When Python exits, it waits for the thread, since the thread may be inside LLVM, which is taken down at the exit. In
     a child process after `os.fork`, the work counts as done: the child does not have the thread.
 
+    The thread is none of `threading.Thread`, whose `start` waits until the thread has begun. That takes half a
+    millisecond, or several if other processes are busy, while a call of compiled code takes microseconds.
+
     Attributes:
         error: the exception that `work` has raised, or None.
 
@@ -107,30 +112,65 @@ class BackgroundWork:
 
     def __init__(self, work: Callable[[], object]) -> None:
         self.error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, args=(work,), name="micrograd_cn background", daemon=False)
-        _short_interval.shorten()
+        self._held = allocate_lock()  # until the work has ended
+        self._held.acquire()
+        begun: list[int] = []
         try:
-            self._thread.start()
+            _running.add(self)
+            _short_interval.shorten()
+            begun.extend(map(start_new_thread, [self._run], [(work,)]))  # Ctrl-C cannot interrupt a single call into C
         except BaseException:  # no new thread is allowed, or Ctrl-C came; if the thread runs, the interval stays short
+            if not begun:
+                _running.discard(self)
             _short_interval.lengthen()
             raise
 
     def _run(self, work: Callable[[], object]) -> None:
-        _this_thread.in_background = True
         try:
+            _this_thread.in_background = True
             with _short_interval:
                 work()
         except Exception as error:  # whatever it is, a later call raises it, where the user sees it
             self.error = error
+        finally:
+            _running.discard(self)
+            self._held.release()
 
     def wait(self) -> None:
-        """Wait until the thread has ended."""
-        self._thread.join()
+        """Wait until the work has ended."""
+        if self in _running:  # a child process has none of its parent's threads
+            with self._held:
+                pass
 
     @property
     def done(self) -> bool:
-        """Whether the thread has ended."""
-        return not self._thread.is_alive()
+        """Whether the work has ended."""
+        return self not in _running
+
+
+_running: set[BackgroundWork] = set()  # in this process
+
+
+def is_idle() -> bool:
+    """Return whether no background thread works now.
+
+    >>> BackgroundWork(lambda: None).wait()
+    >>> is_idle()
+    True
+    """
+    return not _running
+
+
+@atexit.register
+def _wait_for_all() -> None:
+    """Wait until no background thread works, when Python exits."""
+    while _running:
+        for work in [*_running]:
+            work.wait()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_running.clear)
 
 
 class BackgroundTasks:
