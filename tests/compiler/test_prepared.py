@@ -17,6 +17,7 @@ import pytest
 import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
+from micrograd_cn.compiler.data import partition
 from micrograd_cn.compiler.instructions import lowering
 from micrograd_cn.compiler.runtime import executable
 from micrograd_cn.compiler.runtime.prepared import FrequentCalls
@@ -235,6 +236,31 @@ def test_calls_are_prepared_once_their_driver_is_compiled(has_driver, ready, mon
         f.backward((np.ones(9), np.ones(9)))
         counts.append(len(f._arrays.runners))
     assert counts == [0] * (ready - 1) + [1] * (201 - ready)
+
+
+def test_results_are_searched_for_nan_without_waiting_for_machine_code(monkeypatch):
+    """Where it finds nan, the slower code with gates computes the derivatives."""
+    begun = []
+    monkeypatch.setattr(partition._kernels, "_addresses", {})
+    monkeypatch.setattr(partition._kernels._tasks, "do", lambda key, work: begun.append(key))
+    f = compile(lambda x: [mc.where(mc.less(0.0, x), mc.sqrt(x), 0.0), x * x])
+    xs = np.array([4.0, 1.0, 0.25])
+    for _ in range(20):
+        assert f.jacobian((xs,), dense=True).tolist() == [[[0.25], [8.0]], [[0.5], [2.0]], [[1.0], [0.5]]]
+    assert f.jacobian((xs - 4.0,), dense=True)[0].tolist() == [[0.0], [0.0]]
+    assert {*begun} == {"finds_nan"}
+
+
+def test_preparing_calls_of_a_jacobian_does_not_walk_through_the_graph(monkeypatch):
+    """Only `backward` has to know which parameters the gradient reaches. In a large graph this takes milliseconds."""
+    walks = []
+    monkeypatch.setattr("micrograd_cn.compiler.program.visited_nodes", lambda outputs: walks.append(outputs) or set())
+    w = Value(2.0)
+    f = compile(lambda x: [w * x * x, w * x])
+    for _ in range(20):
+        f.jacobian((np.array([1.0, 2.0, 3.0]),))
+    assert any(f._arrays.runners.values())
+    assert not walks
 
 
 def test_a_second_call_does_not_wait_until_its_driver_is_compiled(monkeypatch):

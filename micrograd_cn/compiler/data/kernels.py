@@ -53,6 +53,12 @@ class SharedKernels(dict[str, Callable[..., Any]]):
             self._addresses[name] = on.address(KERNEL_PREFIX + name, self.kernels[name], fast=True)
         return self._addresses[name]
 
+    def is_ready(self, name: str) -> bool:
+        """Return whether the kernel with this name is compiled. If it is not, compile it in the background."""
+        if name not in self._addresses:
+            self._tasks.do(name, partial(self.address, name))
+        return name in self._addresses
+
     def compile(self) -> None:
         """Compile all kernels."""
         on, full = machine(), {KERNEL_PREFIX + name: write for name, write in self.kernels.items()}

@@ -323,11 +323,16 @@ def has_nan(numbers: FlatNumbers, width: int = 1) -> bool:
     return bool(_kernels["has_nan"](address(numbers), len(numbers) // width, width))
 
 
+def nan_finder_is_ready() -> bool:
+    """Return whether the machine code for `nan_finder` is compiled. If it is not, compile it in the background."""
+    return _kernels.is_ready("finds_nan")
+
+
 def nan_finder(numbers: array[float], width: int) -> Callable[[], bool]:
     """Return a function that takes no arguments, and tells whether the first number of at least one row is nan.
 
-    It reads the array `numbers`, with `width` numbers for each row, at each call. It may not be called after the array
-    was freed.
+    The function is machine code, which is compiled if it is not yet. It reads the array `numbers`, with `width` numbers
+    for each row, at each call. It may not be called after the array was freed.
 
     >>> numbers = array("d", [1.0, 2.0])
     >>> finds_nan = nan_finder(numbers, 1)

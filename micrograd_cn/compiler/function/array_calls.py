@@ -367,7 +367,10 @@ class ArrayCalls:
         if made:
             made = made._replace(
                 reads=method != "call" and (inside is None or (shapes[0][0] == 1 and _are_arrays(inside))),
-                adds=not made.merged and made.program.adds_to_all and not made.program.has_held_constants,
+                adds=method == "backward"
+                and not made.merged
+                and made.program.adds_to_all
+                and not made.program.has_held_constants,
             )
         self.runners.add(key, made)
         if made:

@@ -39,7 +39,7 @@ MAX_OPERANDS, FACTOR_OF_ONE = 5_000, 20
 OPERAND_ALONE, OPERAND, CALL_ALONE, CALL, SORTED_ROW = 1.0, 0.1, 500, 15_000, 10
 # After so many calls, a background thread begins to make a merged program, and after so many, the program of a loss is
 # used. To make one takes as long as some tens of calls, so it is ready by then.
-CALLS_BEFORE_MADE, CALLS_BEFORE_LOSS = 20, 150
+CALLS_BEFORE_MADE, CALLS_BEFORE_LOSS = 20, 200
 ROWS_PER_CALL = 1_000  # this many rows count as a further call, since to sort them takes as long as a call
 Outputs: TypeAlias = "tuple[Program, Sequence[Value]]"  # a program, and nodes of its graph
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 from ..data.alike import have_other_shapes, is_sequence, keys_of_all
 from ..data.array_reader import CONVERTED, DOUBLES, REFERENCED, Argument, array_reader
 from ..data.columns import ColumnTable, address
-from ..data.partition import nan_finder
+from ..data.partition import has_nan, nan_finder, nan_finder_is_ready
 from ..data.treedef import PYTHON_NUMBERS, ArrayDef, TreeDef
 from ..loops.places import WORD
 from ..threads.forks import cached_property
@@ -55,6 +55,7 @@ class _ArrayRows(PreparedRows):
     ) -> None:
         self._shapes, self._of_result, self._nan_stride = shapes, of_result, nan_stride
         self._interleaved = interleaved
+        self._find_nan: Callable[[], bool] | None = None if nan_stride else bool
         super().__init__(compiled, executable, shapes[0][0])
         self.read: Callable[[object], bool] = _reads_nothing
 
@@ -119,13 +120,16 @@ class _ArrayRows(PreparedRows):
             numbers = [numbers[k : k + length] for k in range(0, len(numbers), length)]
         return numbers
 
-    @cached_property
-    def finds_nan(self) -> Callable[[], bool]:
-        """A function that looks at every k-th output, from the first one on, and returns whether one of these is nan.
+    def finds_nan(self) -> bool:
+        """Look at every k-th output, from the first one on, and return whether one of these is nan.
 
-        k is the `nan_stride` of the `ArrayRunner`. If it is 0, the function looks at no output, and returns False.
+        k is the `nan_stride` of the `ArrayRunner`. If it is 0, look at no output, and return False.
         """
-        return nan_finder(self.out, self._nan_stride) if self._nan_stride else bool
+        if (find := self._find_nan) is None:
+            if not nan_finder_is_ready():
+                return has_nan(self.out, self._nan_stride)
+            find = self._find_nan = nan_finder(self.out, self._nan_stride)
+        return find()
 
 
 def _reads_nothing(arrays: object) -> bool:
