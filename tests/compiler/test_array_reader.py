@@ -15,7 +15,7 @@ from micrograd_cn import sum as sum_of
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.data import array_reader as reader
 from micrograd_cn.compiler.data import nodes
-from micrograd_cn.compiler.data.array_reader import CONVERTED, DOUBLES, FLOAT, REFERENCED, Argument
+from micrograd_cn.compiler.data.array_reader import COLUMN, CONVERTED, DOUBLES, FLOAT, REFERENCED, Argument
 from micrograd_cn.compiler.function import stale
 from micrograd_cn.compiler.runtime import arrays
 from micrograd_cn.losses import cross_entropy
@@ -129,6 +129,33 @@ def test_a_float_is_copied(x, is_copied):
     copy = reader.array_reader([Argument(None, place.buffer_info()[0], FLOAT)], place)
     assert copy((x,)) is is_copied
     assert repr(place[0]) == repr(float(x) if is_copied else 7.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        *(((WHOLE, 1.5), [1.5] * 3), ((WHOLE, np.float64(-0.0)), [-0.0] * 3), ((WHOLE, nan), [nan] * 3)),
+        *(((WHOLE, np.arange(3)), [0.0, 1.0, 2.0]), ((WHOLE, np.arange(3.0)), [0.0, 1.0, 2.0])),
+        *[((WHOLE, x), None) for x in (2, True, np.float32(1), np.zeros(()), np.zeros(2), np.zeros((3, 1)), "1.5")],
+        *[((x, 1.5), None) for x in (1.5, WHOLE[:2], WHOLE[:, 0])],
+    ],
+)
+def test_a_float_is_broadcast_to_a_column(given, expected):
+    place = array("d", [7.0] * 11)
+    to = place.buffer_info()[0] + 8
+    copy = reader.array_reader([Argument((3, 2), to, CONVERTED), Argument((3,), to + 48, COLUMN)], place)
+    assert copy(given) is (expected is not None)
+    assert [*map(repr, place[7:10])] == [*map(repr, expected or [7.0] * 3)]
+    assert (place[0], place[10]) == (7.0, 7.0)
+
+
+def test_not_all_columns_are_floats():
+    """The count of rows would be that of an earlier call."""
+    place = array("d", bytes(48))
+    to = place.buffer_info()[0]
+    copy = reader.array_reader([Argument((3,), to, COLUMN), Argument((3,), to + 24, COLUMN)], place)
+    x = np.ones(3)
+    assert [copy(given) for given in [(x, 2.0), (2.0, x), (x, x), (2.0, 2.0)]] == [True, True, True, False]
 
 
 @pytest.mark.parametrize("given", [(), (WHOLE,), (WHOLE, 1.0, 1.0), [WHOLE, 1.0], WHOLE, None, 1.0, {"x": WHOLE}])
@@ -278,6 +305,48 @@ def test_all_methods_give_for_arrays_what_they_give_for_lists(names, repeated):
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_allclose(a, np.reshape(b, np.shape(a)), rtol=1e-9, atol=1e-12)
     assert repeated.count(True) > 10
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("x", [X[:, 0].copy(), X[:1, 0].copy()], ids=["rows", "row"])
+def test_all_methods_take_a_number_for_a_column(name, x, repeated):
+    net = MLP(2, [3, 1], activation="tanh", seed=1)
+    loss, other = [compile(lambda x, y: net([x * y, y])) for _ in range(2)]
+    rng = random.Random(0)
+    for f in (loss, other):
+        f.backward((x, x))
+    for k in range(80):
+        y = rng.choice([0.5 * k, np.float64(0.25 * k), x + k, k])
+        xs, ys = (x, y) if rng.random() < 0.7 else (0.5 * k, x)
+        given = [np.broadcast_to(each, x.shape).tolist() for each in (xs, ys)]
+        found, expected = METHODS[name](loss, (xs, ys)), METHODS[name](other, (*given,))
+        if type(found) is not tuple:
+            found, expected = (found,), (expected,)
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, np.reshape(b, np.shape(a)), rtol=1e-9, atol=1e-12)
+    assert repeated.count(True) > 10
+    given = [METHODS[name](f, [(0.5, 0.25)]) for f in (loss, other)]
+    np.testing.assert_allclose(*[each[0] for each in given])
+    for f in (loss, other):
+        with pytest.raises((TypeError, ValueError)):
+            METHODS[name](f, (0.5, 0.25))
+
+
+def test_shapes_that_differ_in_each_call_are_not_compared_with_earlier_ones(repeated):
+    w = Value(2.0)
+    loss = compile(lambda x: w * x)
+    for _ in range(60):
+        loss.backward(Y)
+    assert any(repeated[-4:])
+    for k in range(6, 30):
+        assert loss.backward(np.ones(k)) == 2.0
+    del repeated[:]
+    for k in range(6, 30):
+        assert loss.backward(np.ones(k)) == 2.0
+    assert not repeated
+    for _ in range(20):
+        loss.backward(Y)
+    assert any(repeated[-4:])
 
 
 def test_variables_are_those_of_the_call(repeated):

@@ -37,7 +37,8 @@ class Argument(NamedTuple):
         place: the address to which the numbers are copied, as doubles. For REFERENCED, nothing is copied, and the
             address of the numbers is written to this place.
         kind: FLOAT for a float, REFERENCED for an array of doubles that is read where it is, DOUBLES for an array of
-            doubles, or CONVERTED for an array of doubles, float32 or int64.
+            doubles, or CONVERTED for an array of doubles, float32 or int64. COLUMN is CONVERTED for an array with one
+            axis, in the place of which there may be a float, which is copied to all places.
     """
 
     shape: tuple[int, ...] | None
@@ -55,7 +56,7 @@ class _ArgumentWords(NamedTuple):
     lengths: int  # the address of the lengths of the axes, and then of the strides, in numbers
 
 
-FLOAT, REFERENCED, DOUBLES, CONVERTED = range(4)
+FLOAT, REFERENCED, DOUBLES, CONVERTED, COLUMN = range(5)
 
 
 class _ReaderWords(NamedTuple):
@@ -105,8 +106,8 @@ def array_reader(arguments: Sequence[Argument], *held: Any) -> Callable[[object]
     """Return a function that copies the numbers of arguments, which are in a tuple; None while there is no code for it.
 
     The function returns whether all arguments are as expected: arrays of exactly the class `ndarray`, whose numbers
-    are one after the other, or floats. If not, it may have copied some of the arguments. `held` are the objects to
-    whose memory the function writes.
+    are one after the other, or floats. Not all of them may be floats in the place of columns. If the result is False,
+    the function may have copied some of the arguments. `held` are the objects to whose memory the function writes.
     """
     numpy = sys.modules.get("numpy")
     if not (numpy and _kernels.are_ready(1, CALLS_BEFORE_CODE) and _is_layout_known()):
@@ -145,19 +146,25 @@ def _write_read_arrays() -> Function:
 
     expect(_type(given) == Integer(f, _integer_address(tuple)))
     expect(given.bytes(COUNT)[0] == count)
-    with f.repeat(count) as loop:
+    with f.repeat(count, [Condition(f, "false")]) as loop:
         x = given.bytes(ITEMS).words(loop.index)
         argument = described + loop.index * len(_ArgumentWords._fields)
         kind, size, axes = (argument[k] for k in (0, 2, 3))
-        with f.when(kind == FLOAT):
-            own = _type(x)
-            expect((own == Integer(f, _integer_address(float))) | (own == double_type))
-            argument.doubles(1)[0] = Doubles(f, x.name).bytes(NUMBER)[0]
-        with f.when(kind != FLOAT):
-            expect(_type(x) == array_type)
+        own = _type(x)
+        is_float = (own == Integer(f, _integer_address(float))) | (own == double_type)
+        is_broadcast = (kind == COLUMN) & is_float
+        has_number = is_broadcast | (kind == FLOAT)
+        loop.next = [loop.carried[0] | ~is_broadcast]
+        with f.when(has_number):
+            expect(is_float)
+            own_number, place = Doubles(f, x.name).bytes(NUMBER)[0], argument.doubles(1)
+            with f.repeat(size) as each:
+                place[each.index] = own_number
+        with f.when(~has_number):
+            expect(own == array_type)
             own_axes = f.op(f"load i32, ptr {x.bytes(AXES)}")
             expect(Integer(f, f.op(f"zext i32 {own_axes} to i64")) == axes)
-            dtype, is_converted = x.bytes(DTYPE)[0], kind == CONVERTED
+            dtype, is_converted = x.bytes(DTYPE)[0], (kind == CONVERTED) | (kind == COLUMN)
             is_double, is_single, is_integer = dtype == double, dtype == single, dtype == integer
             expect(is_double | (is_converted & (is_single | is_integer)))
             width = is_single.select(Integer(f, "4"), Integer(f, "8"))
@@ -176,6 +183,7 @@ def _write_read_arrays() -> Function:
                 with f.when(converts), f.repeat(size) as each:
                     number = f.op(f"load {type_}, ptr {numbers.bytes(each.index * width)}")
                     place[each.index] = Vector(f, f.op(f"{text} {type_} {number} to double"))
+    expect(loop.next[0])
     f.call("void", "Py_DecRef", failed)
     return_object(f, address_of(True))
     return f

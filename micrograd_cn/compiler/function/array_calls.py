@@ -96,6 +96,8 @@ class _Repeated(NamedTuple):
         shapes: the shapes of the arrays.
         inside: the treedef of each argument if the samples were in a list, otherwise None.
         call: the prepared call.
+        missed: whether a call had other shapes. The next such call drops this object, since the shapes may be others in
+            each call, such as the count of rows.
     """
 
     noted: tuple[str, Any]
@@ -105,6 +107,7 @@ class _Repeated(NamedTuple):
     shapes: tuple[Any, ...]
     inside: tuple[TreeDef, ...] | None
     call: ArrayCall
+    missed: bool = False
 
 
 NOT_YET = cast("ArrayCall", object())  # there is no code yet, while None says that there can be none
@@ -336,6 +339,11 @@ class ArrayCalls:
             and not (wrt or now)
         ):
             return latest.call if self._is_current(latest) else None
+        if latest is not None and not (wrt or now):
+            if latest.missed:
+                self._repeated.pop(called or method, None)
+            else:
+                self._repeated[called or method] = latest._replace(missed=True)
         of: Any = method
         if variables is not None:
             of = variables.key if variables.arguments else (variables.key, len(self._store.parameters))

@@ -18,7 +18,7 @@ from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
 from ..data.alike import have_other_shapes, is_sequence, keys_of_all
-from ..data.array_reader import CONVERTED, DOUBLES, REFERENCED, Argument, array_reader
+from ..data.array_reader import COLUMN, CONVERTED, DOUBLES, REFERENCED, Argument, array_reader
 from ..data.columns import ColumnTable, address
 from ..data.partition import has_nan, nan_finder, nan_finder_is_ready
 from ..data.treedef import PYTHON_NUMBERS, ArrayDef, TreeDef
@@ -96,7 +96,10 @@ class _ArrayRows(PreparedRows):
         """
         first, arguments = 0, list[Argument]()
         for k, shape in enumerate(self._shapes):
-            expected, kind = (shape[1:] or None, DOUBLES) if is_listed else (shape, CONVERTED)
+            if is_listed:
+                expected, kind = shape[1:] or None, DOUBLES
+            else:
+                expected, kind = shape, COLUMN if len(shape) == 1 else CONVERTED
             if self._interleaved:
                 arguments.append(Argument(expected, address(self.numbers) + WORD * first, kind))
                 first += prod(shape)
@@ -228,7 +231,8 @@ class ArrayRunner(PreparedRunner):
         """Do what `loaded` does, in less time. Return None if machine code cannot read `arrays`, which may be anything.
 
         It can if they are a tuple with an array for each argument or, for samples in a list, the only sample, a tuple
-        of arrays and floats. The arrays must have the shapes for which the runner was made.
+        of arrays and floats. The arrays must have the shapes for which the runner was made. A float in the place of a
+        small array with one axis is the number of its argument in all samples.
         """
         rows: Any
         try:
