@@ -70,9 +70,9 @@ class Module(Model):
     are parameters. Nor are constants that are computed from constants alone, as in `self.k = self.c * 3`.
 
     A parameter may be replaced by another leaf, as in `m.w = Value(0.5)`, but make the optimiser anew then. An
-    optimiser that was made before warns after its first step, and after 30, 1000, ... steps. It is an error if an
-    assignment replaces a parameter by a number, by a constant that an operation computed, or by a value that is
-    computed from it, as in `m.w = m.w * 0.5`, because the model would lose a parameter without a word.
+    optimiser that was made before warns in one of its next steps. It is an error if an assignment replaces a parameter
+    by a number, by a constant that an operation computed, or by a value that is computed from it, as in
+    `m.w = m.w * 0.5`, because the model would lose a parameter without a word.
 
     If the new value is computed from the parameter, it may be the next state of a recurrent model. Then there is a
     warning and no error. This is assumed if a call of a model (`__call__` or `forward`) assigns the value, if it also
@@ -82,7 +82,7 @@ class Module(Model):
 
     An assignment to an item of a collection, as in `m.ws[0] = 0.5`, is noticed later: the error is raised, or the
     warning given, when the parameters are next listed or saved, and by optimisers after their first step, and after 30,
-    1000, ... steps. A collection may have numbers beside parameters from the start.
+    60, 120, ... steps. A collection may have numbers beside parameters from the start.
 
     Parameters are looked for in each model object and not in its class. So it is an error if an attribute of the class
     has a parameter, or if `__init__` puts parameters into a list of the class and the model has none of them. If a

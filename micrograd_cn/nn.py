@@ -23,6 +23,7 @@ from .ops.number import numbers_in
 from .ops.operation import Op
 from .ops.options import refuse_options
 from .ops.registry import OPS
+from .parameters import changes
 from .parameters.entries import leaves_of
 from .parameters.model import names_its_parameters
 from .parameters.tree import is_array
@@ -363,6 +364,8 @@ class Neuron(Module):
             p.group = self.group
         self.nonlin = nonlin
         self._activation, self._apply = activation, _activation_function(activation)
+        if not changes.is_noted:
+            changes.note_change()
 
     @property
     def activation(self) -> Activation:
@@ -466,6 +469,8 @@ class Neuron(Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _apply=_activation_function(state.get("_activation", self._activation)))
+        if not changes.is_noted:
+            changes.note_change()
 
     def entries(self) -> dict[str, Any]:
         """Return a dict with the weights and the bias by PyTorch's names, for `state_dict`.

@@ -73,7 +73,8 @@ INSIDE = {
     ),
     "derivatives": ("argument_binding", "finite_field", "selected", "arithmetic", "elimination", "sparse"),
     "parameters": (
-        *("tree", "model", "members", "records", "states", "stored", "unheld", "lost", "opaque", "hidden", "copied"),
+        *("changes", "tree", "model", "members", "records", "states", "stored", "unheld", "lost", "opaque"),
+        *("hidden", "copied"),
         *("class_attributes", "structures", "functions", "assignment", "listing", "construction", "entries", "files"),
     ),
     "optim": ("by_optimizer", "optimizer", "sgd", "rmsprop", "adam", "clipping", "early_stopping", "schedules"),

@@ -32,20 +32,22 @@ class Question:
 
     Attributes:
         optimizer: a weak reference to the optimiser.
+        step: the count of the optimiser's steps before this step.
         listed: the parameters that the optimiser had at this step.
+        gradients: their gradients at this step.
         cleared: whether `zero_grad` was called since the step.
-        is_first: whether the step was the optimiser's first one.
         missed: whether a call of `backward` has reached none of the parameters.
         reached: whether a compiled function has added gradients to some of the parameters.
     """
 
-    __slots__ = ("_parameters", "cleared", "is_first", "listed", "missed", "optimizer", "reached")
+    __slots__ = ("_parameters", "cleared", "gradients", "listed", "missed", "optimizer", "reached", "step")
 
     def __init__(self, optimizer: Any) -> None:
         self.optimizer = weakref.ref(optimizer, _forget)
         self.listed = [*optimizer.parameters]
+        self.gradients = [p._grad for p in self.listed]
         self._parameters: set[Any] | None = None
-        self.is_first = optimizer.steps == 0
+        self.step: int = optimizer.steps
         self.cleared = self.missed = self.reached = False
 
     @property
@@ -87,12 +89,18 @@ def expect_backward(optimizer: Any) -> None:
     expected, answered = Question(optimizer), None
 
 
-def was_missed(optimizer: Any) -> bool:
-    """Return whether `backward` was called since `expect_backward`, without reaching a parameter of `optimizer`.
+def was_missed(optimizer: Any) -> int | None:
+    """Return since which step of `optimizer` all calls of `backward` have reached none of its parameters.
 
-    Return False if a compiled function has added gradients to a parameter, or the list of parameters has changed since.
+    Return None if there was no call since the last `expect_backward`, or one has reached a parameter; or if a compiled
+    function or the user's code has changed a gradient, other than to 0 or None, or the list of parameters.
     """
-    return expected is not None and expected.missed and _is_open(expected, optimizer)
+    if expected is None or not expected.missed or not _is_open(expected, optimizer):
+        return None
+    changed = [p._grad for p, before in zip(expected.listed, expected.gradients, strict=True) if p._grad is not before]
+    if any(changed) or (expected.cleared and any(p._grad for p in expected.listed)):
+        return None
+    return expected.step
 
 
 def was_left_out(optimizer: Any) -> bool:
@@ -151,7 +159,7 @@ def warn_of_outdated(order: Sequence[Any], leaves: set[Any]) -> None:
         asked.missed = True
         return
     expected = None
-    if asked.is_first:
+    if asked.step == 0:
         answered = asked
     for node in order:
         # A node that no `backward` has reached has the gradient 0.0, and users may have assigned None

@@ -22,6 +22,7 @@ from ..graph.node import set_gradients
 from ..graph.outdated import expect_backward, was_left_out, was_missed
 from ..ops import options as ops_options
 from ..ops.number import flag
+from ..parameters import changes
 from ..parameters.functions import leaves_in_functions
 from ..parameters.listing import ParametersOfModels, models_in, refuse_lost_parameters
 from ..parameters.model import Model
@@ -71,7 +72,7 @@ stand_in: type[Value] | None = None
 # In its first two steps it looks for all of them at once, and step 2 looks only at parameters that were new in step 1:
 # whether something trains them. Later it looks in four steps one after the other, so none of them takes much longer.
 FIRST_LOOKS = {0, 1}
-PART_OF_STEP = {start + part: part for start in (30, 1000, 30_000, 1_000_000) for part in range(4)}
+PART_OF_STEP = {start + part: part for start in [30 * 2**k for k in range(20)] for part in range(4)}
 LOOKING_STEPS = {*FIRST_LOOKS, 2, *PART_OF_STEP}
 MOST_LOOKS = 100  # `look_again` drops the oldest steps beyond these, since a user may copy an optimiser in each step
 SET_RATE = "optimizer.lr = schedule(optimizer.steps)"
@@ -933,7 +934,12 @@ def look_again(optimizer: Optimizer) -> None:
     if type(steps) is not int:
         return
     _resumed[optimizer] = steps
-    for count in {steps, steps + 1} - LOOKING_STEPS:
+    _add_looks((steps, steps + 1))
+
+
+def _add_looks(counts: Iterable[int]) -> None:
+    """Have all optimisers look for mistakes before the steps with these counts, for the sake of one of them."""
+    for count in {*counts} - LOOKING_STEPS:
         _further_looks.append(count)
         LOOKING_STEPS.add(count)
         if len(_further_looks) > MOST_LOOKS:
@@ -945,6 +951,28 @@ _further_looks: deque[int] = deque()  # the counts that were added to `LOOKING_S
 _resumed: ByOptimizer[int] = ByOptimizer()
 
 
+def _look_soon() -> None:
+    """Have all optimisers look for mistakes before their next two steps, since a model was made, copied or changed.
+
+    An optimiser whose models change again and again looks less and less often.
+    """
+    for optimizer in _optimizers:
+        steps = getattr(optimizer, "steps", None)
+        if type(steps) is not int:
+            continue
+        last, wait = _woken.get(optimizer) or (0, 0)
+        if last < steps:
+            last, wait = max(steps, last + wait), 2 * wait + 1
+            _woken[optimizer] = last, wait
+            _add_looks((last, last + 1))
+
+
+# For each optimiser, the count of steps before which it looks because of a change of some model, and after how many
+# further steps it may do so again
+_woken: ByOptimizer[tuple[int, int]] = ByOptimizer()
+changes.look_soon = _look_soon
+
+
 def look_for_mistakes(optimizer: Optimizer) -> None:
     """Warn of mistakes that keep parameters from being trained, and let the next `backward` look for outdated nodes.
 
@@ -953,17 +981,19 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
     optimiser trains; and if `backward` has reached none of the optimiser's parameters, or `zero_grad` was called after
     it. A node is outdated if it was computed before a step changed its operands.
 
-    The first two steps, and those after the optimiser was copied or loaded, look for all of this. Each later look is
-    spread over the four steps of `PART_OF_STEP`: 0 for the options, the gradients and outdated nodes; 1 for the
-    parameters of the models; 2 for the leaves that functions read. New parameters and such leaves are looked at again
-    in the step after that in which they were found.
+    The first two steps, and those after the optimiser was copied or loaded, or some model was made or changed, look for
+    all of this. Each later look is spread over the four steps of `PART_OF_STEP`: 0 for the options, the gradients and
+    outdated nodes; 1 for the parameters of the models; 2 for the leaves that functions read; 3 for the gradients. New
+    parameters and such leaves are looked at again in the step after that in which they were found.
 
     Raises:
         TypeError: a model has lost parameters, or the `requires_grad` of a parameter is not True or False.
         AttributeError: the user has set an attribute that is spelt like an option.
     """
+    changes.is_noted = False
     since = optimizer.steps - (_resumed.get(optimizer) or 0)
-    whole = optimizer.steps in FIRST_LOOKS or since in (0, 1)
+    woken, _ = _woken.get(optimizer) or (-2, 0)
+    whole = optimizer.steps in FIRST_LOOKS or since in (0, 1) or optimizer.steps - woken in (0, 1)
     part = PART_OF_STEP.get(optimizer.steps)
     if whole or part == 0:
         refuse_misspelt_options(optimizer)
@@ -978,12 +1008,14 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
         warn_of_added(optimizer, ParametersOfModels())
     if whole or part == 2 or (part in (None, 3) and optimizer in _in_functions):
         warn_of_functions(optimizer)
+    if (whole or part in (0, 3)) and since:
+        trained = (p for p in optimizer.parameters if p.requires_grad)
+        first = next(trained, None)
+        if first is not None and not first._grad and not any(p._grad for p in trained):
+            _warn_of_no_gradient(optimizer)
+        elif first is not None:
+            _warn_if_missed(optimizer)
     if whole or part == 0:
-        if since:
-            trained = (p for p in optimizer.parameters if p.requires_grad)
-            first = next(trained, None)
-            if first is not None and not first._grad and not any(p._grad for p in trained):
-                _warn_of_no_gradient(optimizer)
         expect_backward(optimizer)
 
 
@@ -996,19 +1028,15 @@ def _check_requires_grad(optimizer: Optimizer) -> None:
 
 
 def _warn_of_no_gradient(optimizer: Optimizer) -> None:
-    """Warn if all gradients are 0 or None since no `backward` has reached the parameters of `optimizer` for this step.
+    """Say why all gradients of `optimizer` are 0 or None, if no `backward` has reached its parameters for this step.
 
     Also warn before the second step if `backward` has reached them, and their gradients were cleared after it by hand.
     For a user's class, which may need no gradients, there is a warning only if `backward` has reached other leaves.
     """
     name = type(optimizer).__name__
-    if was_missed(optimizer):
-        warn_at_user(
-            f"backward() has reached none of the parameters of {name} since its last step, and all their gradients "
-            f"are 0; make the optimizer anew with the parameters of the model that computes the loss, as in {name}"
-            "(model.parameters()), also after the model was copied, loaded or made anew"
-        )
-    elif is_of_this_package(type(optimizer)) and was_left_out(optimizer):
+    if _warn_if_missed(optimizer):
+        return
+    if is_of_this_package(type(optimizer)) and was_left_out(optimizer):
         warn_at_user(
             f"all gradients of {name} are 0, since backward() has reached none of its parameters after the last "
             "zero_grad() or step(); write optimizer.zero_grad(), loss.backward() and then optimizer.step(), in this "
@@ -1019,6 +1047,26 @@ def _warn_of_no_gradient(optimizer: Optimizer) -> None:
             f"all gradients of {name} are 0, but backward() has sent others to its parameters, so they were cleared "
             "after it, as by p.grad = 0; clear them before backward(), for which optimizer.zero_grad() does the same"
         )
+
+
+def _warn_if_missed(optimizer: Optimizer) -> bool:
+    """Warn if no call of `backward` since an earlier look has reached a parameter of `optimizer`; return whether so.
+
+    Gradients that are not 0 are then from earlier calls, so each step changes the parameters in the same direction.
+    """
+    step = was_missed(optimizer)
+    if step is not None:
+        name = type(optimizer).__name__
+        are_0 = not any(p._grad for p in optimizer.parameters)
+        _warn_once(
+            optimizer,
+            "missed",
+            f"backward() has reached none of the parameters of {name} since its step {step + 1}, and "
+            f"{'all their gradients are 0' if are_0 else 'their gradients are still those from before'}; make the "
+            f"optimizer anew with the parameters of the model that computes the loss, as in {name}"
+            "(model.parameters()), also after the model was copied, loaded or made anew",
+        )
+    return step is not None
 
 
 def _were_cleared(parameters: Iterable[Value]) -> bool:
@@ -1064,14 +1112,15 @@ def warn_of_replaced(
         if {*before} <= {*now}:
             added = {*now}.difference(before).intersection(read)
             found = _without_optimizer(model) if added else []
-            path = next((path for path, p in found if p in added and not is_input(p)), None)
-            if path is not None:
-                _warn_of_added(f"{type(model).__name__}.{path}", optimizer, ADDED)
+            path, p = next(((path, p) for path, p in found if p in added and not is_input(p)), ("", None))
+            if p is not None:
+                _warn_of_added(f"{type(model).__name__}.{path}", p, optimizer, ADDED)
             continue
-        path = next((path for path, p in _without_optimizer(model) if not is_input(p)), None)
-        if path is not None:
+        path, p = next(((path, p) for path, p in _without_optimizer(model) if not is_input(p)), ("", None))
+        if p is not None:
             _warn_of_added(
                 f"{type(model).__name__}.{path}",
+                p,
                 optimizer,
                 ", and goes on with a parameter that the model has no longer; make the optimizer anew after a parameter"
                 " or a layer was replaced; to change the number of a parameter, write p.data = x; for a state that "
@@ -1103,7 +1152,7 @@ def warn_of_added(optimizer: Optimizer, listed: ParametersOfModels) -> None:
             before_that = last.get(p, (None, None))
             if before_that and p._grad and before_that[0] != p._grad and before_that[1] == p._data:
                 _added[optimizer] = {**last, **dict.fromkeys([p for _, p in found])}
-                _warn_of_added(f"{type(model).__name__}.{path}", optimizer, ADDED)
+                _warn_of_added(f"{type(model).__name__}.{path}", p, optimizer, ADDED)
                 return
             added[p] = before_that and (p._grad, p._data)
     if added:
@@ -1164,10 +1213,26 @@ def _in_no_optimizer(parameters: Iterable[Value]) -> list[Value]:
     return [p for p in parameters if p not in held]
 
 
-def _warn_of_added(where: str, optimizer: Optimizer, rest: str) -> None:
-    warn_at_user(
-        f"{where} has come into the model since {type(optimizer).__name__} was made, which does not train it{rest}"
+def _warn_of_added(where: str, leaf: Value, optimizer: Optimizer, rest: str) -> None:
+    _warn_once(
+        optimizer,
+        id(leaf),
+        f"{where} has come into the model since {type(optimizer).__name__} was made, which does not train it{rest}",
     )
+
+
+def _warn_once(optimizer: Optimizer, cause: int | str, message: str) -> None:
+    """Give a warning with the text `message`, unless `optimizer` has warned of the same `cause` before.
+
+    The cause is the id of a leaf, or a name.
+    """
+    known = _causes.get(optimizer) or set()
+    if cause not in known:
+        _causes[optimizer] = {*known, cause}
+        warn_at_user(message)
+
+
+_causes: ByOptimizer[set[int | str]] = ByOptimizer()  # the causes of the warnings that an optimiser has given
 
 
 def copy_states(states: States) -> States:

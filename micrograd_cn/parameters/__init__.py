@@ -13,5 +13,6 @@ The other modules keep a model from losing a parameter without a word. `records`
 items when the parameters are listed. `unheld` finds computed values that took the place of a parameter and that nothing
 would train. `construction` has a model checked after its `__init__`, `class_attributes` checks the attributes of its
 class, and `hidden` checks objects in which no parameters are looked for; `opaque` searches those that do not show what
-they hold. `states` tells parameters from constants and inputs that a call of the model keeps.
+they hold. `states` tells parameters from constants and inputs that a call of the model keeps, and
+`changes` tells optimisers that a model was made or changed.
 """

@@ -13,6 +13,7 @@ from ..engine import Value, traverse
 from ..graph import context
 from ..graph.callers import PACKAGE, local_variables
 from ..text.absent import refuse_misspelt
+from . import changes
 from .hidden import refuse_hidden
 from .lost import warn_of_computed
 from .members import (
@@ -64,6 +65,8 @@ def assign(model: Model, name: str, x: Any) -> None:
                 _refuse_computed(model, name, old, x)
             elif x.op is not None and not is_kept(old):
                 record_of(model).frozen.add(name)
+        elif x.op is None and not changes.is_noted and id(model) not in beginning:
+            changes.note_change()
         kept = x.op is None if type(x) is Value else type(x) in COLLECTIONS or is_array(x)
         if kept and id(model) not in beginning:
             note_kept(model, name, old, x)
@@ -84,6 +87,8 @@ def assign_beside(model: Model, name: str, x: Any) -> None:
         AttributeError: the name is spelt nearly like an attribute that has an effect, and so would have none.
     """
     if name in model.made_by_init:
+        if not changes.is_noted and name in model.__dict__:
+            changes.note_change()
         set_attribute(model, name, x)
     else:
         if name not in model.__dict__:
@@ -134,6 +139,8 @@ def _before_replacing(model: Model, name: str, old: Any, x: Any) -> None:
                 record.arrays.pop(name, None)
             _note_arrays(model, name, x)
             return
+    if not changes.is_noted and id(model) not in beginning:
+        changes.note_change()
     places = places_in(x) if type(x) is list or known else None
     if places is None or places.numbers or not places.ids or not all(places.ids):
         if has_number(x):
@@ -290,6 +297,8 @@ def _warn_of_argument(model: Model, name: str, x: Value) -> None:
     """
     if name not in model.__dict__:
         note_added(model, name, x)
+    if not changes.is_noted:
+        changes.note_change()
     if x._is_constant_result or names_its_parameters(type(model)):
         return
     level, frame = 1, sys._getframe()
@@ -334,6 +343,8 @@ def _note_new(model: Model, name: str, x: Any) -> None:
     _refuse_hidden(model, name, x)
     if members is not of_opaque:
         _note_places(model, name, x)
+    if not changes.is_noted and may_hold_leaves(x):
+        changes.note_change()
 
 
 def _note_arrays(model: Model, name: str, x: Any) -> None:

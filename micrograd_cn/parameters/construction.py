@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..engine import Value
+from . import changes
 from .class_attributes import refuse_shared
 from .hidden import refuse_hidden
 from .lost import refuse_lost
@@ -43,15 +44,20 @@ def check_after(init: Callable[..., None]) -> Callable[..., None]:
             refuse_hidden(self, of_module(self))
             refuse_lost(self, self, is_new=True)
             refuse_shared([self], self)
+        if outermost and not changes.is_noted:
+            changes.note_change()
 
     return initialise
 
 
 def note_places(model: Model) -> None:
-    """Record where `model`, which is a copy, has its parameters.
+    """Record where `model`, which is a copy, has its parameters, and let optimisers know of the copy.
 
-    This is left out for a class of this package whose object has no attributes other than those its `__init__` makes.
+    The record is left out for a class of this package whose object has no attributes other than those that its
+    `__init__` makes.
     """
+    if not changes.is_noted:
+        changes.note_change()
     if type(model) not in of_this_package or not vars(model).keys() <= model.made_by_init:
         refuse_lost(model, model, is_new=True)
 
