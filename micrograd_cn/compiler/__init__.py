@@ -93,9 +93,9 @@ bytes from the beginning of the program's memory. The first word of the table be
 
 A second call finds the recording, checks its guards, and calls `program.row`, a `PreparedRunner` (`runtime.prepared`).
 The runner takes a prepared call that no other thread uses, or makes one: an object that has memory of its own, and that
-calls a driver, which all programs share. Until a background thread has compiled the driver, calls go the way of the
-first one. The runner copies the numbers of the arguments into the memory, and calls the object. It also measures some
-calls, and then has `select_executable` choose the code of later calls.
+calls a driver, which all programs share, and which the first call of the process has compiled. The runner copies the
+numbers of the arguments into the memory, and calls the object. It also measures some calls, and then has
+`select_executable` choose the code of later calls.
 
 A batch, as in `f.forward([(1.0, 2.0), (3.0, 4.0), (5.0, 6.0)])`, goes the same way. But `CompiledFunction._map_samples`
 takes the place of `__call__`: `Arguments.buckets_of` makes rows of all samples, and `RecordingStore.dispatch` finds the

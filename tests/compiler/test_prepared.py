@@ -263,18 +263,12 @@ def test_preparing_calls_of_a_jacobian_does_not_walk_through_the_graph(monkeypat
     assert not walks
 
 
-def test_a_second_call_does_not_wait_until_its_driver_is_compiled(monkeypatch):
-    """Meanwhile it is computed as the first one was, and gives the same number."""
-    monkeypatch.setattr(executable, "has_driver", lambda name, lanes, fast: False)
-    begun = []
-    monkeypatch.setattr(executable._tasks, "do", lambda key, work: begun.append(key))
-    w = Value(0.5)
-    f = compile(lambda x: w * x)
-    assert [f(k) for k in (1.0, 2.0, 3.0)] == [0.5, 1.0, 1.5]
-    w.data = 2.0
-    assert f(3.0) == 6.0
-    assert {*begun} == {("prepared_forward", 1)}
-    assert not f.recording_of(1.0).program.row._unused
+def test_the_second_call_finds_its_driver_compiled():
+    """It takes half of the time to compile the driver together with the kernels of the first call."""
+    f = compile(lambda x: mc.exp(x))
+    assert f(0.0) == 1.0
+    code = f.recording_of(0.0).program.compiled.tiers("forward", rows_in_lanes=False).get(native=False)
+    assert any("prepared_forward" in name for name in code.tables.kernels)
 
 
 def test_a_call_after_many_of_another_kind_gets_its_own_numbers():

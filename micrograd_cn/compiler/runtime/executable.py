@@ -204,8 +204,10 @@ class Executable:
         self._unused: list[Buffers] = []
         self._drivers: dict[tuple[str, bool], Any] = {}
         if wanted.kind != "update":  # the driver `fit` is compiled together with `update`
-            name, write = drivers.Drivers(tables.machine, self.lanes).named(driver_of(wanted.kind))
-            tables.kernels[name] = write  # so it is compiled together with the kernels
+            writer, name = drivers.Drivers(tables.machine, self.lanes), driver_of(wanted.kind)
+            tables.kernels |= [writer.named(name)]  # so it is compiled together with the kernels
+            if wanted.kind == "forward" and self.lanes == 1:  # the second call with a single row needs it
+                tables.kernels |= [writer.named("prepared_forward")]
         tables.link(fast=native)  # compiles missing kernels, and writes the addresses of kernels into the tables
 
     def new_scalars(self) -> Memory:

@@ -13,7 +13,7 @@ from ..data.columns import Numbers, address
 from ..data.nodes import PreparedNodes, prepared_nodes
 from ..data.rows import row_numbers
 from ..loops.places import WORD
-from .executable import CompiledGraph, Executable, has_prepared_driver
+from .executable import CompiledGraph, Executable
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -227,8 +227,6 @@ class PreparedRunner:
         try:  # `acquire`, `run` and `release`, inlined: these calls would take a tenth of the time
             row = self._unused.pop()
         except IndexError:
-            if not has_prepared_driver(self._kind, self._n):  # otherwise this call would compile it, or wait for it
-                return self._compiled.outputs_of(numbers, row_numbers(self._n))
             row = self.acquire()
         row.numbers[:] = numbers
         row.renew()
