@@ -110,8 +110,7 @@ def _check_numbers(name: str, found: Iterable[tuple[str, list[tuple[str, Any]]]]
             try:
                 x if isinstance(x, Value) else number(x)
             except TypeError as error:
-                write = "; call it, and pass what it returns" if callable(x) else ""
-                raise TypeError(f"{name}: {what}{path}: {error}{write}") from None
+                raise TypeError(f"{name}: {what}{path}: {error}") from None
 
 
 def _count(items: Sequence[Any], noun: str) -> str:

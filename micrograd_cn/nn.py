@@ -173,7 +173,10 @@ class _CheckedInputs(tuple[Value, ...]):
 def _refuse_several(owner: Module, *inputs: Any) -> NoReturn:
     """Raise TypeError for a call of `owner`, a neuron, layer or network, with several `inputs` instead of one list."""
     names = [x.label or "x" if isinstance(x, Value) else repr(x) for x in inputs]
-    write = "" if any(hasattr(x, "__len__") for x in inputs) else f"; write model([{', '.join(names)}])"
+    is_recorded = any(isinstance(x, Value) and "[" in x.label for x in inputs)
+    write = f"; write model([{', '.join(names)}])"
+    if is_recorded or any(hasattr(x, "__len__") for x in inputs):  # a compiled function gives labels such as others[0]
+        write = ""
     raise TypeError(f"{type(owner).__name__} takes one list of inputs, got {len(inputs)} arguments{write}")
 
 

@@ -7,6 +7,7 @@ leaves. Results go back to the caller nested in lists, tuples, dicts and arrays 
 from __future__ import annotations
 
 import operator
+import re
 import sys
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ from ..graph.callers import warn_at_user
 from ..graph.context import here, recording
 from ..graph.nan_to_num import names_nan_to_num, refuse_nan_to_num_of_nan
 from ..graph.plain_numbers import Variables, variables
-from ..ops.number import is_of_numpy, is_table, own_operator
+from ..ops.number import is_of_numpy, is_table, number_instead, own_operator
 from ..parameters.tree import ListOfArray, arrays_to_lists, flatten, is_array
 
 CO_VARARGS = 0x04  # the flag of a code object whose function has a parameter *args; `inspect` takes long to import
@@ -129,7 +130,10 @@ class BoundCall:
             absent = [i for i in argnums if i >= len(args)]
             write = f"; pass argument {absent[0]} in the call, too, even if it has a default" if absent else ""
             if not args:
-                write = f"; write {name}(f)(x)"
+                raise ValueError(
+                    f"{name}: f was called without arguments, and argnums {list(argnums)} is the position of an "
+                    f"argument in its call; write {name}(f)(x) for the derivative at x, with a function f of x"
+                )
             raise ValueError(
                 f"{name}: argnums {list(argnums)} must name each of {len(args)} arguments at most once{write}"
             )
@@ -185,19 +189,31 @@ class BoundCall:
                 self.output = f(*bound, **kwargs)
         except (TypeError, AttributeError, IndexError, RuntimeError) as error:
             from ..graph.conversion import instead_of
-            from ..graph.numpy_errors import numpy_advice  # imported here, because correct programs do not need it
+            from ..graph.numpy_errors import (
+                NO_ARRAY,
+                NO_COLLECTION,
+                numpy_advice,
+            )  # imported here, because correct programs do not need it
 
             if instead := instead_of(f):
                 f_name = getattr(f, "__name__", "f")
                 raise TypeError(f"{name}: math.{f_name} takes plain numbers; write {instead} in the function") from None
             if advice := numpy_advice(error):
                 error.add_note(f"{name}: Values are in the place of the numbers in the arguments; {advice}")
+            elif re.search(NO_COLLECTION, str(error)) and not hasattr(error, "__notes__"):
+                error.add_note(
+                    f"{name}: a Value, which has no items, is in the place of each number in the arguments; pass a "
+                    "list or an array for a vector"
+                )
             for i in argnums:
                 for path, x in flatten(args[i], f"argument {i}", arrays=False)[0]:
                     if is_array(x) and not is_of_numpy(x):
                         error.add_note(
                             f"{name}: {path} ({type(x).__name__}) is a list in f; write np.asarray(x) for an array"
                         )
+                if isinstance(args[i], (list, tuple)) and re.search(NO_ARRAY, str(error)):
+                    kind = type(args[i]).__name__
+                    error.add_note(f"{name}: argument {i} is a {kind} in f, too; pass np.array(x) for an array")
             raise
         if context.refusals != refusals:
             _warn_if_numbers_differ(name, f, self.output, args, kwargs, CAUGHT)
@@ -569,7 +585,8 @@ def _fresh_variable(name: str, path: str, x: Any) -> Value:
             write = "dict(...)"
         if hasattr(x, "parameters"):
             write = "loss.backward(), or gradients(loss, model.parameters()), for the parameters of a model"
-        raise TypeError(f"{name}: {path}: {error}{f'; write {write}' if write else ''}") from error
+        text = str(error).removesuffix(number_instead(x)) + f"; write {write}" if write else str(error)
+        raise TypeError(f"{name}: {path}: {text}") from error
 
 
 def _as_value(name: str, what: str, y: Any) -> Value:

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsFloat, SupportsIndex
 
 from .. import ops
-from ..ops.number import flag, number, number_or_none
+from ..ops.number import flag, number, number_instead, number_or_none
 from ..ops.operation import Op
 from . import context, plain_numbers
 from .array_updates import refuse_array_update, remember_arrays
@@ -40,6 +40,9 @@ def _comparison(holds: Callable[[Any, Any], bool], symbol: str) -> Callable[[Any
         try:
             y = other if type(other) is float else other._data if isinstance(other, Node) else number(other)
         except TypeError:
+            if type(other).__module__ == "builtins":  # other classes may know how to compare themselves with a Value
+                kind = type(other).__name__
+                raise TypeError(f"there is no {symbol} of a Value and a {kind}{number_instead(other)}") from None
             return NotImplemented
         except OverflowError:  # Python compares a float with an integer of any size
             y = other

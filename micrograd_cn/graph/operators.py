@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, Self, TypeVar, cast
 
 from .. import ops
-from ..ops.number import mixed_engines, number_or_none
+from ..ops.number import mixed_engines, number_instead, number_or_none
 from ..ops.operation import Op
 
 __all__ = ["Operators", "method", "result_of_own_class"]
@@ -52,9 +52,10 @@ def _left_to_python(op: Op, other: Any) -> Any:
 
     For NotImplemented, Python asks the class of `other`, which may know what to do with a `Value`. An error is raised
     for a node of another engine, such as micrograd, whose class would take a `Value` for a number. It is also raised
-    for a list and for an array of PyTorch or jax, because these know nothing of `Value`s. A list beside `*` is an
-    exception: there, Python asks the `Value` how often to repeat the list, and the `Value` raises an error that says
-    what to write. Text beside `*` is refused here, because Python would ask how often to repeat it.
+    for a list and for an array of PyTorch or jax, because these know nothing of `Value`s, and for None, a text, a
+    function and whatever else has no method that Python could ask. A list beside `*` is an exception: there, Python
+    asks the `Value` how often to repeat the list, and the `Value` raises an error that says what to write. Text beside
+    `*` is refused here, because Python would ask how often to repeat it.
     """
     if message := mixed_engines(other):
         raise TypeError(message)
@@ -72,6 +73,9 @@ def _left_to_python(op: Op, other: Any) -> Any:
             f"there is no operation for {sign} of a Value and a {kind}, an array of another library; write "
             "np.asarray(t) for an array t, which gives an array of Values"
         )
+    knows_nothing = type(other).__module__ == "builtins" and sign != "*"
+    if knows_nothing or not hasattr(type(other), REFLECTED.get(op.name, "__rmod__")):
+        raise TypeError(f"there is no operation for {sign} of a Value and a {kind}{number_instead(other)}")
     return NotImplemented
 
 

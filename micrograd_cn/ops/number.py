@@ -15,6 +15,7 @@ __all__ = [
     "is_table",
     "mixed_engines",
     "number",
+    "number_instead",
     "number_or_none",
     "numbers_in",
     "own_operator",
@@ -107,7 +108,7 @@ def number(x: object) -> float:
         import numbers  # imported here, because floats and ints do not need it
 
         if isinstance(x, (str, bytes, bytearray)):
-            raise TypeError(f"expected a real number, got the {type(x).__name__} {x!r}; convert it with float() first")
+            raise TypeError(f"expected a real number, got the {type(x).__name__} {x!r}{number_instead(x)}")
         real = isinstance(x, numbers.Real)
         if not real and isinstance(x, numbers.Complex):
             raise TypeError(f"expected a real number, got the complex {x!r}; use its .real or .imag")
@@ -125,8 +126,7 @@ def number(x: object) -> float:
         if not real and is_table(x):
             raise TypeError(f"expected a real number, got {type(x).__name__}; write df.to_numpy() for the rows of a df")
         if not real and not hasattr(x, "__float__"):
-            instead = "; use one element at a time" * isinstance(x, (list, tuple))
-            raise TypeError(f"expected a real number, got {type(x).__name__}{instead}")
+            raise TypeError(f"expected a real number, got {type(x).__name__}{number_instead(x)}")
         if not real and (getattr(x, "shape", None) or (hasattr(x, "__len__") and not hasattr(x, "shape"))):
             raise TypeError(f"expected one real number, got the sequence {type(x).__name__}; use one element at a time")
     try:
@@ -138,6 +138,31 @@ def number(x: object) -> float:
             f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind} that is too large for a float, which is at most "
             f"1.8e308; write {infinity} for infinity"
         ) from None
+
+
+def number_instead(x: object) -> str:
+    """Return the end of an error message about `x`, which is in the place of a number: what to write instead.
+
+    It is "" if that is not known.
+
+    >>> number_instead(None), number_instead(print)
+    ('; write math.nan for a missing number', '; call it, and pass what it returns')
+    """
+    if x is None:
+        return "; write math.nan for a missing number"
+    if isinstance(x, (str, bytes, bytearray)):
+        return "; convert it with float() first"
+    if isinstance(x, Mapping):
+        return "; write d[key] for one of its numbers"
+    if isinstance(x, (set, frozenset)):
+        return "; use one element at a time, of a list, since a set has no order"
+    if hasattr(x, "to_numpy"):
+        return "; write s.to_numpy() for an array of its numbers"
+    if hasattr(x, "__next__"):
+        return "; write list(xs), and use one element at a time"
+    if hasattr(x, "__len__") and hasattr(x, "__getitem__"):
+        return "; use one element at a time"
+    return "; call it, and pass what it returns" if callable(x) else ""
 
 
 def mixed_engines(x: object) -> str:

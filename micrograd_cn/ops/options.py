@@ -100,6 +100,7 @@ def refuse_options(name: str, wrong: Iterable[str], instead: Mapping[str, str], 
         instead: a dict from the name of an option to the end of the message, such as "write lr=...". The options in
             `OF_MANY_FUNCTIONS` need no entry.
         known: the names of the options that it has. If one of them is spelt like a wrong one, the message names it.
+            Otherwise it names all of them, unless `instead` says what to write.
 
     >>> refuse_options("fit()", ["batchsize"], {}, ["batch_size", "epochs"])
     Traceback (most recent call last):
@@ -110,7 +111,9 @@ def refuse_options(name: str, wrong: Iterable[str], instead: Mapping[str, str], 
 
         close = [f"write {found}=..." for found in get_close_matches(option, known, n=1, cutoff=0.75)]
         answers = {**OF_MANY_FUNCTIONS, **instead}
-        write = [answers[option]] if option in answers else close
+        named = [name for name in known if not name.startswith("_")]
+        every = [f"its options are {', '.join(named)}"] if named else []
+        write = [answers[option]] if option in answers else close or every
         raise TypeError("; ".join([f"{name} has no option {option}", *write]))
 
 

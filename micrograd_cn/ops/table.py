@@ -59,6 +59,8 @@ class _Take(Op):
             raise ValueError(f"take() needs rows of one length, got {len(xs[0])} and {others[0]}")
         return [self(column, index) for column in zip(*map(numbers_in, xs), strict=True)]
 
+    __call__.__qualname__ = "take"  # messages of Python say it for an option that is not known
+
 
 def _choose(condition: Any, a: Any, b: Any) -> Any:
     """Return `where(condition, a, b)`. If the condition is a float, which is a constant, return a or b itself."""

@@ -108,7 +108,8 @@ def list_of_parameters(name: str, parameters: Iterable[Value]) -> list[Value]:
     consumed = hasattr(parameters, "__next__")
     found = list(parameters)
     if not found:
-        raise ValueError(f"{name} was given no parameters{'; a generator is empty after its first use' * consumed}")
+        write = "a generator is empty after its first use; write a list" if consumed else "write model.parameters()"
+        raise ValueError(f"{name} was given no parameters; {write}")
     if {Value}.issuperset(map(type, found)) and not any(map(_op, found)):
         return found  # for speed
     for i, p in enumerate(found):
@@ -208,7 +209,12 @@ def _in_range(name: str, x: float, end: float, meant: str) -> float:
     try:
         if not isinstance(x, (str, bool)) and 0.0 <= x < end:
             return float(x)
-    except TypeError:
+    except (TypeError, ValueError):  # a ValueError is that of an array of several numbers, which is compared
+        if isinstance(x, (list, tuple)) or getattr(x, "shape", None):
+            raise TypeError(
+                f"{name} must be one number, got {x!r}; write one number, and make an optimizer for each group of "
+                "parameters that need another"
+            ) from None
         write = "; write x.data for the number of a Value x" if isinstance(x, Value) else ""
         if callable(x):
             write = f"; write {SET_RATE}"
@@ -573,8 +579,11 @@ maximize=False>
         """
         if closure is not None:
             refuse_closure()
-        if getattr(self, "steps", None) in LOOKING_STEPS:  # a subclass may not have called this __init__
+        steps = getattr(self, "steps", None)  # a subclass may not have called this __init__
+        if steps in LOOKING_STEPS:
             look_for_mistakes(self)
+        elif type(steps) is not int or steps < 0:
+            self.check_steps()
         if machine_code and len(self.parameters) >= MIN_PARAMETERS:
             if (self._skipped and self._counts_may_be_too_large) or self._owners != self.parameters:
                 self.match_state()
@@ -626,6 +635,20 @@ maximize=False>
                 p._grad = gradient
             elif p._grad is not None:  # the update has changed it, for example to clip it
                 p._grad = -p._grad
+
+    def check_steps(self) -> None:
+        """Raise an error if a user has set `steps` to something other than a count of at least 0.
+
+        With -2 steps, the averages of Adam would be divided by negative numbers, and become nan.
+        """
+        steps = getattr(self, "steps", 0)
+        if not isinstance(steps, float) and not hasattr(steps, "__index__"):
+            raise TypeError(f"{type(self).__name__}: steps must be an int, got {steps!r}; write optimizer.steps = 0")
+        if steps < 0:
+            raise ValueError(
+                f"{type(self).__name__}: steps must be 0 or more, got {self.steps}; write optimizer.steps = 0 to begin "
+                "again"
+            )
 
     def _finish_step(self) -> None:
         """Finish a step that has changed the parameters whose `requires_grad` is True: add 1 to `skipped` for others.

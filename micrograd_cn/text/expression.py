@@ -54,7 +54,11 @@ MEANT = {
     **{"≤": "less_equal(a, b)", "≥": "less_equal(b, a)", "≠": "1 - equal(a, b)"},
     **{"if": "where(condition, a, b)", "and": "a * b", "or": "maximum(a, b)", "not": "1 - a"},
     "softmax": "exp(a) / (exp(a) + exp(b))",
-    **{"log2": "log(a)/log(2)", "log10": "log(a)/log(10)", "square": "a**2"},
+    **{"log2": "log(a)/log(2)", "log10": "log(a)/log(10)", "square": "a**2", "exp2": "2**a", "cbrt": "a**(1/3)"},
+    **{"sign": "less(0, a) - less(a, 0)", "sgn": "less(0, a) - less(a, 0)"},
+    **{"cot": "1/tan(a)", "sec": "1/cos(a)", "csc": "1/sin(a)", "coth": "1/tanh(a)"},
+    **{"ceil": "-floor(-a)", "round": "floor(a + 0.5)", "mod": "a % b"},
+    **{"asinh": "log(a + hypot(a, 1))", "acosh": "log(a + sqrt(a**2 - 1))", "atanh": "log((1 + a)/(1 - a))/2"},
     **{"{": "(", "}": ")", "【": "(", "】": ")", "〔": "(", "〕": ")", "、": ","},
 }
 # The dots that people write for a product: the middle dot, and the Greek one that looks the same. Unicode counts both
@@ -66,7 +70,14 @@ LIBRARIES = ("math", "np", "numpy", "torch", "F", "jnp", "jax", "tf", "micrograd
 ALIASES = {
     **{"max": "maximum", "min": "minimum", "avg": "mean", "lse": "logsumexp"},
     **{"ln": "log", "power": "pow", "heaviside": "step"},
-    **{"arctan": "atan", "arcsin": "asin", "arccos": "acos", "logistic": "sigmoid", "swish": "silu"},
+    **{
+        "arctan2": "atan2",
+        "arctan": "atan",
+        "arcsin": "asin",
+        "arccos": "acos",
+        "logistic": "sigmoid",
+        "swish": "silu",
+    },
 }
 # The playground page uses this pattern as well, so it is written to mean the same in JavaScript.
 NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")

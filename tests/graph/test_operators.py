@@ -15,7 +15,7 @@ import micrograd_cn as mc
 from micrograd_cn import Value, gradients, no_grad
 from micrograd_cn.graph.operators import method
 from micrograd_cn.losses import mse_loss
-from micrograd_cn.nn import MLP
+from micrograd_cn.nn import MLP, Layer
 
 from ..values import ARITHMETIC, leaves
 
@@ -153,10 +153,41 @@ def test_a_list_of_ones_own_may_know_values():
     assert [y.data for y in Value(1.0) + Vector([1.0, 2.0])] == [2.0, 3.0]
 
 
-@pytest.mark.parametrize("symbol", ["-", "/", "**"])
-def test_what_is_no_number_is_left_to_python_on_the_left_too(symbol):
-    with pytest.raises(TypeError, match="unsupported operand type"):
-        eval(f"'a' {symbol} value", {"value": Value(1.0)})
+CURES = [  # expressions for an operand that is no number, and what to write instead
+    ("None", r"a NoneType; write math\.nan for a missing number"),
+    ("'a'", r"a str; convert it with float\(\) first"),
+    ("{'a': 1.0}", r"a dict; write d\[key\] for one of its numbers"),
+    ("{1.0}", "a set; use one element at a time, of a list, since a set has no order"),
+    ("abs", "a builtin_function_or_method; call it, and pass what it returns"),
+    ("(lambda: 1.0)", "a function; call it, and pass what it returns"),
+    ("model", "a Layer; call it, and pass what it returns"),
+    ("map(abs, [1.0])", r"a map; write list\(xs\), and use one element at a time"),
+    ("range(3)", "a range; use one element at a time"),
+]
+
+
+@pytest.mark.parametrize("symbol", ["+", "-", "/", "**"])
+@pytest.mark.parametrize(("wrong", "cure"), CURES)
+def test_an_operand_that_is_no_number_is_answered_with_what_to_write(symbol, wrong, cure):
+    for text in (f"value {symbol} {wrong}", f"{wrong} {symbol} value"):
+        with pytest.raises(TypeError, match=rf"there is no operation for {re.escape(symbol)} of a Value and {cure}"):
+            eval(text, {"value": Value(1.0), "model": Layer(1, 1)})
+
+
+@pytest.mark.parametrize("symbol", ["<", "<=", ">", ">="])
+@pytest.mark.parametrize(("wrong", "cure"), [CURES[0], CURES[1], CURES[2]])
+def test_what_cannot_be_compared_is_answered_with_what_to_write(symbol, wrong, cure):
+    with pytest.raises(TypeError, match=rf"there is no {symbol} of a Value and {cure}"):
+        eval(f"value {symbol} {wrong}", {"value": Value(1.0)})
+
+
+def test_a_class_without_a_reflected_method_of_its_own_may_still_be_compared():
+    class Bound:
+        def __gt__(self, x):
+            return x.data < 2.0
+
+    assert Value(1.0) < Bound()
+    assert not Value(3.0) < Bound()
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,7 @@ def test_what_is_no_sequence_of_parameters_is_answered_with_what_to_write(take):
             take(wrong)
     with pytest.raises(ValueError, match=r"parameters\[1\], Value.*is computed \(mul\), not a leaf; write Value\(x\)"):
         take([p, p * 2])
-    with pytest.raises(ValueError, match=r"was given no parameters$"):
+    with pytest.raises(ValueError, match=r"was given no parameters; write model\.parameters\(\)$"):
         take([])
     generator = (p for p in [p])
     take(generator)
@@ -530,7 +530,11 @@ class WithoutInit(Optimizer):
         (lambda p: SGD([p], learning_rate=0.1), TypeError, r"^SGD has no option learning_rate; write lr=\.\.\.$"),
         (lambda p: Adam([p], beta1=0.9), TypeError, r"^Adam has no option beta1; write betas=\(beta1, beta2\)$"),
         (lambda p: AdamW([p], epsilon=0.9), TypeError, r"^AdamW has no option epsilon; write eps=\.\.\.$"),
-        (lambda p: RMSprop([p], foo=1), TypeError, "^RMSprop has no option foo$"),
+        (
+            lambda p: RMSprop([p], foo=1),
+            TypeError,
+            "^RMSprop has no option foo; its options are lr, alpha, eps, weight_decay, momentum",
+        ),
         (lambda p: Adam([p], fused=True), TypeError, "^Adam has no option fused; leave it out$"),
         (lambda p: RMSprop([p], centered=True), TypeError, "^RMSprop has no option centered; .* class of your own$"),
         (lambda p: Adam([p], decoupled_weight_decay=True), TypeError, r"; write AdamW\(\.\.\.\) for it$"),
@@ -1245,3 +1249,30 @@ def test_every_model_of_an_optimiser_is_looked_at(place, is_replaced):
 
     with pytest.warns(UserWarning, match=r"Pair\.head\.\d has come into the model since SGD was made"):
         fit()
+
+
+@pytest.mark.parametrize("option", ["lr", "momentum", "weight_decay"])
+@pytest.mark.parametrize("wrong", [np.array([0.1, 0.2]), np.array([0.1]), [0.1, 0.2], (0.1,)], ids=str)
+def test_several_numbers_for_an_option_say_to_make_several_optimizers(option, wrong):
+    p = Value(1.0)
+    message = rf"{option} must be one number, got .*; write one number, and make an optimizer for each group"
+    with pytest.raises(TypeError, match=message):
+        SGD([p], **{"lr": 0.1, option: wrong})
+    optimizer = SGD([p], lr=0.1)
+    optimizer.lr, p.grad = wrong, 1.0
+    with pytest.raises(TypeError, match=message.replace(option, "lr")):
+        optimizer.step()
+    assert p.data == 1.0
+    assert getattr(SGD([p], **{"lr": 0.1, option: np.array(0.25)}), option) == 0.25
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam])
+@pytest.mark.parametrize(("steps", "error"), [(-1, ValueError), (-2, ValueError), ("3", TypeError), (None, TypeError)])
+def test_steps_that_are_no_count_are_refused(kind, steps, error):
+    p = Value(1.0)
+    p.grad = 1.0
+    optimizer = kind([p], lr=0.1)
+    optimizer.steps = steps
+    with pytest.raises(error, match=rf"^{kind.__name__}: steps must be .*got {steps!r}; write optimizer\.steps = 0"):
+        optimizer.step()
+    assert p.data == 1.0

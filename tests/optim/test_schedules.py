@@ -203,11 +203,11 @@ def test_a_subclass_of_a_schedule_may_have_options_of_its_own():
     assert rates(Floored(lr=0.1, steps=10, floor=0.02), 12)[-1] == 0.02
     for make, message in (
         (lambda: Peak(peak=0.1, totals=10), "Peak has no option totals; write total=..."),
-        (lambda: Peak(peak=0.1, T_max=10), "Peak has no option T_max"),
+        (lambda: Peak(peak=0.1, T_max=10), "Peak has no option T_max; its options are peak, total"),
         (lambda: Peak(peak=0.1, last_epoch=3), f"Peak has no option last_epoch; {INSTEAD['last_epoch']}"),
         (lambda: Floored(lr=0.1, steps=10, flor=0.02), "Floored has no option flor; write floor=..."),
         (lambda: cosine_lr(0.1, T_max=10), "cosine_lr has no option T_max; write steps=..."),
-        (lambda: cosine_lr(0.1, self=10), "cosine_lr has no option self"),
+        (lambda: cosine_lr(0.1, self=10), "cosine_lr has no option self; its options are lr, steps, lr_min"),
     ):
         with pytest.raises(TypeError) as caught:
             make()

@@ -155,8 +155,10 @@ def refuse_collection(x: Any) -> None:
         raise TypeError(f"expected a real number, got a {kind}; write list(x)")
 
 
-def iterable_data(data: Any, expected: str) -> Iterable[Any]:
-    """Return an iterable of the items of `data`. `expected` is a description of these items for error messages.
+def iterable_data(data: Any, expected: str, write: str) -> Iterable[Any]:
+    """Return an iterable of the items of `data`.
+
+    For error messages, `expected` is a description of these items, and `write` says how to write data of this form.
 
     An object that has a length and items, such as a PyTorch dataset, is accepted even if it is not iterable.
 
@@ -169,12 +171,12 @@ def iterable_data(data: Any, expected: str) -> Iterable[Any]:
     if hasattr(data, "dataset") and getattr(data, "batch_size", None) is not None:
         raise TypeError(f"expected {expected}, got a {kind}, which gives batches of them; write x.dataset")
     if isinstance(data, (str, bytes, bytearray)) or getattr(data, "shape", None) == ():
-        raise TypeError(f"expected {expected}, got {kind}")
+        raise TypeError(f"expected {expected}, got {kind}; write {write}")
     if isinstance(data, Iterable):
         return data
     if hasattr(data, "__getitem__"):
         return (data[i] for i in range(len(data))) if hasattr(data, "__len__") else iter(data)
-    raise TypeError(f"expected {expected}, got {kind}")
+    raise TypeError(f"expected {expected}, got {kind}; write {write}")
 
 
 def _refuse_special(x: Any) -> None:

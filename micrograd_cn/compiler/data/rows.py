@@ -162,7 +162,7 @@ def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
     _refuse_without_order(rows, expected)
     flat: list[Any] = []
     n = 0
-    for i, row in enumerate(iterable_data(rows, expected)):
+    for i, row in enumerate(iterable_data(rows, expected, "[row] for one row")):
         # An iterator may give more or fewer than its len() says
         flat.extend(row if type(row) is list or type(row) is tuple else _checked_row(row, i))
         n = i + 1

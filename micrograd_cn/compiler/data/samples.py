@@ -371,7 +371,11 @@ def _iterable(samples: Any) -> Iterable[Any]:
         )
     if isinstance(samples, (set, frozenset)):
         raise TypeError(f"expected samples, each a tuple of arguments, got a {kind}, which has no order; write a list")
-    return iterable_data(samples, "samples, each a tuple of arguments")
+    return iterable_data(
+        samples,
+        "samples, each a tuple of arguments",
+        "[(x, y), ...], or (X, Y) for all values of two arguments x and y",
+    )
 
 
 def _are_arguments(sample: Sequence[Any], arguments: Mapping[str, Any]) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
-from ...graph.numpy_errors import NO_LABELS, numpy_advice
+from ...graph.numpy_errors import NO_ARRAY, NO_COLLECTION, NO_LABELS, numpy_advice
 
 # The errors of Python and numpy where a plain number is needed: an index, int(), range(), round(), //, math.exp()
 PLAIN_NUMBER_ERRORS = (
     r"not '?Value\b|cannot be interpreted|doesn't define|for (//|divmod\(\))|indices|non-int"
-    r"|integer array|dtype\('O'\) to dtype\('int64'|no callable|of a Value would|there is no operation"
-    r"|has no attribute .*; write .*\.data"
+    r"|integer array|dtype\('O'\) to dtype\('int64'|no callable|of a Value would"
+    r"|there is no operation(?! for \S+ of a Value and a)|has no attribute .*; write .*\.data"
 )
 SEVERAL_INPUTS = "takes one list of inputs, got"  # the error of a neuron, layer or network for several arguments
 NO_INDEX = "only integers, slices"  # the error of numpy for an index that is a Value
@@ -30,8 +31,6 @@ FURTHER_ADVICE = {
     "write [take(xs, i) for i in index] for integers, and np.array(m > 0, dtype=bool) for a mask m of 0 and 1",
     r"(array|astype|float)\(": "an array that holds Values is made with dtype=object",
 }
-# The errors of Python for a number in the place of a list
-NO_COLLECTION = r"'Value' object is not (subscriptable|iterable)|'Value' has no len"
 VECTOR_INSTEAD = (
     "call it with a list or an array for a vector, and pass vectors to forward() and the like as an array with a "
     "sample in each row, or as [(x,)] for the one vector x"
@@ -47,12 +46,14 @@ TENSOR_INSTEAD = (
 )
 
 
-def add_advice(name: str, error: Exception, of_tensors: bool) -> None:
-    """Add a note to `error`, which the function `name` has raised because it got `Value`s where it needs numbers.
+def add_advice(name: str, error: Exception, of_tensors: bool, counts: Mapping[str, int | None]) -> None:
+    """Add a note to `error`, which the function `name` has raised.
 
-    The note says what to write. Errors with any other cause get no note.
+    If it was raised because the function got `Value`s where it needs numbers, the note says what to write. For another
+    IndexError or ValueError it says what the arguments are, since these may have another form than the user thinks.
 
-    `of_tensors` says whether the function was to get tensors of PyTorch.
+    `of_tensors` says whether the function was to get tensors of PyTorch. `counts` has the count of numbers in each
+    argument, or None for an argument that is one number.
 
     Raises:
         TypeError: the function needs a collection in the place of a number.
@@ -63,6 +64,8 @@ def add_advice(name: str, error: Exception, of_tensors: bool) -> None:
             f"{text}: a Value is in the place of each number in the arguments of {name}; {VECTOR_INSTEAD}"
         ) from error
     advice = numpy_advice(error)
+    if not advice and re.search(NO_ARRAY, text):
+        advice = "a list stays a list: pass np.array(x) for an array"
     if not advice and re.search(PLAIN_NUMBER_ERRORS, text):
         advice = "; ".join([WRITE_INSTEAD, *[also for found, also in FURTHER_ADVICE.items() if re.search(found, text)]])
     if re.search(SEVERAL_INPUTS, text):
@@ -75,5 +78,12 @@ def add_advice(name: str, error: Exception, of_tensors: bool) -> None:
         advice = f"a row of a table is an array, which has no labels: {NO_LABELS}"
     if re.search(TEXT_ERRORS, text):
         advice = TEXT_INSTEAD
-    if advice:
+    if not advice and isinstance(error, (IndexError, ValueError)) and "write " not in text:
+        numbers = [f"{'a number' if n is None else f'{n} numbers'} in {argument}" for argument, n in counts.items()]
+        note = f"{name} is recorded with {' and '.join(numbers) or 'no arguments'}"
+        if "was given" in text and counts:  # for example, a model got a number in the place of a vector
+            several, of_each = [", ".join(x) + "," * (len(counts) == 1) for x in (counts, map(str.upper, counts))]
+            note += f"; samples are [({several}), ...], or ({of_each}) with all values of each argument"
+        error.add_note(note)
+    elif advice:
         error.add_note(f"{name} is recorded with Values in its arguments' place; {advice}")

@@ -12,6 +12,7 @@ import reprlib
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from types import FunctionType, NoneType
 from typing import Any, Never
 
@@ -66,7 +67,7 @@ class Arguments:
         self._known_signature: inspect.Signature | None = None
         for argument in self.static:
             if argument not in self.signature.parameters:
-                raise ValueError(f"static={argument!r} is not an argument of {self.name}{self.signature}")
+                raise ValueError(f"static={argument!r} is not an argument of {self.shown}")
         self.positional: tuple[str, ...] = ()
         self.collecting = ""
         self._required = 0  # how many of these have no default
@@ -104,6 +105,21 @@ class Arguments:
                 ) from None
         return self._known_signature
 
+    @property
+    def shown(self) -> str:
+        """A call of the function, for messages, such as "f(x, y=1)". Parameters that only collect errors are left out.
+
+        >>> from micrograd_cn.nn import MLP
+        >>> Arguments(MLP(2, [1]), "MLP", ()).shown
+        'MLP(x)'
+        """
+        parameters = [
+            p.replace(annotation=inspect.Parameter.empty)
+            for p in self.signature.parameters.values()
+            if not _takes_nothing(p)
+        ]
+        return f"{self.name}{inspect.Signature(parameters)}"
+
     def names_of(self, count: int) -> tuple[str, ...]:
         """Return the names of the first `count` arguments if the function takes these alone, by position; otherwise ().
 
@@ -127,7 +143,13 @@ class Arguments:
                 return self._keys_of_floats[len(args)], array("d", args)
             named = zip(names, args, strict=True)
         else:
-            static, arguments = self._split(args, kwargs)
+            try:
+                static, arguments = self._split(args, kwargs)
+            except TypeError as error:
+                with suppress(TypeError):
+                    self.signature.bind(*args, **kwargs)
+                    raise error
+                raise TypeError(f"{self.shown}: {error}") from None
             named = arguments.items()
         numbers = array("d")
         try:
@@ -190,7 +212,7 @@ class Arguments:
                 named = self._named_columns(columns)
                 bucket = bucket_columns(named) if named else None
         except TypeError as error:
-            raise TypeError(f"{name}() of {self.name}{self.signature}: {error}") from error
+            raise TypeError(f"{name}() of {self.shown}: {error}") from error
         if bucket:
             found = [bucket]
             bucket.given = functools.partial(_sample_of, named)
@@ -283,7 +305,7 @@ class Arguments:
             entries += "," * (len(names) == 1)
             raise TypeError(
                 f"{where} is a namedtuple with the fields {', '.join(fields)}, which is read by position, but "
-                f"{moved[0]} is in another place in {self.name}{self.signature}; write ({entries}) for a namedtuple s"
+                f"{moved[0]} is in another place in {self.shown}; write ({entries}) for a namedtuple s"
             )
 
     def in_other_order(self, fields: tuple[str, ...]) -> list[str]:
@@ -303,7 +325,7 @@ class Arguments:
         if not isinstance(sample, (tuple, list)):
             raise TypeError(
                 f"sample {i} is {type(sample).__name__} {reprlib.repr(sample)}, not a tuple of arguments of "
-                f"{self.name}{self.signature}; {self._sample_instead(sample)}"
+                f"{self.shown}; {self._sample_instead(sample)}"
             )
         if fields := getattr(type(sample), "_fields", ()):
             self._refuse_other_order(fields, f"sample {i}")
@@ -311,8 +333,7 @@ class Arguments:
             return self._split(sample, {})
         except TypeError as error:
             raise TypeError(
-                f"sample {i} does not have the arguments of {self.name}{self.signature}: {error}"
-                f"{self._arguments_instead()}"
+                f"sample {i} does not have the arguments of {self.shown}: {error}{self._arguments_instead()}"
             ) from None
 
     def _arguments_instead(self) -> str:

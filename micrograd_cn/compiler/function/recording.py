@@ -15,7 +15,7 @@ from operator import is_
 from typing import Any
 
 from ...engine import Value, constant
-from ...ops.number import is_array, is_of_numpy, number
+from ...ops.number import is_array, is_of_numpy, number, number_instead
 from ...parameters.tree import flatten
 from ..data.captured import CapturedValue, describe, with_folded, with_leaves
 from ..data.indices import Indices, indices_of
@@ -135,7 +135,8 @@ class Recording:
                 context.run(stand_for_tensors.set, True)
             result = without_collector(functools.partial(context.run, called))
         except (TypeError, ValueError, IndexError, AttributeError, RuntimeError, SystemError) as error:
-            add_advice(self.name, error, of_tensors)
+            counts = {argument: part and len(leaf_paths(part, argument)) for argument, part in self._treedef}
+            add_advice(self.name, error, of_tensors, counts)
             raise
         _refuse_changed_arguments(self.name, given)
         return result
@@ -402,6 +403,7 @@ def _output(name: str, path: str, x: Any) -> Value:
             instead = "; it may lack a return"
         elif hasattr(x, "__dict__") and not hasattr(x, "__float__"):  # such as a dataclass
             instead = "; return its numbers in a list, a tuple or a dict"
+        text = str(error).removesuffix(number_instead(x)) + instead if instead else str(error)
         raise TypeError(
-            f"{name} returned something that is not a number{f' at {path}' if path else ''}: {error}{instead}"
+            f"{name} returned something that is not a number{f' at {path}' if path else ''}: {text}"
         ) from None

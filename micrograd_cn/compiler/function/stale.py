@@ -23,7 +23,7 @@ from ..surroundings.reach import Reach
 from ..surroundings.reachable_code import ReachableCode
 from ..surroundings.snapshot import Snapshot
 from ..surroundings.surroundings import OF_VALUES, Surroundings
-from ..training.epochs import TrainingOptions
+from ..training.epochs import TrainingOptions, call
 from .arguments import Arguments
 from .recorder import Recorder
 from .recording import Recording
@@ -500,7 +500,7 @@ class FitCheck:
 
         def callback(number: int, *losses: float) -> Any:
             assert options.callback
-            answer = options.callback(number, *losses)
+            answer = call("callback", options.callback, number, *losses)
             if number + 1 < options.epochs and (answer is None or answer is False):
                 self.now()
                 return ends_early(number)

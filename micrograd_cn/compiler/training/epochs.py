@@ -58,8 +58,7 @@ FIT_INSTEAD = {
     "callbacks": "write callback=f, with one function f",
     "early_stopping": "write validation=..., patience=...",
     "clip_grad_value": "write clip_grad_norm=..., or compute value_and_grad in a loop of your own",
-    "x": "samples are one argument, fit((X, y), optimizer, ...)",
-    "y": "samples are one argument, fit((X, y), optimizer, ...)",
+    **dict.fromkeys(("x", "y", "X", "Y"), "samples are one argument, fit((X, y), optimizer, ...)"),
     **dict.fromkeys(("max_norm", "clip", "clipnorm", "grad_clip"), "write clip_grad_norm=..."),
     "initial_lr": "write fit(samples, SGD(model.parameters(), lr=...), epochs)",
     "initial_epoch": "leave it out, because fit goes on from the parameters and the optimiser as they are",
@@ -146,6 +145,7 @@ class TrainingOptions:
         if not isinstance(optimizer, Optimizer):
             raise no_optimizer(optimizer)
         refuse_misspelt_options(optimizer)
+        optimizer.check_steps()
         count: Any
         counts = (("epochs", self.epochs, 0), ("batch_size", self.batch_size, 1), ("patience", self.patience, 1))
         for name, count, least in counts:
@@ -199,7 +199,9 @@ class TrainingOptions:
         if not epochs:
             return self
         callback: Any = self.callback
-        after = None if callback is None else lambda number, *losses: callback(number + epochs, *losses)
+        after = (
+            None if callback is None else lambda number, *losses: call("callback", callback, number + epochs, *losses)
+        )
         return replace(self, epochs=self.epochs - epochs, callback=after)
 
     @property
@@ -252,6 +254,42 @@ class History(list[float]):
         self.best_epoch: int | None = None
 
 
+# For functions that `fit` calls, by the name of the option and the count of the function's arguments: what these are,
+# and an example of such a function
+CALLED_WITH = {
+    ("callback", 2): ("the number and the mean loss of an epoch", "lambda epoch, loss: print(epoch, loss)"),
+    ("callback", 3): (
+        "the number of an epoch, its mean loss and that of the validation data",
+        "lambda epoch, loss, validation: print(epoch, loss, validation)",
+    ),
+    ("schedule", 1): ("the number of a step", "lambda step: 0.1 * 0.99**step"),
+    ("progress", 1): ("a list of some steps' losses", "lambda losses: print(losses[-1])"),
+}
+
+
+def call(name: str, f: Callable[..., Any], *arguments: Any) -> Any:
+    """Return `f(*arguments)`, where `f` was passed to `fit` as the argument `name`.
+
+    Raises:
+        TypeError: `f` does not take these arguments, or it raises a TypeError itself.
+
+    >>> call("schedule", lambda epoch, step: 0.1, 0)
+    Traceback (most recent call last):
+    TypeError: fit(): schedule is called with the number of a step; write schedule=lambda step: 0.1 * 0.99**step
+    """
+    try:
+        return f(*arguments)
+    except TypeError:
+        try:
+            signature(f).bind(*arguments)
+        except TypeError as error:
+            meant, example = CALLED_WITH[name, len(arguments)]
+            raise TypeError(f"fit(): {name} is called with {meant}; write {name}={example}") from error
+        except ValueError:  # Python does not know the arguments of some functions that are written in C
+            pass
+        raise
+
+
 def asks_to_stop(callback: Callback, *arguments: Any) -> bool:
     """Call `callback(*arguments)`, and return whether it asks to end training, by True or by StopIteration.
 
@@ -262,7 +300,7 @@ def asks_to_stop(callback: Callback, *arguments: Any) -> bool:
     True
     """
     try:
-        answer = callback(*arguments)
+        answer = call("callback", callback, *arguments)
     except StopIteration:
         return True
     if answer is None or isinstance(answer, bool) or str(getattr(answer, "dtype", "")) == "bool":
@@ -329,7 +367,7 @@ def train(
             report_pace(seconds, pace.seconds_left(len(step_losses), seconds, total - done))
             if callable(report):
                 publish("progress")
-                _refuse_iterator(report(step_losses))
+                _refuse_iterator(call("progress", report, step_losses))
             if end_epoch and done % steps_per_epoch == 0:
                 if options.each_step:
                     take_epoch_means(losses[-steps_per_epoch:], means, n, batch)

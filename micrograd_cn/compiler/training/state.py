@@ -33,7 +33,7 @@ from ..llvm.machine import Memory
 from ..loops.places import WORD
 from ..runtime.executable import CompiledGraph, Executable, driver, padded_count
 from ..threads.forks import cached_property
-from .epochs import TrainingOptions
+from .epochs import TrainingOptions, call
 from .update import (
     OPTIMIZER_METHODS,
     CompiledUpdate,
@@ -1016,7 +1016,7 @@ def _learning_rate(schedule: Callable[[int], float], step: int) -> float:
         TypeError: the schedule does not return a number.
         ValueError: the number is negative, inf or nan.
     """
-    rate = schedule(step)
+    rate = call("schedule", schedule, step)
     try:
         return at_least_0("the learning rate", rate)
     except (TypeError, ValueError) as error:
