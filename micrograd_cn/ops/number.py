@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import FunctionType
 from typing import Any
 
@@ -160,7 +160,7 @@ def number_instead(x: object) -> str:
         return "; write s.to_numpy() for an array of its numbers"
     if hasattr(x, "__next__"):
         return "; write list(xs), and use one element at a time"
-    if hasattr(x, "__len__") and hasattr(x, "__getitem__"):
+    if isinstance(x, Sequence):
         return "; use one element at a time"
     return "; call it, and pass what it returns" if callable(x) else ""
 
