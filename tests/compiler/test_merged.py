@@ -439,6 +439,53 @@ def test_a_nan_is_found_wherever_it_is(width):
                     numbers[k] = before
 
 
+@pytest.mark.parametrize("method", ["forward", "gradient", "backward", "value_and_grad"])
+def test_repeated_calls_of_a_merged_program_are_prepared_as_those_of_one_branch(method):
+    """They are dropped once a sample has taken a branch that is not in the program, and give the right numbers then."""
+    w = Value(2.0)
+    program, xs = compile(lambda x: w * x if x < 5.0 else w * w * x, branches=True), np.array([1.0, 2.0, 3.0, 4.0])
+    expected = {
+        "forward": ([2.0, 4.0, 6.0, 8.0], [2.0, 4.0, 6.0, 32.0]),
+        "gradient": ([[2.0]] * 4, [[2.0], [2.0], [2.0], [4.0]]),
+        "backward": (5.0, 11.0),
+        "value_and_grad": ((5.0, [2.5]), (11.0, [9.5])),
+    }[method]
+
+    def called(xs):
+        w.grad = 0.0
+        found = getattr(program, method)((xs,))
+        if method == "backward":
+            assert w.grad == (2.5 if xs[3] < 5.0 else 9.5)
+        return (
+            found.tolist() if hasattr(found, "tolist") else (found[0], [*found[1]]) if type(found) is tuple else found
+        )
+
+    for _ in range(6):
+        assert called(xs) == expected[0]
+    [repeated] = program._arrays._repeated.values()
+    assert repeated.call.merged
+    for _ in range(6):
+        assert called(np.array([1.0, 2.0, 3.0, 8.0])) == expected[1]
+        assert called(xs) == expected[0]
+    [repeated] = program._arrays._repeated.values()
+    assert len(repeated.call.merged.recordings) == 2
+
+
+def test_repeated_calls_of_backward_leave_a_grad_of_none_where_a_merged_branch_does_not_use_the_parameter():
+    a, b = Value(2.0), Value(3.0)
+    program, xs = compile(lambda x: a * x if x > 0.0 else b * x, branches=True), np.array([1.0, 2.0])
+    program.forward((np.array([1.0, -1.0]),))
+    for k in range(6):
+        assert program.backward((xs,)) == 3.0
+        assert (a.grad, b.grad) == (1.5 * (k + 1), 0.0)
+    a.grad = b.grad = None
+    program.backward((xs,))
+    assert (a.grad, b.grad) == (1.5, None)
+    a.requires_grad = False
+    with pytest.raises(RuntimeError, match="depends on no parameter"):
+        program.backward((xs,))
+
+
 AFTER_SOME_CALLS = {"function.merged.CALLS_BEFORE_MADE": 3, "function.merged.CALLS_BEFORE_LOSS": 9}
 
 

@@ -355,7 +355,7 @@ class ArrayCalls:
         found = self.runners.get(key, NOT_YET)
         if found is not NOT_YET:
             if found is None or found.merged is None or found.merged.is_current(self._store.parameters):
-                if found and found.merged is None and not (wrt or now):
+                if found and not (wrt or now):
                     name = called or method
                     if self._latest_keys.get(name) == key:
                         count = len(self._store.parameters)
@@ -375,10 +375,7 @@ class ArrayCalls:
         if made:
             made = made._replace(
                 reads=method != "call" and (inside is None or (shapes[0][0] == 1 and _are_arrays(inside))),
-                adds=method == "backward"
-                and not made.merged
-                and made.program.adds_to_all
-                and not made.program.has_held_constants,
+                adds=method == "backward" and made.program.adds_to_all and not made.program.has_held_constants,
             )
         self.runners.add(key, made)
         if made:
@@ -390,6 +387,9 @@ class ArrayCalls:
         stale = self._stale
         if latest.noted is not stale.latest or not stale.is_repeated:
             stale.note_kind(latest.noted)
+        if (merged := latest.call.merged) and not merged.is_current(self._store.parameters):
+            self._repeated.clear()
+            return False
         return perf_counter() < stale.due or not stale.has_changed()
 
     def _limit_memory(self, key: Any) -> None:
@@ -434,7 +434,7 @@ class ArrayCalls:
             return None
         found, rows = ready
         program = found.program
-        if found.adds:
+        if found.adds and not (found.merged and found.merged.leaves_gradients_out()):
             mean, left = found.runner.add_mean_gradient_of(rows)
             found.runner.release(rows)
             if not program.has_trainable:  # all parameters are frozen, so nothing was added
@@ -443,7 +443,7 @@ class ArrayCalls:
                 if outdated.expected:
                     outdated.note_gradients(program.parameters)
                 return mean
-            if isnan(mean) and found.recording.has_indices:
+            if isnan(mean) and (found.merged or found.recording.has_indices):
                 return None
         elif (gradient := self._gradient("backward", found, rows)) is None:
             return None

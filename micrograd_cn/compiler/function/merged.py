@@ -92,7 +92,7 @@ class MergedRecordings:
 
         A merged program computes all branches. `rows` is 1, or 0 if this only asks for the program.
         """
-        return self._program("call", rows, _of_results)
+        return self._programs.get("call") or self._program("call", rows, _of_results)  # the first part is for speed
 
     def forward(self, rows: int) -> Program | None:
         """Return a merged program that computes the results of several rows; None if there is none.
@@ -128,21 +128,22 @@ class MergedRecordings:
             program: the program that `loss` has returned.
             compute: a function that computes the mean and the gradient by this program.
         """
-        if program.unfrozen_constant() or (name == "backward" and self._leaves_gradients_out()):
+        if program.unfrozen_constant() or (name == "backward" and self.leaves_gradients_out()):
             return None
         mean, gradient = compute()
         if isnan(mean):
             return None
         return self.recordings[0], program, 1.0, mean, gradient
 
-    def _leaves_gradients_out(self) -> bool:
+    def leaves_gradients_out(self) -> bool:
         """Return whether some branch leaves out gradients, so `backward` must know which branches the rows take.
 
         If a row takes a branch without parameters that can be trained now, `backward` may have to raise an error. And
         if no row takes a branch that uses a parameter, a `grad` of the parameter that is None must stay None.
         """
-        if not all(recorded.program.has_trainable for recorded in self.recordings):
-            return True
+        for recorded in self.recordings:
+            if not recorded.program.has_trainable:
+                return True
         return len(self.recordings) > 1 and any(p._grad is None for p in self._partly_used)
 
     @cached_property
