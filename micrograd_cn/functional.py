@@ -172,7 +172,7 @@ def grad(f: Function, argnums: int | Sequence[int] = 0, **wrong: Never) -> Funct
 def jacobian(f: Function, argnums: int | Sequence[int] = 0, **wrong: Never) -> Function:
     """Return a function that computes the derivative of every output with respect to every input, J[i][j] = dy_i/dx_j.
 
-    The result of the returned function is nested like the output of f. In the place of each number of this output there
+    The result of the returned function is nested like the output of f. In place of each number of this output there
     is the gradient of this number, which is nested like the argument to differentiate. There is one backward pass for
     each number of the output.
 
@@ -196,7 +196,7 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0, **wrong: Never) -> F
 def hessian(f: Function, argnums: int | Sequence[int] = 0, **wrong: Never) -> Function:
     """Return a function that computes the second derivatives of the scalar function f, H[i][j] = d2f/dx_i dx_j.
 
-    The result of the returned function is nested like the gradient of f. In the place of each number of the gradient
+    The result of the returned function is nested like the gradient of f. In place of each number of the gradient
     there is a row of the Hessian, which is nested like the argument to differentiate. If this argument has n numbers, a
     call takes about as long as n calls of `grad(f)`.
 

@@ -487,7 +487,7 @@ def binary_cross_entropy(
         reduction: "mean" over all elements, "sum", or "none" for the losses of all elements in the shape of `input`.
         weight: a factor for each element's loss, a number or `Value`, in the shape of `input`, or in the shape of its
             last axes, which numpy would broadcast; or one factor for all. The mean is the sum of the weighted losses
-            divided by the count of elements, not by the sum of the weights.
+            divided by the number of elements, not by the sum of the weights.
         wrong: options of other libraries. If you pass one, an error says what to write instead.
 
     Raises:

@@ -430,7 +430,7 @@ class Module(Model):
         return f"{type(self).__name__}()"
 
     def __repr__(self) -> str:
-        """Return a line for this module, with the count of all parameters, and an indented line for each module inside.
+        """Return a line for this module, with its number of parameters, and an indented line for each module inside.
 
         If a module's `expands_in_repr` is False, the modules inside it get no lines.
         """

@@ -282,7 +282,7 @@ def _with_others(module: Module, entries: dict[str, Any]) -> dict[str, Any]:
 
 
 def _name_of_part(x: Any) -> str:
-    """Return the text by which a `summary` names `x`, which a user has put in the place of a layer or neuron.
+    """Return the text by which a `summary` names `x`, which a user has put in place of a layer or neuron.
 
     It is the summary of `x` if `x` is a module, and otherwise its name, or the name of its class.
     """

@@ -102,7 +102,7 @@ takes the place of `__call__`: `Arguments.buckets_of` makes rows of all samples,
 recording for each row. Its program's method `Program.forward` calls `CompiledGraph.write_outputs`. One or two rows are
 computed one at a time, so all values are scalars. From three rows on, they are computed in the lanes of vectors.
 
-The gradient of a mean, as in `f.backward` and `f.fit`, goes the same way, with `CompiledGraph.gradient_of` in the place
+The gradient of a mean, as in `f.backward` and `f.fit`, goes the same way, with `CompiledGraph.gradient_of` in place
 of `outputs_of`: after step 5, `instructions.gradient.differentiate` appends the instructions of the chain rule. For the
 multiplication, they multiply the gradient of the product by the other factor. A derivative for each row, as in
 `f.gradient`, is a graph of its own, which is compiled like any other. Its instructions begin with those of the

@@ -25,9 +25,9 @@ class Structure(tuple[tuple[int, ...], tuple[int, ...]]):
     IPOPT's callbacks and scipy.sparse take such a pair.
 
     Attributes:
-        shape: the count of rows of the matrix, and the count of its columns.
+        shape: the number of rows of the matrix, and the number of its columns.
         constant: for each entry, whether its value is the same for all values of inputs and parameters.
-        entries: the count of entries.
+        entries: the number of entries.
 
     >>> rows, columns = Structure((0, 1), (1, 0), (2, 2), (True, False))
     >>> rows, columns

@@ -194,7 +194,7 @@ def _reads_of(plan: Plan, function: NativeFunction) -> tuple[set[int], set[int]]
 def _functions_and_loops(plan: Plan, phase: int) -> Iterator[NativeFunction | Loop]:
     """Yield what computes a phase: functions of successive stages, and the loops among the stages.
 
-    The cost of a function is about the count of its machine instructions. It is at most MAX_STRAIGHT_LINE_COST, unless
+    The cost of a function is about the number of its machine instructions. It is at most MAX_STRAIGHT_LINE_COST, unless
     the function has a single stage. A short map, a loop over a few instructions of one opcode, is part of a function if
     the function has other stages, too; otherwise a kernel computes it.
     """
@@ -305,7 +305,7 @@ class NativeWriter(StraightLineWriter):
             simd: the operations on vectors with at least as many lanes as there are vectors in `xs`.
             xs: these outputs. Each of them is a vector with one row in each lane.
             to: the address of the first of these outputs of the first row.
-            width: the count of all outputs of a row.
+            width: the number of all outputs of a row.
         """
         if simd.count == 1:
             simd.store(xs[0], to)

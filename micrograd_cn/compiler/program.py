@@ -320,7 +320,7 @@ class Program:
         Args:
             rows: a sequence of rows with a number for each input; or a buffer of numbers in two dimensions, such as a
                 numpy array. A writable, contiguous buffer of doubles is read in place, and any other buffer is copied.
-            threads: how many threads compute. The results are the same for every count of threads.
+            threads: how many threads compute. The results are the same for every number of threads.
             out: a buffer of doubles for the outputs of all rows, one row after the other; it is returned. If it is
                 None, a new list (or numpy array) is made. To make a list often takes longer than to compute the
                 outputs.
@@ -455,7 +455,8 @@ class Program:
 
         Args:
             rows: rows with a number for each input, as for `forward`.
-            threads: how many threads compute. Sums over the rows are rounded differently with another count of threads.
+            threads: how many threads compute. Sums over the rows are rounded differently with another number of
+                threads.
 
         Raises:
             TypeError: as for `forward`.
@@ -1002,7 +1003,7 @@ class Program:
         raise TypeError("cannot copy or pickle a compiled program; compile the graph again where it is needed")
 
     def _read_rows(self, rows: Any) -> tuple[Numbers, int]:
-        """Return the numbers of all rows, one row after the other, and the count of rows.
+        """Return the numbers of all rows, one row after the other, and the number of rows.
 
         If the program has guards, this raises GuardError for a row for which the function takes another branch. While a
         compiled function is recorded, this raises an error if the output requires a gradient, since the result of the
@@ -1119,7 +1120,7 @@ class Program:
         Raises:
             TypeError: as for `forward`; or `wrt` contains something that is neither a `Value` nor a name; or a partial
                 of a user-defined operation is something else in each call.
-            ValueError: as for `forward`; or the program has several outputs; or a text in `wrt` is not the name of an
+            ValueError: as for `forward`; or the program has several outputs; or a string in `wrt` is not the name of an
                 argument; or a `Value` in it is neither an input nor a leaf, is frozen, occurs twice, or is a parameter
                 from which a value was computed before the function was called, if the function uses this value.
             RuntimeError: the output is a constant.
@@ -1494,7 +1495,7 @@ class Program:
         """Return what to pass as `wrt` to differentiate with respect to all of `parameters`.
 
         This is the text "parameters" if they are the parameters of this program, and none is frozen now. Otherwise it
-        is a list, with another `Value` in the place of each frozen parameter. Nothing depends on this `Value`, so the
+        is a list, with another `Value` in place of each frozen parameter. Nothing depends on this `Value`, so the
         derivative with respect to it is 0.
 
         Args:

@@ -255,7 +255,7 @@ class PythonWriter:
         """Add the definition of a function that some libraries lack to `helpers`.
 
         The defined function is the library's own one if the library has it, and otherwise computes the formula of `op`.
-        `count` is the count of the operation's operands.
+        `count` is the number of the operation's operands.
         """
         name, operands = op.lowerings.array, [f"x{i}" for i in range(count)]
         if name in self.helpers:
@@ -492,7 +492,7 @@ def _nested_pattern(entry: Any, words: Mapping[Value, str]) -> str | None:
 
 
 def _list_pattern(names: str) -> str:
-    """Return `names`, a text with commas between names, in brackets. A long text is broken into several lines."""
+    """Return `names`, a string with commas between names, in brackets. A long string is broken into several lines."""
     if len(names) < 80:
         return f"[{names}]"
     return f"[\n{textwrap.fill(names, 92, initial_indent='    ', subsequent_indent='    ')}\n]"

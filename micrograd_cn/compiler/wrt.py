@@ -1,8 +1,8 @@
 """Read `wrt`, the variables that a method differentiates with respect to: inputs, parameters, or a list of leaves.
 
 A `Program` and a compiled function share these functions; see `function.variables` for what is special to a compiled
-function. They also share the texts of errors for options of other libraries, such as jax's `argnums`, which users pass
-in the place of `wrt`.
+function. They also share the error messages for options of other libraries, such as jax's `argnums`, which users
+pass in place of `wrt`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def refuse_method_options(method: str, wrong: Iterable[str], known: Iterable[str
 
 
 class Default(str):
-    """The default of an argument that is a text. Its class shows that the user did not pass an equal text."""
+    """The default of an argument that is a string. Its class shows that the user did not pass an equal string."""
 
     __slots__ = ()
 

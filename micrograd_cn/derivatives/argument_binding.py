@@ -82,7 +82,7 @@ def differentiation_level() -> Iterator[Level]:
 
 
 class BoundCall:
-    """Call a function with fresh variables in the place of the numbers in some of its arguments.
+    """Call a function with fresh variables in place of the numbers in some of its arguments.
 
     Args:
         name: the function of `functional` that is called, for messages.
@@ -370,7 +370,7 @@ class BoundCall:
     def _refuse_beside(self, *outputs: Value) -> None:
         """Raise ValueError if `outputs` depend on an argument, and also directly on a leaf that was passed in it.
 
-        The argument has a fresh variable in the place of the leaf, but a function may reach the leaf itself through its
+        The argument has a fresh variable in place of the leaf, but a function may reach the leaf itself through its
         closure, as a method of a model that reads the model's parameters. The derivative would then lack a part. In
         nested derivatives, only the arguments with respect to which the outermost call differentiates are looked at. It
         is no mistake if another argument contains the same leaf: `grad(f)(x, x)` is a partial derivative.
@@ -426,7 +426,7 @@ def _call_and_compare(
 ) -> Any:
     """Return `f(*bound, **kwargs)`. If f asks for the dtype of an array, warn if f returns another number for `args`.
 
-    `bound` has arrays of `Value`s, whose dtype is object, in the place of arrays in `args`. So f would not find that
+    `bound` has arrays of `Value`s, whose dtype is object, in place of arrays in `args`. So f would not find that
     these are arrays of uint8, for example.
     """
     from ..graph.value_arrays import asked_for_dtype  # imported here, because it needs numpy
@@ -459,7 +459,7 @@ def _warn_if_numbers_differ(
 ) -> None:
     """Warn if `f(*args, **kwargs)`, a call with numbers, gives another result than `output`, the one for `Value`s.
 
-    `name` is the name of the function that was called, such as "grad". `why` is a text that says why the two may
+    `name` is the name of the function that was called, such as "grad". `why` is a string that says why the two may
     differ, and what to write instead. While f is recorded for the compiler, nothing is compared.
     """
     if here().is_recorded:
@@ -549,7 +549,7 @@ def contains_values(tree: Any) -> bool:
 
 
 def _with_bools(name: str, path: str, tree: Any, leaves: list[Any], fresh: list[Value]) -> list[Any]:
-    """Return what the function gets in the place of `leaves`: each bool itself, and variables for the others.
+    """Return what the function gets in place of `leaves`: each bool itself, and variables for the others.
 
     `fresh` has a variable for each leaf. The derivatives of bools are 0.
 

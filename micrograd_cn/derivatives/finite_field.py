@@ -11,7 +11,7 @@ element 0. Any other node gets the element 0 only by chance, for one of two reas
   About 1e32 of these primes have the form of `PRIME` (as Hardy and Littlewood conjectured in 1923), and the rule that
   chose `PRIME` among them knows nothing of programs. So the probability is at most b / 1e34.
 
-Let n be the count of factors in the longest product, after fractions are cleared and powers are multiplied out. Then d
+Let n be the number of factors in the longest product, after fractions are cleared and powers are multiplied out. Then d
 is at most n, and b is about 2100 * n, because the exponents of floats span 2098 bits. For a million factors, both
 probabilities together are below 1e-24. They say nothing about a program that was written against this prime, for
 example with a sum of floats that is `PRIME`. Nor do they say anything about powers such as x**1e300, whose degree is
@@ -176,7 +176,7 @@ def _power(base: int, exponent: int) -> FieldElement:
 
 
 def folded_operands(node: Value) -> Sequence[Any]:
-    """Return the operands of `node`, with a float in the place of each operand that is a constant.
+    """Return the operands of `node`, with a float in place of each operand that is a constant.
 
     >>> x = Value(3)
     >>> [*folded_operands(2 * x)] == [2.0, x]

@@ -155,7 +155,7 @@ def _times_choices(x: Any, y: Any, zero: Value) -> Any:
     """Return x * y, where x is a constant or is chosen from constants by one or several nested `where`s.
 
     The products of the constants and y are computed, and then one of them is chosen by the same conditions. For the
-    constant 0, `zero`, the node of the constant 0, stands in the place of the product.
+    constant 0, `zero`, the node of the constant 0, stands in place of the product.
     """
     if x.requires_grad:
         condition, *choices = x.operands

@@ -33,7 +33,7 @@ class Sparse(NamedTuple):
         values: the entries, floats or `Value`s.
         rows: the index of the row of each entry, counted from 0.
         columns: the index of the column of each entry, counted from 0.
-        shape: the count of rows and that of columns.
+        shape: the number of rows and that of columns.
 
     >>> Sparse([5.0, 6.0], [0, 1], [1, 0], (2, 2)).dense()
     [[0.0, 5.0], [6.0, 0.0]]
@@ -265,7 +265,7 @@ def _as_sparse(
     Args:
         arithmetic: adds the terms.
         found: a dict from pairs (row, column) to lists of terms.
-        shape: the count of rows and that of columns.
+        shape: the number of rows and that of columns.
     """
     places, values = [], []
     for place in sorted(found):

@@ -90,7 +90,7 @@ class Rows:
         """Return a JavaScript function that computes the terms `results`. A term that occurs twice is computed once.
 
         The parameters of the function are `inputs`. `form` is the JavaScript text of the returned value, with `{}` in
-        the place of the results, such as "[{}]" for an array of the results.
+        place of the results, such as "[{}]" for an array of the results.
         """
         lines, values = self._lines(inputs, results, [term.name for term in inputs])
         body = "".join([f"{line} " for line, _ in lines])

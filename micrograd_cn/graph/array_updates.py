@@ -76,7 +76,7 @@ def may_change_an_array(caller: FrameType) -> bool:
 def _learn(frame: FrameType) -> tuple[CodeType, int]:
     """Find out what the instruction at which `frame` stands may do with a result, and store it in `_kinds`.
 
-    Return a pair: the code of `frame`, and what the instruction does. This is `_REPLACES` if it puts the result in the
+    Return a pair: the code of `frame`, and what the instruction does. This is `_REPLACES` if it puts the result in
     place of an array's elements, as `W -= G` does, `_FILLS` if it may do so later or by a call, `_BELONGS_TO_METHOD` in
     a method of this package that is written with operators, and otherwise 0.
     """

@@ -352,14 +352,14 @@ PASSING = (
 def only_logs(frame: FrameType, only_shows: Callable[[Any], bool]) -> bool:
     """Return whether the object that `frame` makes at its present instruction is only passed to a logging call.
 
-    Such a call, as `print(x)` or `log.info(f"x is {x}")`, shows a text, and the code must drop what the call returns.
+    Such a call, as `print(x)` or `log.info(f"x is {x}")`, shows a string, and the code must drop what the call returns.
     The code may also first make another object of this one, such as a longer text, and pass that instead. A call with
     the argument `file` does not count, since the program may read the file.
 
     Args:
         frame: the frame of the code that makes the object.
-        only_shows: takes the function that is called, and returns whether it only shows a text, so the program cannot
-            read the text again.
+        only_shows: takes the function that is called, and returns whether it only shows a string, so the program cannot
+            read the string again.
     """
     import dis  # imported here, because correct programs do not need it
 

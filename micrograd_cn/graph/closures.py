@@ -102,7 +102,7 @@ class Closure(Op):
         return tuple(partials)
 
     def instead(self, count: int) -> str:
-        """Return a text that says what to write instead of making a node with `count` operands by hand.
+        """Return a string that says what to write instead of making a node with `count` operands by hand.
 
         >>> print(Closure("**2").instead(1))
         pow is built in: delete your method, and write x ** 2

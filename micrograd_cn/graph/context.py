@@ -85,10 +85,10 @@ class Hooks:
         """Called before a number of the node x is read. `how` names what reads it: ".data", ".grad", or "a copy"."""
 
     def text(self, x: Any, text: str, how: str) -> str:
-        """Called for `repr(x)` and `format(x, spec)`, which would give `text`. Return the text to use in its place.
+        """Called for `repr(x)` and `format(x, spec)`, which would give `text`. Return the string to use in its place.
 
-        `how` is `FORMATTED` for `format`, and "a text" for `repr`. By default, the method calls `read`, since the text
-        shows the number of x, and returns `text`.
+        `how` is `FORMATTED` for `format`, and "a text" for `repr`. By default, the method calls `read`, since the
+        string shows the number of x, and returns `text`.
         """
         self.read(x, how)
         return text
@@ -442,7 +442,7 @@ class no_grad(Mode, metaclass=_WithBrackets):  # noqa: N801 -- PyTorch's name
     - `W -= 0.1 * G`, `W /= np.linalg.norm(W)` and the like raise an error, whether an array, a number or one `Value` is
       on the right.
     - `np.exp(W, out=W)`, `np.clip(W, -1, 1, out=W)`, `np.subtract.at(W, i, G)`, `W[:] = 0.9 * W` and the like put
-      constants or floats in the place of leaves. When the block ends, the leaves are put back, and an error says what
+      constants or floats in place of leaves. When the block ends, the leaves are put back, and an error says what
       to write. For this, the array has to be in a variable of the functions that are running, or in an object in such a
       variable, or in a list or dict of at most 100 items. Results may go into a copy of an array of leaves, such as h
       after `h = W.copy()`.

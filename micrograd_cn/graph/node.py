@@ -115,7 +115,7 @@ class Node(NumpyMethods):
         label: the name of the node in messages and drawings.
         requires_grad: False for a constant, such as the 2 in `x * 2` or a detached value. A constant gets no gradient,
             and backward does no work for it. Assign True or False. For speed, only the steps of optimisers
-            check what is assigned, and anywhere else a text such as "False" counts as true. Assign True to a constant
+            check what is assigned, and anywhere else a string such as "False" counts as true. Assign True to a constant
             before you compute with it: nodes that were made before send it nothing, or only a part of its gradient. If
             you assign False to an interior node, no gradient flows through it any more, as after `detach()`, also where
             it was used before. PyTorch raises an error there.
@@ -374,7 +374,7 @@ class Node(NumpyMethods):
     def _noted_in_array(self, caller: FrameType) -> None:
         """Called inside `no_grad()`. If this node is a leaf, copy those arrays of leaves that `caller` can read.
 
-        The code of `caller` may put the result of an operation into an array in the place of the leaf. When the
+        The code of `caller` may put the result of an operation into an array in place of the leaf. When the
         `no_grad()` block ends, the arrays are compared with their copies; see `array_updates`.
         """
         if context.active and self.op is None and self.requires_grad:

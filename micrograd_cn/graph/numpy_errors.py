@@ -62,7 +62,7 @@ NUMPY_ERRORS = {
 
 
 def numpy_advice(error: BaseException) -> str:
-    """Return a text that says what to write, if another library raised `error` because of `Value`s; otherwise ""."""
+    """Return a string that says what to write, if another library raised `error` because of `Value`s; otherwise ""."""
     text, traceback = str(error), error.__traceback__
     while traceback and traceback.tb_next:
         traceback = traceback.tb_next

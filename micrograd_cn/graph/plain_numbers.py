@@ -36,7 +36,7 @@ FOR_NUMPY = {os.path.join(os.path.dirname(__file__), name) for name in ("numpy_m
 class Variables(set[Any]):
     """The set of variables of all derivatives that are being computed, one inside the other.
 
-    A variable is a leaf if the function that is differentiated gets it in the place of a number. Such a variable stands
+    A variable is a leaf if the function that is differentiated gets it in place of a number. Such a variable stands
     for a plain number: it is compared as this number would be. So does a node that is computed from such variables and
     constants alone. If a `Value` that requires a gradient is passed to the function, the variable in its place is a
     node that is computed from this `Value`. It stands for a plain number only if the `Value` does.

@@ -42,7 +42,7 @@ def operands_once(nodes: Iterable[Any]) -> list[Any]:
 def unheld(known: dict[Any, int]) -> list[Any]:
     """Return those values to which nothing refers but the dict `known` and the references that it counts.
 
-    `known` is a dict from each value to the count of the known references to it. The caller's variables must not refer
+    `known` is a dict from each value to the number of the known references to it. The caller's variables must not refer
     to the values in another way, since such a reference counts, too.
 
     >>> from micrograd_cn import Value
@@ -57,7 +57,7 @@ def unheld(known: dict[Any, int]) -> list[Any]:
 def held_elsewhere(known: dict[Any, int]) -> list[Any]:
     """Return those values that have more references than those from the dict `known` and those that it counts.
 
-    `known` is a dict from each value to the count of the known references to it, as for `unheld`.
+    `known` is a dict from each value to the number of the known references to it, as for `unheld`.
     """
     counts, fewest = _other_references(known)
     return [x for x, count in zip(known, counts, strict=True) if count > fewest]

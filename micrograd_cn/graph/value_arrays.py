@@ -1,4 +1,4 @@
-"""The classes of the arrays of `Value`s that a function gets in the place of arrays of numbers.
+"""The classes of the arrays of `Value`s that a function gets in place of arrays of numbers.
 
 In a function that `functional` differentiates, this class is `ArgumentArray`. numpy's functions often give plain
 numbers beside `Value`s, as `np.maximum(x, 0)` does, and `np.exp` and the like call a method of each element, which a
@@ -126,7 +126,7 @@ def _clip(x: Any, low: Any, high: Any) -> Any:
 def _sinc(x: Any) -> Any:
     """Return sin(y) / y for y = pi x. At 0 this is the beginning of its Taylor series, for the derivatives there.
 
-    numpy's function puts a constant in the place of 0, so its second derivative would be wrong.
+    numpy's function puts a constant in place of 0, so its second derivative would be wrong.
     """
     y, is_zero = np.pi * x, ops.equal(x, 0.0)
     series = 1.0 - y * y / 6.0 * (1.0 - y * y / 20.0 * (1.0 - y * y / 42.0))
@@ -721,10 +721,10 @@ def _chosen(condition: Any, a: Any, b: Any) -> Any:
 
 
 def _index(key: Any) -> Any:
-    """Return `key`, an index of an array, with bools in the place of nodes that are conditions.
+    """Return `key`, an index of an array, with bools in place of nodes that are conditions.
 
     Raises:
-        IndexError: the index is a text, as if the array were a table.
+        IndexError: the index is a string, as if the array were a table.
         TypeError: the index has other nodes. numpy would ask whether they are true, or convert them to integers.
     """
     if type(key) is tuple:
@@ -755,7 +755,7 @@ def _plain(x: Any) -> Any:
 
 
 def _with_constants(operands: list[Any]) -> list[Any]:
-    """Return `operands`, with constants in the place of plain numbers in the first operand.
+    """Return `operands`, with constants in place of plain numbers in the first operand.
 
     numpy calls a method of each element of the first operand, and plain numbers do not have this method. If there is no
     `Value` in any operand, all become arrays of floats.

@@ -23,7 +23,7 @@ class Opaque(Op):
         claimed: the local derivatives that the node keeps. If it is None, the partials are nan.
         reason: the key in `words.WORDS` of the text that says why the operation is unknown. It is "" if several
             operations of this package have this value and these local derivatives, so only the name is unknown.
-        shown: a text to insert into this text, such as "2 * 3 = 6".
+        shown: a string to insert into this text, such as "2 * 3 = 6".
 
     >>> from micrograd_cn import Value
     >>> Opaque("smooth", 2.0, 1)(Value(3)).partials
@@ -55,7 +55,7 @@ class Opaque(Op):
         self.has_partials = claimed is not None
 
     def why(self, words: Mapping[str, str]) -> str:
-        """Return a text that says why the operation is unknown, or "" if only its name is unknown.
+        """Return a string that says why the operation is unknown, or "" if only its name is unknown.
 
         `words` has the texts of the language to write in, such as `WORDS["en"]`.
 

@@ -1,10 +1,10 @@
 """Find the operation that made a node of somebody's own `Value` class, from the attributes that the node has.
 
 The operations to choose from are the rows of the table of operations in `micrograd_cn.ops`. Usually a class keeps the
-operands, and a text such as "+" or "**3" that names the operation. Operands in a set have no order, and the set does
-not tell whether one of them is used twice. So all rows that the text may mean are tried with all possible orders, and
-the row that gives the node's data is taken. Some classes keep local derivatives instead of a text. Then a row must give
-the data and these local derivatives.
+operands, and a string such as "+" or "**3" that names the operation. Operands in a set have no order, and the set does
+not tell whether one of them is used twice. So all rows that the string may mean are tried with all possible orders, and
+the row that gives the node's data is taken. Some classes keep local derivatives instead of a string. Then a row must
+give the data and these local derivatives.
 """
 
 from __future__ import annotations

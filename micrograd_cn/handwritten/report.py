@@ -22,8 +22,8 @@ def compare_gradients(root: GraphNode) -> None:
     """Check the gradients that somebody's own `Value` class has computed. If all are correct, nothing happens.
 
     Call this function after `root.backward()` of that class. A node needs `data`, `grad`, its operands in `_prev`, and
-    a text such as "+", "**3" or "tanh" in `_op`. The names of our tutorial and of microgpt work too: `parents` or
-    `_children` for the operands, and the local derivatives in `partials` or `_local_grads` instead of the text.
+    a string such as "+", "**3" or "tanh" in `_op`. The names of our tutorial and of microgpt work too: `parents` or
+    `_children` for the operands, and the local derivatives in `partials` or `_local_grads` instead of the string.
 
     Args:
         root: the node on which `backward()` was called. It may also be a `Value` of this package. Then a node with a
@@ -179,7 +179,7 @@ def _mistake(comparison: Comparison, node: Value, cause: Cause) -> str:
 
 
 def _some(sent: list[Contribution], cause: Cause) -> str:
-    """Return a text that says that a node's gradient has only some of the contributions to it, and why.
+    """Return a string that says that a node's gradient has only some of the contributions to it, and why.
 
     `sent` has all contributions to the node, and `cause.there` those that its gradient has.
     """
@@ -247,7 +247,7 @@ def _number(x: float) -> str:
 
 
 def _apart(x: float, y: float) -> tuple[str, str]:
-    """Return texts of two different numbers x and y, with as many digits as are needed to tell them apart."""
+    """Return strings of two different numbers x and y, with as many digits as are needed to tell them apart."""
     for digits in (4, 6, 9, 12):
         texts = f"{x + 0.0:.{digits}g}", f"{y + 0.0:.{digits}g}"
         if texts[0] != texts[1]:

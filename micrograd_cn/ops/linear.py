@@ -22,7 +22,7 @@ def solve(a: Iterable[Iterable[Any]], b: Iterable[Any]) -> list[Any]:
         b: n numbers or `Value`s; or n rows of them, to solve for each column. Then the result is a list of n rows.
 
     Raises:
-        ValueError: `a` is not square, or `b` has another count of rows, or rows of different lengths.
+        ValueError: `a` is not square, or `b` has another number of rows, or rows of different lengths.
 
     >>> solve([[2, 1], [1, 3]], [3, 4])
     [1.0, 1.0]

@@ -68,7 +68,7 @@ def flag(name: str, x: object, meant: str = "") -> bool:
     proposes; "" proposes none.
 
     Raises:
-        TypeError: the option is anything else, such as a text, which Python would take for true.
+        TypeError: the option is anything else, such as a string, which Python would take for true.
 
     >>> flag("strict", 1)
     True

@@ -301,8 +301,8 @@ class Optimizer:
     attributes that `state_dict` saves.
 
     A parameter has no gradient if its `grad` is None or its `requires_grad` is False. `step` does not change such a
-    parameter, not even by weight decay. Its state and the count of its steps stay the same, too. A gradient of 0.0 is a
-    gradient like any other: weight decay shrinks the parameter, and momentum moves it. `zero_grad` sets 0.0, so a
+    parameter, not even by weight decay. Its state and the number of its steps stay the same, too. A gradient of 0.0 is
+    a gradient like any other: weight decay shrinks the parameter, and momentum moves it. `zero_grad` sets 0.0, so a
     parameter that the loss does not depend on is still decayed. If such parameters should not change, as is PyTorch's
     default, call `zero_grad(set_to_none=True)`. `backward` then gives a gradient to every parameter that the loss is
     computed from, except where it is detached. This is 0.0 if no gradient flows to it, as to k in `less(k, x)`.
@@ -322,9 +322,9 @@ class Optimizer:
             some later ones, and each `fit` check what was assigned as the constructor does.
 
     Attributes:
-        steps: the count of steps. While `update` runs for a parameter, `steps` is instead the count of the steps that
+        steps: the number of steps. While `update` runs for a parameter, `steps` is instead the number of the steps that
             have changed this parameter, including the current step.
-        skipped: a dict from the index of each parameter that a step has left alone to the count of such steps.
+        skipped: a dict from the index of each parameter that a step has left alone to the number of such steps.
         maximize: whether steps make the loss larger instead of smaller: every gradient is taken with the opposite sign.
             While `step` runs `update` for a parameter, `p.grad` already has this sign, and `maximize` is False. So
             `update` always descends along `p.grad`, and need not look at `maximize`.
@@ -448,7 +448,7 @@ class Optimizer:
         return super().__getstate__()
 
     def __repr__(self) -> str:
-        """Return a text with the options, the count of parameters and the count of steps.
+        """Return a string with the options, the number of parameters and the number of steps.
 
         >>> from micrograd_cn.optim import SGD
         >>> SGD([Value(1)], lr=0.1)
@@ -752,10 +752,10 @@ maximize=False>
         set_gradients(self.parameters, None if set_to_none else 0.0)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a dict for `load_state_dict`: the options, the count of steps and the parameters' states.
+        """Return a dict for `load_state_dict`: the options, the number of steps and the parameters' states.
 
-        If steps have left some parameters alone, the dict also has the list "skipped": for each parameter, the count of
-        the steps that have left it alone.
+        If steps have left some parameters alone, the dict also has the list "skipped": for each parameter, the number
+        of the steps that have left it alone.
 
         >>> from micrograd_cn.optim import SGD
         >>> SGD([Value(1)], lr=0.1, momentum=0.9).state_dict()["state"]
@@ -823,7 +823,7 @@ maximize=False>
         """Continue like the optimiser whose `state_dict` returned `state`. If `state` is invalid, nothing is changed.
 
         Raises:
-            ValueError: an entry is missing, unexpected or out of range, or the count of parameters differs.
+            ValueError: an entry is missing, unexpected or out of range, or the number of parameters differs.
             TypeError: an entry is not a number, or `state` or something in it is not a dict or list where it should be
                 one.
 
@@ -1093,10 +1093,12 @@ def _warn_if_missed(optimizer: Optimizer) -> bool:
 
 
 def _were_cleared(parameters: Iterable[Value]) -> bool:
-    """Return whether gradients of `parameters`, which are all 0 now, were set to 0 after `backward` had changed them.
+    """Return whether the gradients of `parameters`, which are all 0, were set to 0 after a call of `backward`.
 
-    This asks the nodes that have a parameter as an operand, if they still exist, what they have sent to it. Nodes that
-    would have another number now are left out: they are of an earlier step.
+    The nodes that have a parameter as an operand, as far as they still exist, show this: their own gradients say what
+    `backward` has added to the parameter's. The result is True if these contributions do not add up to 0 for each
+    parameter. Nodes whose data would be other numbers with the present data of their operands are left out, since they
+    were computed before an earlier step.
     """
     sent = dict.fromkeys(parameters, 0.0)
     for node in users_of([*sent]):

@@ -28,7 +28,7 @@ ONLY_FLOATS = {float}
 
 
 def as_lists(entry: Any) -> Any:
-    """Return a copy of `entry` with lists in the place of arrays and deques.
+    """Return a copy of `entry` with lists in place of arrays and deques.
 
     An entry is a parameter, or parameters in nested lists, as the method `entries` of a module returns it.
     """

@@ -104,7 +104,7 @@ def _compare_places(model: Model, name: Any, x: Any, old: Places, numbers: int, 
         name: the name of the attribute, or None if the module itself is the collection.
         x: the collection.
         old: where the parameters were in the collection when it was last looked at.
-        numbers: how many plain numbers are in the collection now. A number in the place of a parameter is a mistake
+        numbers: how many plain numbers are in the collection now. A number in place of a parameter is a mistake
             only if there are more of them than before.
         root: the model whose parameters are listed.
     """

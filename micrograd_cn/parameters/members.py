@@ -351,7 +351,7 @@ def is_part_of(module: Model, x: object) -> bool:
 
 
 def has_number(x: Any) -> bool:
-    """Return whether `x` is a number, a bool or a text, or an array or collection with one of these inside."""
+    """Return whether `x` is a number, a bool or a string, or an array or collection with one of these inside."""
     if items_if_values(x) is not None:
         return False
     waiting, entered = [x], set[int]()

@@ -58,7 +58,7 @@ def overridable(method: Method) -> Method:
 
 
 def overrides(cls: type[Model], name: str) -> bool:
-    """Return whether the class `cls` has its own method `name` in the place of that of `Module`."""
+    """Return whether the class `cls` has its own method `name` in place of that of `Module`."""
     return getattr(cls, name) is not _defined[name]
 
 

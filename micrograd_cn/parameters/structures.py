@@ -42,7 +42,7 @@ class Structure:
     """All objects in a model, and what was found in them.
 
     Args:
-        model: the model. It consists of modules, lists, tuples, dicts, arrays, leaves, numbers, texts, and functions
+        model: the model. It consists of modules, lists, tuples, dicts, arrays, leaves, numbers, strings, and functions
             that refer to no other objects. All classes of its modules use the methods of this package to find
             parameters.
 

@@ -100,7 +100,7 @@ def is_array(x: object) -> bool:
 
 
 def arrays_to_lists(tree: Any) -> Any:
-    """Return a copy of `tree`, a nested list, tuple, dict or array, with nested lists in the place of arrays.
+    """Return a copy of `tree`, a nested list, tuple, dict or array, with nested lists in place of arrays.
 
     >>> from array import array
     >>> arrays_to_lists((1, {"x": array("d", [2.0])}))
@@ -128,7 +128,7 @@ def _flatten_array(tree: Any, path: str) -> tuple[list[tuple[str, Any]], Callabl
 
 
 class ListOfArray(list[Any]):
-    """A list that a function gets as its argument in the place of an array, such as a tensor of PyTorch.
+    """A list that a function gets as its argument in place of an array, such as a tensor of PyTorch.
 
     Operators of the array would compute with its elements, but + and * of a list join and repeat lists, and == compares
     the whole list. So these raise an error.

@@ -1,4 +1,4 @@
-"""Formulas: what an operation computes, as a tree of other operations, with symbols (`Term`s) in the place of operands.
+"""Formulas: what an operation computes, as a tree of other operations, with symbols (`Term`s) in place of operands.
 
 A function that is written with this package's operations, such as `lambda x: x * tanh(x)`, accepts any type that these
 operations accept. Called with a `Term` for each operand, it returns a formula instead of a number. The HTML page prints
@@ -359,7 +359,7 @@ class FormulaSteps(NamedTuple):
     def of_result(self, k: int, inputs: int) -> FormulaSteps:
         """Return the formula of the result with the index k alone, with the steps that it needs.
 
-        `inputs` is the count of inputs. The new formula has the same inputs.
+        `inputs` is the number of inputs. The new formula has the same inputs.
 
         >>> from micrograd_cn import add, exp
         >>> FormulaSteps([(exp, [0]), (add, [0, 2.0])], [1, 2]).of_result(1, inputs=1)

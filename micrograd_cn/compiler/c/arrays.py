@@ -93,7 +93,7 @@ class Arrays:
 
     @property
     def work(self) -> int:
-        """The count of elements that the C function needs in the array `work`, which holds intermediate values."""
+        """The number of elements that the C function needs in the array `work`, which holds intermediate values."""
         return self.places.scalar_count - WORK
 
     def element(self, i: int) -> Element:

@@ -31,7 +31,7 @@ class Interface(NamedTuple):
         name: the prefix of the names of functions and macros.
         number_type: the C type of numbers, "double" or "float".
         inputs: the name of each input, "" for an input without a name.
-        outputs: the count of outputs.
+        outputs: the number of outputs.
         parameters: the name of each parameter, "" for a parameter without a name.
         passed: whether the caller passes the parameters to the functions. Otherwise they are constants in the file.
         trains: whether the file has a function for the gradient.

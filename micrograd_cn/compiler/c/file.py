@@ -211,7 +211,7 @@ class File:
 
         The first result is a dict, whose keys are the indices of totals in `Lowering.totals`.
 
-        A total is a sum over the rows of a batch. If a total divided by the count of rows is a parameter's gradient,
+        A total is a sum over the rows of a batch. If a total divided by the number of rows is a parameter's gradient,
         the total is in the array `gradient`. All other totals are in the array `work`. If one total of a matrix or a
         scatter must be in `work`, all totals of this matrix or scatter are in `work`.
 

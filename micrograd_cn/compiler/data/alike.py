@@ -252,7 +252,7 @@ def is_sequence(kind: type) -> bool:
 
 
 def keys_of_all(values: Sequence[dict[Any, Any]]) -> tuple[str, ...]:
-    """Return the keys of some dicts, if these are texts and the same in all of them, in the same order; otherwise ().
+    """Return the keys of some dicts, if these are strings and the same in all of them, in the same order; otherwise ().
 
     >>> keys_of_all([{"x": 1, "y": 2}, {"x": 3, "y": 4}]), keys_of_all([{"x": 1, "y": 2}, {"y": 4, "x": 3}])
     (('x', 'y'), ())

@@ -47,7 +47,7 @@ class Argument(NamedTuple):
 
 
 class _ArgumentWords(NamedTuple):
-    """The words that describe an `Argument` for machine code."""
+    """The integers, 64 bits each, by which the machine code of `array_reader` knows an `Argument`."""
 
     kind: int
     place: int
@@ -60,9 +60,10 @@ FLOAT, REFERENCED, DOUBLES, CONVERTED, COLUMN = range(5)
 
 
 class _ReaderWords(NamedTuple):
-    """The integers that the machine code of `array_reader` reads.
+    """The integers, 64 bits each, from which the machine code of `array_reader` knows what to read.
 
-    The last five are addresses of Python objects: numpy's array type, its type of doubles, and three of its dtypes.
+    The last five are addresses of Python objects: the class `ndarray`, numpy's class of double scalars, and numpy's
+    dtypes of doubles, of float32 and of int64.
     """
 
     argument_count: int
@@ -131,8 +132,8 @@ def array_reader(arguments: Sequence[Argument], *held: Any) -> Callable[[object]
 def _write_read_arrays() -> Function:
     """Write the code of a built-in function of Python that copies the numbers of the arguments in a tuple.
 
-    The tuple is its argument, and its operands are `_ReaderWords`. It returns True, or False if an argument is not as
-    expected.
+    The function takes the tuple as its argument, and its operands are the integers in `_ReaderWords`. It returns True,
+    or False if an item of the tuple is not the kind of array or number that these integers describe.
     """
     f = Function(f"{KERNEL_PREFIX}read_arrays", *BUILTIN_SIGNATURE)
     failed = f"ptr {address_of(False)}"

@@ -141,7 +141,7 @@ def number_without_axes(x: Any) -> float:
 
 
 def refuse_collection(x: Any) -> None:
-    """Raise TypeError if `x`, which is not a list, tuple, dict or array, has items. A text is not refused.
+    """Raise TypeError if `x`, which is not a list, tuple, dict or array, has items. A string is not refused.
 
     The message says what to write instead.
     """
@@ -163,7 +163,7 @@ def iterable_data(data: Any, expected: str, write: str) -> Iterable[Any]:
     An object that has a length and items, such as a PyTorch dataset, is accepted even if it is not iterable.
 
     Raises:
-        TypeError: `data` is a text, is not a collection, or gives batches of items, as a DataLoader does.
+        TypeError: `data` is a string, is not a collection, or gives batches of items, as a DataLoader does.
     """
     if type(data) is list:  # skips the checks, for speed
         return data

@@ -1,6 +1,6 @@
 """Captured values: interior nodes that a compiled function uses, but that were computed before the function's call.
 
-The program has a leaf in the place of each captured value. The leaf has the data that the captured value has at the
+The program has a leaf in place of each captured value. The leaf has the data that the captured value has at the
 time of the call. As in plain Python, the captured value keeps its number when the data of its operands change. The
 gradient of the leaf is passed on to the captured value, whose own `backward()` continues from there.
 """
@@ -64,7 +64,7 @@ def capture(
     captured: dict[Value, CapturedValue],
     made_elsewhere: Collection[int] = (),
 ) -> list[Value]:
-    """Copy a graph, with a leaf in the place of each captured value, and return the roots of the copy.
+    """Copy a graph, with a leaf in place of each captured value, and return the roots of the copy.
 
     An interior node is a captured value if it was computed before the function was recorded. Nodes that do not depend
     on a captured value are not copied.
@@ -108,7 +108,7 @@ def capture(
 
 
 def with_kept_constants(roots: Sequence[Value], constants: Mapping[Value, float]) -> list[Value]:
-    """Copy a graph, with new leaves in the place of constants that have changed, and return the roots of the copy.
+    """Copy a graph, with new leaves in place of constants that have changed, and return the roots of the copy.
 
     A program keeps the data that its constants had when it was made. A constant has changed if it has other data now,
     or requires a gradient. Nodes that depend on no such constant are not copied.
@@ -134,7 +134,7 @@ def with_kept_constants(roots: Sequence[Value], constants: Mapping[Value, float]
 
 
 def with_leaves(roots: Sequence[Value], leaves: Mapping[Value, Value]) -> list[Value]:
-    """Copy a graph, with other leaves in the place of some of its leaves, and return the roots of the copy.
+    """Copy a graph, with other leaves in place of some of its leaves, and return the roots of the copy.
 
     Nodes that depend on none of these leaves are not copied. `leaves` is a dict from leaves to those that replace them.
 

@@ -54,13 +54,13 @@ class Columns(Sequence[float]):
 
     Args:
         parts: arrays of doubles. Each has equally many numbers of every row, one row after the other.
-        row_count: the count of rows.
+        row_count: the number of rows.
         gives_numpy: whether results for these rows are to be numpy arrays.
 
     Attributes:
         parts, row_count, gives_numpy: as in the arguments.
         width: how many numbers a row has.
-        shape: the count of rows, and `width`.
+        shape: the number of rows, and `width`.
         address: the address that is passed to machine code as that of the rows; see `TABLE_BIT`.
 
     >>> rows = Columns([array("d", [1, 2, 3, 4]), array("d", [10, 20])], 2)

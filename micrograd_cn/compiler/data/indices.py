@@ -22,7 +22,7 @@ class Indices(NamedTuple):
     """The indices by which operations of a graph select one of several operands, as `take` and `cross_entropy` do.
 
     Attributes:
-        counts: for inputs that are indices, a dict from the position of the input in a row to the count of operands.
+        counts: for inputs that are indices, a dict from the position of the input in a row to the number of operands.
             The index must be less than this count. If several operations use the index, it is the smallest count.
         computed: for indices that operations of the graph compute, a dict from the index, a node, to this count.
         ignored: for inputs that are indices unless they are a certain number, a dict from the position of the input in

@@ -29,7 +29,7 @@ from .columns import Columns, Numbers, address
 
 
 def read_rows(rows: Any, width: int) -> tuple[Numbers, int]:
-    """Return the numbers of all rows as one flat array or buffer, and the count of rows; a row has `width` numbers.
+    """Return the numbers of all rows as one flat array or buffer, and the number of rows; a row has `width` numbers.
 
     `Columns` are returned as they are. A writable, contiguous buffer of doubles in two dimensions is read in place, and
     a memoryview of it is returned. Everything else is copied to an array. Numbers of other types are converted to
@@ -150,10 +150,10 @@ def overlaps(data: Numbers, out: Any) -> bool:
 
 
 def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
-    """Return the numbers of a sequence of rows as one array, and the count of rows; each row has `width` numbers.
+    """Return the numbers of a sequence of rows as one array, and the number of rows; each row has `width` numbers.
 
     Raises:
-        TypeError: `rows` is a dict, a set, a text, a tuple of columns or not iterable; or a row contains something
+        TypeError: `rows` is a dict, a set, a string, a tuple of columns or not iterable; or a row contains something
             other than numbers.
         OverflowError: an integer or a fraction is too large for a float.
         ValueError: a row does not have `width` numbers.

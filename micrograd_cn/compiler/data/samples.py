@@ -141,7 +141,7 @@ def columns_of(samples: Any) -> tuple[Any, ...] | None:
 
 
 class Repeated(list[Any]):
-    """A list that repeats one number for all samples, since the user passed a number in the place of a column."""
+    """A list that repeats one number for all samples, since the user passed a number in place of a column."""
 
     def __mul__(self, count: Any) -> Repeated:
         """Return the list, repeated `count` times, as an object of this class."""

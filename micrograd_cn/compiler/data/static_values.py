@@ -113,10 +113,10 @@ def identity(x: Any, module_keys: dict[int, ModuleKey] | None = None) -> Any:
 
     For example, the keys of 1, 1.0 and True differ from each other, and so do the keys of 0.0 and -0.0. The key of an
     object has the attributes that the object has now, and those of its class if the class is the user's. Attributes
-    that are numbers, texts, collections or arrays are in the key by value, and so are objects with such attributes. For
-    a function, see `_function_identity`, and for a `Module`, see `_module_identity`. The key is made at each call of a
-    compiled function, so the contents of collections of more than `MAX_STATIC_ITEMS` items inside an object are left
-    out, since they would take too long.
+    that are numbers, strings, collections or arrays are in the key by value, and so are objects with such attributes.
+    For a function, see `_function_identity`, and for a `Module`, see `_module_identity`. The key is made at each call
+    of a compiled function, so the contents of collections of more than `MAX_STATIC_ITEMS` items inside an object are
+    left out, since they would take too long.
     """
     if isinstance(x, Module) and type(x).__eq__ is object.__eq__:
         module_keys = {} if module_keys is None else module_keys
@@ -237,7 +237,7 @@ def _own_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> tuple[A
 
 
 def _module_identity(x: Module, around: tuple[Any, ...], visited: _Visited) -> Any:
-    """Return a key for those attributes of a `Module` that are numbers, texts, functions or modules, and of its class.
+    """Return a key for the class of a `Module`, and for its attributes that are numbers, strings, functions or modules.
 
     Functions are in the key by identity. Modules may also be in collections. Other attributes are left out, such as
     parameters, whose data programs read at each call. `around` has the objects that contain `x`. The functions and
@@ -265,7 +265,7 @@ class ModuleKey:
     To compare what it holds now with this copy takes less time than to make the key anew.
 
     Attributes:
-        key: a key for the module's numbers, texts, functions, modules and class; see `_module_identity`.
+        key: a key for the module's numbers, strings, functions, modules and class; see `_module_identity`.
     """
 
     def __init__(self, module: Module) -> None:
@@ -350,8 +350,8 @@ class HashedKey:
 def _function_identity(f: FunctionType, visited: _Visited) -> Any:
     """Return a key for the attributes, the defaults, the closure and the globals of a function; see `identity`.
 
-    Of the objects in its closure and its defaults, only numbers, texts, collections and arrays are in the key by value.
-    Of its globals, only numbers and texts are in the key, since to read more would take too long in each call.
+    Of the objects in its closure and its defaults, only numbers, strings, collections and arrays are in the key by
+    value. Of its globals, only numbers and strings are in the key, since to read more would take too long in each call.
     Functions in its closure and its defaults are in the key by identity. They are added to `visited`, so `identity`
     makes keys for their contents, too.
     """
@@ -398,8 +398,8 @@ def _attributes_identity(attributes: Mapping[str, Any], around: tuple[Any, ...],
 def _class_identity(kind: type, around: tuple[Any, ...], visited: _Visited) -> Any:
     """Return a key for the attributes of a class and of its bases, as far as these are the user's.
 
-    Members of an `Enum` are left out, and so is everything but numbers and texts if `kind` is a subclass of `Module`.
-    The key is cached if no attribute can change in place, as methods, numbers and texts cannot. To look whether the
+    Members of an `Enum` are left out, and so is everything but numbers and strings if `kind` is a subclass of `Module`.
+    The key is cached if no attribute can change in place, as methods, numbers and strings cannot. To look whether the
     class still has the same attributes takes less time than to make the key anew. `around` has the objects that contain
     an object of the class. The functions and objects that are found are added to `visited`.
     """

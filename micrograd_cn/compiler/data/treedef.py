@@ -198,7 +198,7 @@ def has_tensors(treedef: TreeDef) -> bool:
 def unflatten(treedef: TreeDef, numbers: Iterator[Any]) -> Any:
     """Return an argument that is nested as `treedef` says; the inverse of `treedef_of`.
 
-    The leaves of the argument come from the iterator `numbers`. They may be anything in the place of numbers, for
+    The leaves of the argument come from the iterator `numbers`. They may be anything in place of numbers, for
     example `Value`s.
 
     >>> unflatten((list, (None, (tuple, 2))), iter("abc"))
@@ -237,7 +237,7 @@ def _unflatten_array(treedef: ArrayDef, numbers: Iterator[Any]) -> Any:
 
 
 def objects_in(static: Iterable[tuple[str, StaticValue]], treedef: TreeDef) -> list[Any]:
-    """Return the objects that arguments bring into a function, apart from plain numbers and texts.
+    """Return the objects that arguments bring into a function, apart from plain numbers and strings.
 
     These are the values of static arguments, the users' classes of namedtuples, and the keys of dicts. `static` has the
     name and the value of each static argument, and `treedef` the name and the treedef of each other argument.
@@ -361,7 +361,7 @@ def _nestings(x: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _may_be_option(x: Any) -> bool:
-    """Return whether an argument that is not a number could be meant as an option, such as a text or a function."""
+    """Return whether an argument that is not a number could be meant as an option, such as a string or a function."""
     return isinstance(x, (str, NoneType, Enum)) or not (
         hasattr(x, "__iter__") or hasattr(x, "dtype") or isinstance(x, Value)
     )

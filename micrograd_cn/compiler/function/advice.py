@@ -56,7 +56,7 @@ def add_advice(name: str, error: Exception, of_tensors: bool, counts: Mapping[st
     argument, or None for an argument that is one number.
 
     Raises:
-        TypeError: the function needs a collection in the place of a number.
+        TypeError: the function needs a collection in place of a number.
     """
     text = str(error)
     if re.search(NO_COLLECTION, text):

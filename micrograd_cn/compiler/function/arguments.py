@@ -45,7 +45,7 @@ class Arguments:
     Args:
         f: the user's Python function, whose arguments are read.
         name: the name of the function, for messages.
-        static: the names of arguments that the function gets unchanged, without `Value`s in the place of numbers: one
+        static: the names of arguments that the function gets unchanged, without `Value`s in place of numbers: one
             name, or an iterable of names.
 
     Attributes:
@@ -271,7 +271,7 @@ class Arguments:
         return {} if static else bound
 
     def _refuse_single_static(self, columns: tuple[Any, ...]) -> None:
-        """Raise TypeError if one of `columns` is a single value of a static argument, such as a text, and not a list.
+        """Raise TypeError if one of `columns` is a single value of a static argument, such as a string, and not a list.
 
         `columns` has the values of each argument in all samples. A number is repeated for all samples, so it raises no
         error.

@@ -147,7 +147,7 @@ def auxiliary(sub_batches: Sequence[SubBatch], threads: int) -> list[Any]:
 def mean_matrix(found: Sequence[tuple[int, Any]], dense: bool, out: Any) -> Any:
     """Return the mean of the Hessians that several programs computed, weighted by the counts of their samples.
 
-    `found` has a pair for each program: the count of its samples, and the mean of their Hessians. `dense` says whether
+    `found` has a pair for each program: the number of its samples, and the mean of their Hessians. `dense` says whether
     the Hessians are whole matrices, and `out` is the buffer for the result that the user has passed, or None.
 
     Raises:

@@ -32,7 +32,7 @@ class RecordedGraph:
 
 
 def graph_difference(ours: RecordedGraph, theirs: RecordedGraph, known: Container[Value]) -> str:
-    """Return a text that says how the graphs `ours` and `theirs` differ; "" if they do not.
+    """Return a string that says how the graphs `ours` and `theirs` differ; "" if they do not.
 
     Leaves that were made while the function was recorded count as the same if they have the same data, and both or
     neither require a gradient. `known` has the leaves that were there before. Such a leaf is the same only as itself.

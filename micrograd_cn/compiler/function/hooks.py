@@ -82,22 +82,23 @@ class RecordingHooks(RefusingHooks):
 
     Args:
         kind: the class of the nodes that are made while the function is recorded.
-        hides_numbers: whether texts of parameters have `HIDDEN` in the place of their numbers, unless they go to a log.
+        hides_numbers: whether strings made of parameters have `HIDDEN` in place of their numbers. Strings that go to a
+            log keep the numbers.
 
     Attributes:
         kind: the class of the nodes that are made.
         makes_cycles: whether the function may make leaves, and reference cycles that hold them.
         guards: the comparisons that may have another outcome for other samples. The list is filled when the recording
             ends.
-        caught: a text with an error and the place in the code where it was caught; "" if there is none. It is the first
-            error that this package has raised because the function needs a plain number and got a `Value`. Called with
-            numbers, the function gets no such error, so it may compute something else.
-        raised: a text that names an operator that raises an arithmetic error if the function is called with numbers,
+        caught: a string with an error and the place in the code where it was caught; "" if there is none. It is the
+            first error that this package has raised because the function needs a plain number and got a `Value`. Called
+            with numbers, the function gets no such error, so it may compute something else.
+        raised: a string that names an operator that raises an arithmetic error if the function is called with numbers,
             where the function catches this error; "" if there is none.
         asked: the code by which the function may have found out that an argument is a `Value` and not a plain number,
             and what to write instead; "" if there is no such code.
         refused_text: the error to raise if the recording depends on the text of a value whose number may be another
-            one in the next call; None if no such text was made, except for a log.
+            one in the next call; None if no such string was made, except for a log.
         differentiated_inputs: the indices of the inputs with respect to which a derivative in the function, such as
             that of `functional.grad`, is computed. If they were bools, there would be no such derivative.
         made_elsewhere: the addresses of the nodes that other threads have made since the recording began.
@@ -288,7 +289,7 @@ class RecordingHooks(RefusingHooks):
     def with_captured_leaves(
         self, outputs: Sequence[Value], known: dict[Value, CapturedValue]
     ) -> tuple[list[Value], list[Guard]]:
-        """Return the outputs and the guards of the recording, with leaves in the place of captured values.
+        """Return the outputs and the guards of the recording, with leaves in place of captured values.
 
         A captured value is a node that was computed before the function was called. `known` is a dict from captured
         values to the leaves that stand for them. Leaves for further captured values are added to it.

@@ -121,7 +121,7 @@ def compile(  # noqa: A001 -- the field's name
     A function is recorded when it is called with arguments that are nested in a new way, such as a list of another
     length. The arguments may be any nesting of lists, tuples, namedtuples, dicts and arrays; other subclasses of list,
     tuple and dict are refused, except `OrderedDict` and `defaultdict`. While the function is recorded, `Value`s are in
-    the place of the numbers in its arguments, and a numpy array of `Value`s is in the place of an array of any library.
+    place of the numbers in its arguments, and a numpy array of `Value`s is in place of an array of any library.
     Other `Value`s that the function uses are parameters, and a program reads their data at each call. Leaves that the
     function makes anew in each call, such as the `Value(0)` with which a sum begins, are constants. `Value`s that
     require no gradient while the function is recorded are constants: the program keeps the data that they have at that
@@ -194,8 +194,8 @@ def compile(  # noqa: A001 -- the field's name
       error if both take items from an iterator or a file; if these are numbers from `itertools.count`, a warning names
       it. A warning names the numbers that the function reads and changes in each call, but not those that it only
       counts with, as in `n += 1`. A function that gives the text of a parameter to an object of the user's class, such
-      as a log, is recorded again, too, with texts that have `?nan?-inf?` in the place of numbers, so the object gets a
-      text twice. Write print(...) or use `logging` instead: a text that only goes there does not cause a second
+      as a log, is recorded again, too, with strings that have `?nan?-inf?` in place of numbers, so the object gets a
+      string twice. Write print(...) or use `logging` instead: a string that only goes there does not cause a second
       recording. It is an error if the two recordings differ, or if both draw from a generator of random numbers, such
       as those of the modules `random`, `numpy.random` and `torch`. That a function does something else in each call is
       not noticed if this happens in the code of other packages, in objects that the function reaches only in a way that
@@ -240,13 +240,13 @@ def compile(  # noqa: A001 -- the field's name
             `inputs`, a recorded `Value` or a list of them.
         inputs: for a recorded graph, the leaves that change from sample to sample, in the order of a row. All other
             leaves that require a gradient are parameters; constants keep the data that they have now.
-        static: the names of arguments whose Python values the function gets unchanged, without `Value`s in the place of
+        static: the names of arguments whose Python values the function gets unchanged, without `Value`s in place of
             numbers. The function is recorded anew for each combination of these values. Values that Python calls equal,
             but that have different types or signs, such as 1, True and 1.0, count as different values. An object, a
             function, a class or a module counts as another value than before if its attributes have changed since an
-            earlier call. So does a function if its closure, its defaults, or numbers and texts among its globals have
+            earlier call. So does a function if its closure, its defaults, or numbers and strings among its globals have
             changed. Three things are not compared: attributes of a `Module`, and of the modules in it, that are neither
-            numbers, texts nor functions, collections of more than 1000 items inside an object, and attributes of the
+            numbers, strings nor functions, collections of more than 1000 items inside an object, and attributes of the
             objects in a closure.
         branches: whether to record the function again for samples that take another branch. Each branch has a program,
             and samples are sorted by their branches in machine code. Small branches cost about as much as `where`:
@@ -456,7 +456,7 @@ class CompiledFunction:
     # The public methods
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Return the function's result for one sample, with floats in the place of `Value`s.
+        """Return the function's result for one sample, with floats in place of `Value`s.
 
         While another function is recorded, the Python function itself is called, so its operations become part of the
         other function's recording.
@@ -940,11 +940,11 @@ class CompiledFunction:
         that the function can use has changed since. They record it again in any case if the function can read more than
         20000 objects, or an array of another library than numpy; and usually if it can read an array of more than
         100000 numbers, or a collection or an array of objects of more than 10000 items. But if the items are numbers,
-        texts or `Value`s, and to compare them takes less time than to record the function, they are compared. The same
-        is done after each call of `callback` or of a `shuffle` of your own, and after `schedule` and `progress`, except
-        that what cannot be compared is not noticed then. If a number that the compiled function reads is to change
-        during training, let it read a `Value`, and change the `data` of this `Value` in `callback`; `fit` reads it
-        again afterwards. What the function reads in another way is not noticed: a file, a queue or an `io.BytesIO`,
+        strings or `Value`s, and to compare them takes less time than to record the function, they are compared. The
+        same is done after each call of `callback` or of a `shuffle` of your own, and after `schedule` and `progress`,
+        except that what cannot be compared is not noticed then. If a number that the compiled function reads is to
+        change during training, let it read a `Value`, and change the `data` of this `Value` in `callback`; `fit` reads
+        it again afterwards. What the function reads in another way is not noticed: a file, a queue or an `io.BytesIO`,
         more than 1000 objects behind a weak reference, the elements of an XML tree beyond the first 1000,
         `sys.modules`, the `grad` of a `Value`, the context of `decimal`, what a module of Python or of an installed
         package holds, such as `math.pi`, and the globals of another module, if the name of the variable is computed or
@@ -1026,7 +1026,7 @@ class CompiledFunction:
     def check(self, samples: Any, rtol: float = 1e-9, atol: float = 1e-12) -> None:
         """Compare the programs' results and their derivatives, for some samples, with those of the plain function.
 
-        The function is called with `Value`s in the place of the numbers of each sample, and once more with the numbers
+        The function is called with `Value`s in place of the numbers of each sample, and once more with the numbers
         themselves, where numpy's floats are passed as doubles. So this finds a function that computes something else
         for a float than for a `Value`, as after `isinstance(x, float)`, and one that computes with numpy's integers,
         which may overflow. The derivatives with respect to parameters are compared as well. If the function raises an
@@ -1102,8 +1102,8 @@ class CompiledFunction:
         """Return the text of the function's program. The arguments are those of `Program.source`.
 
         The text computes the recorded branch. If the function compares values, a comment says which outcomes of its
-        comparisons the text assumes, and in C and Python the results are nan for numbers that take another branch. For
-        a text that computes all branches, write `where` in the function.
+        comparisons the text assumes, and in C and Python the results are nan for numbers that take another branch.
+        For a text that computes all branches, write `where` in the function.
 
         Raises:
             ValueError: the function has no program yet, or several (`.program(...)` returns the program for a sample);

@@ -293,7 +293,7 @@ class _Merger:
         """Return a dict from nodes to integers, and a list of costs.
 
         Nodes that compute the same number have the same integer. The list has, for each integer, the cost of such a
-        node: the count of its operands, and more for an elementary function.
+        node: the number of its operands, and more for an elementary function.
         """
         known, keys, sizes = dict[Any, int](), dict[Value, int](), list[int]()
         parameters = {*self._parameters}

@@ -1,6 +1,6 @@
 """Call a function with plain numbers, and say where it computes something else for them than for `Value`s.
 
-A function is recorded with `Value`s in the place of the numbers in its arguments. The function may ask for the type of
+A function is recorded with `Value`s in place of the numbers in its arguments. The function may ask for the type of
 an argument, as by `isinstance(x, float)`, or catch an error that only a `Value` raises. So it may run other code for a
 number than for a `Value`.
 """
@@ -43,10 +43,10 @@ def results_from(call: Callable[[], Any]) -> list[Any] | None:
 
 
 class Difference(NamedTuple):
-    """What a function gives for numbers, and what it gives for `Value`s in their place, as texts.
+    """What a function gives for numbers, and what it gives for `Value`s in their place, as strings.
 
     Attributes:
-        for_numbers, for_values: the texts, such as "3.0", or "3.0 as the derivative with respect to w" and "0.0".
+        for_numbers, for_values: the strings, such as "3.0", or "3.0 as the derivative with respect to w" and "0.0".
         in_derivative: whether the results agree, and a derivative with respect to a parameter differs.
     """
 

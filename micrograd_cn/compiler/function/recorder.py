@@ -48,7 +48,7 @@ class Recorder:
         """Return a new recording for a row of a bucket.
 
         If `plain` is set, the function gets plain `Value`s, whose numbers it can read and whose type is `Value`. If
-        `hides_numbers` is set, texts of parameters hide their numbers, unless they go to a log.
+        `hides_numbers` is set, strings made of parameters hide their numbers, unless they go to a log.
         """
         call: Callable[..., Any] = partial(self._arguments.call, bucket.static)
         numbers = bucket.row(row)
@@ -66,9 +66,9 @@ class Recorder:
         """Return a recording for a row, and whether a second recording was compared with it.
 
         The function is recorded a second time if it may do something else in each call, or has changed something. If it
-        has made texts of parameters, other than for `print` and `logging`, it is also recorded with `HIDDEN` in the
-        place of the numbers in these texts; such a recording does not count as the second one. If the function may tell
-        a `Value` from a number, or compares objects, it is also called with numbers. A warning says whether it computes
+        has made strings of parameters, other than for `print` and `logging`, it is also recorded with `HIDDEN` in place
+        of the numbers in these strings; such a recording does not count as the second one. If the function may tell a
+        `Value` from a number, or compares objects, it is also called with numbers. A warning says whether it computes
         something else for them.
 
         Raises:

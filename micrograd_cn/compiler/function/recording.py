@@ -52,7 +52,7 @@ class Recording:
 
     Attributes:
         name: the name of the function.
-        raised: a text that names an operator that raises an arithmetic error if the function is called with numbers,
+        raised: a string that names an operator that raises an arithmetic error if the function is called with numbers,
             where the function catches this error; "" if there is none.
         caught: the error that the function has caught where it needs a plain number, and its place; "" if none.
         asked: the code by which the function may have told a `Value` from a number, and what to write instead; "" if
@@ -60,7 +60,7 @@ class Recording:
         differentiated_inputs: the indices of the numbers in the arguments with respect to which the function computes a
             derivative itself, as `functional.grad(f)` does.
         refused_text: the error to raise if the recording depends on the text of a value whose number may be another
-            one in the next call; None if no such text was made, apart from texts for `print` and `logging`.
+            one in the next call; None if no such string was made, apart from strings for `print` and `logging`.
         outcomes: for each guard, whether its comparison held for the recorded sample, the file and line of the
             comparison, and the comparison as text.
         single: whether the function returned one number, and not numbers nested in lists and dicts.
@@ -219,7 +219,7 @@ class Recording:
         self._leaves.watch_constants(self.compiled)
 
     def _with_constants_for_made_leaves(self) -> list[Guard]:
-        """Put constants in the place of leaves that the function makes anew in each call, since nobody can train them.
+        """Put constants in place of leaves that the function makes anew in each call, since nobody can train them.
 
         They are put into the outputs of the program, and into the guards that are returned.
         """
@@ -330,7 +330,7 @@ class Recording:
         return not self.difference(other, leaves)
 
     def difference(self, other: Recording, known: Container[Value] = ()) -> str:
-        """Return a text that says how the graphs of this recording and of `other` differ; "" if they do not.
+        """Return a string that says how the graphs of this recording and of `other` differ; "" if they do not.
 
         Leaves that were made while the function was recorded count as the same if they have the same data, and both or
         neither require a gradient. Comparisons by == are left out, since plain `Value`s do not report them.

@@ -109,22 +109,22 @@ class Reruns:
             ) from cause
 
     def refuse_text(self, refused: TypeError) -> None:
-        """Record the function again, so that the texts of parameters, such as `str(w)`, do not show the numbers.
+        """Record the function again, so strings made of parameters, such as `str(w)`, do not show the numbers.
 
-        This is done if the function has made such texts.
+        This is done if the function has made such strings.
 
         Raises:
-            TypeError: the error `refused`: the two recordings differ. So the recording depends on the number in a text,
-                which may be another one in the next call.
+            TypeError: the error `refused`: the two recordings differ. So the recording depends on the number in a
+                string, which may be another one in the next call.
         """
         text, cause = self._difference(hides_numbers=True)
         if text:
             raise refused from cause
 
     def _difference(self, hides_numbers: bool = False) -> tuple[str, Exception | None]:
-        """Record the function again. Return a text that says how the two recordings differ, and an error.
+        """Record the function again. Return a string that says how the two recordings differ, and an error.
 
-        The text is "" if they do not differ. The error is the one that the function has raised when it was recorded
+        The string is "" if they do not differ. The error is the one that the function has raised when it was recorded
         again; None if it has raised none. If `hides_numbers` is set, text that the function makes of a parameter p, as
         by `str(p)`, does not have the number of p this time.
         """
@@ -217,9 +217,9 @@ class Reruns:
         return False
 
     def _asked(self) -> str:
-        """Return a text that says how the function may tell a `Value` from a number, and what to write instead.
+        """Return a string that says how the function may tell a `Value` from a number, and what to write instead.
 
-        The text is "" if the function cannot tell them apart.
+        The string is "" if the function cannot tell them apart.
         """
         made, code = self._made, self._code
         if made.asked:
@@ -299,7 +299,7 @@ class Reruns:
         return [x._replace(recorded=recorded) for x in self._with_integers(numbers, of, asked, results)]
 
     def _values_of(self, numbers: Sequence[Any]) -> dict[str, Any]:
-        """Return arguments with `Value`s in the place of numbers."""
+        """Return arguments with `Value`s in place of numbers."""
         values = iter([Value(x) for x in numbers])
         return {name: unflatten(part, values) for name, part in self._bucket.treedef}
 
@@ -397,8 +397,8 @@ class _Numbers(NamedTuple):
 
     Attributes:
         arguments: a dict of arguments that have the numbers.
-        of: a text that says which numbers they are.
-        results: a function that returns the results for `Value`s in the place of the numbers; [] if they are not known.
+        of: a string that says which numbers they are.
+        results: a function that returns the results for `Value`s in place of the numbers; [] if they are not known.
         has_bools: whether there are bools among them.
         as_given: whether they are copies of what the user has passed, such as numpy's float32, and not floats, ints and
             bools.

@@ -76,7 +76,7 @@ class StaleCheck:
             shown.
         due: the time, by `perf_counter`, from which on `has_changed` looks at what the function can read.
         latest: the method of the latest call, "" for a call of the function itself, and a key for the shapes of its
-            arrays; None in the place of the key if the arguments have no such shapes.
+            arrays; None in place of the key if the arguments have no such shapes.
     """
 
     def __init__(self, arguments: Arguments, recorder: Recorder, store: RecordingStore) -> None:

@@ -253,7 +253,7 @@ class RecordingStore:
         return known
 
     def objects(self) -> list[Any]:
-        """Return the objects, apart from plain numbers and texts, that the function gets in the recorded samples.
+        """Return the objects, apart from plain numbers and strings, that the function gets in the recorded samples.
 
         See `objects_in`.
         """

@@ -148,11 +148,12 @@ class _Calls:
     def _run(
         self, used: Sequence[GradientCall], words: array[int], index: array[int], parameters: array[float]
     ) -> float:
-        """Return the mean result, and leave its gradient in `_gradient`.
+        """Return the mean result over the samples of a batch, and write its gradient to the memory `_gradient`.
 
         Args:
-            used: the calls of the programs, one for each bucket.
-            words: describe the batch to the driver: `BatchWords`, and `SubBatchWords` for each bucket.
+            used: the prepared calls of the programs, one for each bucket (the samples whose arguments are nested in the
+                same way).
+            words: integers that describe the batch to the driver: `BatchWords`, and `SubBatchWords` for each bucket.
             index: row indices 0, 1, 2, ..., at least as many as the largest bucket has rows.
             parameters: the data of the parameters.
         """

@@ -126,7 +126,7 @@ class Traced(Value):
         raise context.refused(error)
 
     def __repr__(self) -> str:
-        """Return a text without the value's number, since this is the number for the recorded sample."""
+        """Return a string without the value's number, since this is the number for the recorded sample."""
         text = f"Value({describe(self)})"
         return hooks.text(self, text, "a text") if (hooks := here().hooks) else text
 
@@ -348,9 +348,9 @@ def goes_to_a_log() -> bool:
 
 
 def _only_shows(function: Any) -> bool:
-    """Return whether `function` only shows a text, as `print` does, and does not keep it.
+    """Return whether `function` only shows a string, as `print` does, and does not keep it.
 
-    A function of the user may keep the text, and so may a StringIO.
+    A function of the user may keep the string, and so may a StringIO.
     """
     owner = sys.stdout if function is print else getattr(function, "__self__", None)
     parts = [x for x in (function, owner) if x is not None]

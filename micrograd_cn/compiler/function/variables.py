@@ -24,7 +24,7 @@ from .recording import Recording
 
 
 def variables_of(arguments: Arguments, kind: str, wrt: Any) -> Any:
-    """Return `wrt`, the argument of the method `kind` of a function, as a text or a list; the default is "inputs".
+    """Return `wrt`, the argument of the method `kind` of a function, as a string or a list; the default is "inputs".
 
     Raises:
         TypeError: `wrt` is a single `Value`, or not iterable, or begins with a number.
@@ -84,7 +84,7 @@ def check_key_order(method: str, name: str, wrt: Any, buckets: Sequence[Bucket])
 def _without_order(treedef: Any) -> Any:
     """Return a treedef in which the keys of each dict are sorted, so two dicts with the same keys have equal treedefs.
 
-    The keys are sorted by their texts. A treedef describes how an argument is nested, without its numbers.
+    The keys are sorted by their `repr`. A treedef describes how an argument is nested, without its numbers.
     """
     if (
         isinstance(treedef, tuple)
@@ -178,7 +178,7 @@ class GradientVariables:
         """Return a key that differs for other variables, or if other parameters are frozen.
 
         It is `key`, unless `wrt` is "parameters" and some of these are frozen. The key then has the parameters, with
-        another object in the place of each frozen one.
+        another object in place of each frozen one.
         """
         return tuple(unfrozen(parameters)) if self._are_parameters and some_frozen(parameters) else self.key
 

@@ -6,7 +6,7 @@ operands are given by the numbers of earlier instructions:
     ("constant", x)                 a float
     ("parameter", i), ("input", i)  the i-th parameter of the program, the i-th number of a row
     ("seed",)                       the gradient of the output for a row, with which backpropagation starts
-    ("mean", k)                     the k-th total (a sum over the rows of a batch) divided by the count of rows
+    ("mean", k)                     the k-th total (a sum over the rows of a batch) divided by the number of rows
     (opcode, *operands)             an LLVM instruction or intrinsic, a function of C's library, or a formula
     ("gather", index, *operands)    the operand at this index, which is known at run time; nan if there is none
     ("dot", pairs, terms)           the terms plus the products of the pairs; FMA may be used
@@ -390,11 +390,11 @@ def may_inline(formula: tuple[Code, int], shared: tuple[Code, int]) -> bool:
     """Return whether a formula may have an opcode of its own, with its constants built in.
 
     Of the formulas that differ only in their constants, the first MAX_INLINED may have one. Their code is a little
-    shorter and faster than code that has operands in the place of the constants.
+    shorter and faster than code that has operands in place of the constants.
 
     Args:
         formula: the code with constants, and the number of the result in it.
-        shared: the code with operands in the place of the constants, and the number of the result in it.
+        shared: the code with operands in place of the constants, and the number of the result in it.
     """
     text = repr((formula[0].instructions, formula[1]))
     with _naming():

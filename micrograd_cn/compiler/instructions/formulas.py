@@ -50,7 +50,7 @@ class Formula:
     def of_result(self, k: int, inputs: int) -> FormulaSteps:
         """Return a formula that computes only the result with the index k; see `FormulaSteps.of_result`.
 
-        `inputs` is the count of inputs. It is the same in all calls for one formula, so results are cached by `k`
+        `inputs` is the number of inputs. It is the same in all calls for one formula, so results are cached by `k`
         alone.
         """
         if (found := self._of_results.get(k)) is None:
@@ -203,7 +203,7 @@ def _of_this_package(key: FormulaKey, known: Sequence[float | None]) -> FormulaS
 
 
 def _specialized(formula: FormulaSteps, known: Sequence[float | None]) -> FormulaSteps:
-    """Return a formula with constants in the place of some inputs.
+    """Return a formula with constants in place of some inputs.
 
     For each input, `known` has its value if it is a constant, else None.
     """

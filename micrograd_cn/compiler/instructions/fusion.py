@@ -35,7 +35,7 @@ def fuse(code: Code, live: Iterable[int], kept: Container[int], sums: bool) -> C
         kept: the numbers of the instructions whose values are read by other code, too, such as the caller. These
             instructions are not fused into the instructions that use them.
         sums: whether sums with at most MAX_INPUTS operands may be fused too. If not, they stay as they are, and
-            one kernel computes all those that have the same count of products.
+            one kernel computes all those that have the same number of products.
     """
     live = list(live)
     trees = _Trees(code, sums)

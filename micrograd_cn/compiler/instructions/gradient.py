@@ -28,7 +28,7 @@ def differentiate(lowering: Lowering, gates: Gates = Gates.ALL) -> None:
 
     The gradient is with respect to every parameter. The chain rule is applied as in `Value.backward`. If a node
     does not depend on the row, but the nodes that have it as an operand do, their contributions to its gradient are
-    added up over the rows of a batch, in a total. The total divided by the count of rows is then propagated to the
+    added up over the rows of a batch, in a total. The total divided by the number of rows is then propagated to the
     operands of the node.
 
     If an operation did not select a node, the node's gradient is 0, and its product with an infinite partial
@@ -139,7 +139,7 @@ class _ReverseMode:
         """Return two lists, which have a boolean for each operand of an operation.
 
         The first list says whether a gradient may flow to the operand. The second list says whether the operation may
-        leave the operand unselected, as `where` leaves one of its operands. `count` is the count of operands.
+        leave the operand unselected, as `where` leaves one of its operands. `count` is the number of operands.
         """
         if (known := self._slots.get((op, count))) is None:
             flows = [op.propagates_gradient_to(slot) for slot in range(count)]
@@ -345,7 +345,7 @@ class _InstructionReach(GradientReach[int, int]):
 def _total(lowering: Lowering, products: tuple[Pair, ...]) -> int:
     """Add a total to `lowering.totals`: the sum of these products over the rows of a batch.
 
-    Return the instruction number of the mean, which is the total divided by the count of rows.
+    Return the instruction number of the mean, which is the total divided by the number of rows.
     """
     lowering.totals.append(products)
     return lowering.code.append(("mean", len(lowering.totals) - 1), AFTER)

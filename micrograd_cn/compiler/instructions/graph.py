@@ -199,8 +199,8 @@ class Graph:
 def _texts(formulas: Mapping[Any, FormulaSteps]) -> dict[tuple[str, str, int], set[str]]:
     """Return a dict with the formulas of users' operations as text, so they can be compared with those traced later.
 
-    A key has the name of the operation, the kind of formula, and the count of its inputs, and the value is a set of
-    texts. Formulas in which an input is a constant are left out.
+    A key has the name of the operation, the kind of formula, and the number of its inputs, and the value is a set of
+    strings. Formulas in which an input is a constant are left out.
     """
     found: dict[tuple[str, str, int], set[str]] = {}
     for (op, kind, known), steps in formulas.items():

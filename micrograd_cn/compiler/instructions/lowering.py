@@ -50,7 +50,7 @@ class Lowering:
     Attributes:
         graph: the recorded graph.
         code: the instructions.
-        width: the count of inputs, which is the length of a row.
+        width: the number of inputs, which is the length of a row.
         parameters: the graph's parameters.
         number_of: for each node that was lowered, the number of the instruction that computes it.
         infinite: the instruction numbers of constant leaves that are infinite or nan.

@@ -36,7 +36,7 @@ class Library:
 
     Args:
         triple: LLVM's name of the machine and system.
-        simd: the count of doubles in a SIMD vector.
+        simd: the number of doubles in a SIMD vector.
         fma: whether the machine has FMA, which multiplies and adds with one rounding.
         found: a function that takes a name, and returns whether the process has a C function with this name. If the
             system has libmvec, glibc's library of vector functions, the process must have loaded it before.
@@ -51,7 +51,7 @@ class Library:
     def symbol(self, name: str, operands: int) -> str:
         """Return libmvec's name of a C function, or "" if the process does not have that function of libmvec.
 
-        `name` is the function's name in C, and `operands` is the count of its operands.
+        `name` is the function's name in C, and `operands` is the number of its operands.
 
         >>> Library("x86_64-unknown-linux-gnu", 4, True, lambda symbol: True).symbol("pow", 2)
         '_ZGVdN4vv_pow'
@@ -70,8 +70,8 @@ class Library:
 
         Args:
             name: the name of the C function.
-            count: the count of lanes of the vectors.
-            operands: the count of operands.
+            count: the number of lanes of the vectors.
+            operands: the number of operands.
         """
         type_ = vector_type(count)
         parameters = ", ".join([f"{type_} %x{k}" for k in range(operands)])

@@ -17,7 +17,7 @@ FUNCTION = 20  # an elementary function takes as long as this many operands of a
 def cost_in_operands(node: Value) -> int:
     """Return the cost of computing an interior node, in units of about the time that arithmetic takes for an operand.
 
-    The cost is the count of the node's operands. It is `FUNCTION` more if the operation is an elementary function,
+    The cost is the number of the node's operands. It is `FUNCTION` more if the operation is an elementary function,
     which is any operation but arithmetic, comparisons, selections and sums.
 
     >>> x = Value(1)
@@ -36,7 +36,7 @@ class Lanes:
 
     Args:
         f: the LLVM function that is being written.
-        count: the count of lanes of a vector. If it is 1, the vectors are doubles.
+        count: the number of lanes of a vector. If it is 1, the vectors are doubles.
         align: the alignment in bytes that addresses have in calls of `load` and `store` which pass no `align`; it is
             ignored if `count` is 1, since doubles have the alignment 8.
 

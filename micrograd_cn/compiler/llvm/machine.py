@@ -63,10 +63,10 @@ class Machine:
             The default is the features of the processor that runs this process.
 
     Attributes:
-        simd: the count of doubles in a SIMD vector. The processor is fastest with vectors of this size.
-        registers: the count of vector registers.
-        width: the count of lanes of a block, which is memory for that many rows. The lanes fill two SIMD vectors: while
-            an addition to one vector waits for an earlier addition, the processor adds to the other vector.
+        simd: the number of doubles in a SIMD vector. The processor is fastest with vectors of this size.
+        registers: the number of vector registers.
+        width: the number of lanes of a block, which is memory for that many rows. The lanes fill two SIMD vectors:
+            while an addition to one vector waits for an earlier addition, the processor adds to the other vector.
         fma: whether the processor has FMA: it multiplies and adds with one rounding.
         library: an object that writes the LLVM code of elementary functions, such as exp, of vectors.
         kernels: a dict from names to the kernels that are compiled.

@@ -72,7 +72,7 @@ AnyOperand = TypeVar("AnyOperand", bound="Operand")
 
 
 def typed(x: Operand | int | str) -> str:
-    """Return an operand of a call with its type. An int becomes an i64 constant, and a text must begin with its type.
+    """Return an operand of a call with its type. An int becomes an i64 constant, and a string must begin with its type.
 
     >>> typed(1), typed("double %x")
     ('i64 1', 'double %x')
@@ -173,7 +173,7 @@ class Condition(Operand):
     Args:
         f: the function that is being written.
         name: the name of the condition or mask.
-        count: the count of lanes of a mask; 1 for a condition.
+        count: the number of lanes of a mask; 1 for a condition.
     """
 
     __slots__ = ("count", "type")
@@ -224,12 +224,12 @@ class Condition(Operand):
 class Vector(Operand):
     """Doubles in the lanes of a vector, or a single double. Operators write instructions for all lanes.
 
-    A number in the place of a vector stands for a vector with this number in all lanes.
+    A number in place of a vector stands for a vector with this number in all lanes.
 
     Args:
         f: the function that is being written.
         name: the vector's name in the function, or a constant as text.
-        count: the count of lanes; 1 for a double.
+        count: the number of lanes; 1 for a double.
 
     >>> from .text import Function
     >>> f = Function("f", "<4 x double> %x", "<4 x double>")

@@ -61,7 +61,7 @@ class Function:
             of the operands.
         kernels: for the name of each kernel that this function calls, the Python function that writes the kernel.
         vector_functions: the elementary functions of vectors that this function calls. A key is the name of the
-            function in C and the count of lanes, and the value is the count of operands.
+            function in C and the number of lanes, and the value is the number of operands.
         stack: whether vectors may be spilled to the stack. If so, the stack is aligned by means of a frame pointer,
             since otherwise LLVM lets spilled vectors cross cache lines.
 

@@ -31,9 +31,9 @@ class Places:
 
     Args:
         schedule: the instructions whose values are placed.
-        simd: the count of doubles in a SIMD vector. Scalars that are computed together by SIMD instructions are padded
+        simd: the number of doubles in a SIMD vector. Scalars that are computed together by SIMD instructions are padded
             to whole SIMD vectors.
-        lanes: the count of lanes of a block.
+        lanes: the number of lanes of a block.
         scalars: the first free place among the scalars. The places before it are those of the parameters, for example.
 
     Attributes:
@@ -69,12 +69,12 @@ class Places:
 
     @property
     def scalar_count(self) -> int:
-        """The count of places for scalars."""
+        """The number of places for scalars."""
         return self._scalars
 
     @property
     def vector_count(self) -> int:
-        """The count of vectors in a block."""
+        """The number of vectors in a block."""
         return self._vectors
 
     def allocate(self, count: int) -> int:
@@ -116,7 +116,7 @@ class Places:
         return self._vectors - count
 
     def padded(self, count: int) -> int:
-        """Return `count`, rounded up to a multiple of the count of doubles in a SIMD vector."""
+        """Return `count`, rounded up to a multiple of the number of doubles in a SIMD vector."""
         return -(-count // self.simd) * self.simd
 
     def ensure(self, numbers: Iterable[int]) -> None:

@@ -35,9 +35,10 @@ class Plan:
 
     Args:
         schedule: the instructions, grouped into ranks, which are in the order of their computation.
-        simd: the count of doubles in a SIMD vector.
-        lanes: the count of lanes of a block, see the module `places`. It is ignored if rows are computed one at a time.
-        width: the length of a row of numbers, which is the count of inputs.
+        simd: the number of doubles in a SIMD vector.
+        lanes: the number of lanes of a block, see the module `places`. It is ignored if rows are computed one at a
+            time.
+        width: the length of a row of numbers, which is the number of inputs.
         scalars: the first free place among the scalars. The places before it are those of the parameters.
         outputs: the instruction numbers of values that need a vector in a block, even if they do not depend on the row.
 
@@ -46,10 +47,10 @@ class Plan:
         stages: a dict from each phase to its stages, in order.
         row_at: where the inputs of a row are stored, one after the other: the place of the first input among the
             scalars, or if rows are in lanes, the index of the first input's vector in a block.
-        blocks: the count of blocks in a panel. Each stage is computed for all blocks of a panel before the next stage.
+        blocks: the number of blocks in a panel. Each stage is computed for all blocks of a panel before the next stage.
         total_count: the length of the array in which totals, the sums over the rows of a batch, are added up. It is a
-            multiple of the count of doubles in a SIMD vector.
-        totals_at: the place, among the scalars, of the first total divided by the count of rows. The quotients of the
+            multiple of the number of doubles in a SIMD vector.
+        totals_at: the place, among the scalars, of the first total divided by the number of rows. The quotients of the
             other totals follow it.
         total_place: a dict from the index of each total in `Lowering.totals` to its index in the array of totals.
         outer_products: the matrices of totals. Each of them is a sum of outer products, see `OuterProduct`.
@@ -196,10 +197,11 @@ class Plan:
         self.total_count = self.places.padded(self.total_count)
 
     def _place_values_in_memory(self) -> None:
-        """Give a place to each value that a loop, another stage or the caller reads.
+        """Give a place in memory to each value that a loop, another stage or the caller reads.
 
-        The operands of loops come first, since they need contiguous or strided places. Constants that a map reads get
-        places in `Tables`, and those that threaded code reads in `Threaded`.
+        All other values stay in registers. The operands of loops get their places first, since these must be
+        contiguous, or at equal distances. No place is given here to two kinds of constants: `Tables` does so for those
+        that a map (a loop over instructions of one opcode) reads, and `Threaded` for those that threaded code reads.
         """
         schedule = self.schedule
         stages = [stage for phase in (BATCH, SAMPLE, AFTER) for stage in self.stages[phase]]

@@ -139,7 +139,7 @@ class Schedule:
         return [i for i in self.code.per_sample.intersection(self.leaves) if instructions[i][0] == "seed"]
 
     def mean_group_size(self) -> float:
-        """Return the mean count of instructions with the same opcode in a rank; 0 if rows are in lanes.
+        """Return the mean number of instructions with the same opcode in a rank; 0 if rows are in lanes.
 
         Instructions of one rank do not depend on each other. In a rank with fewer than MIN_GROUPED_RANK
         instructions, each instruction counts as the only one with its opcode.

@@ -161,7 +161,7 @@ def _packed(places: Sequence[int]) -> int:
 def contiguous_spans(places: Sequence[int], step: int) -> list[int]:
     """Return a list that describes spans of places, in each of which every place is `step` after the one before it.
 
-    The list has three integers for each span: the first place, its index in `places`, and the count of places.
+    The list has three integers for each span: the first place, its index in `places`, and the number of places.
 
     >>> contiguous_spans([80, 88, 96, 40, 48], 8), contiguous_spans([], 8)
     ([80, 0, 3, 40, 3, 2], [])

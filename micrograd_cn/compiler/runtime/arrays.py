@@ -161,7 +161,7 @@ class _Reference:
 class ArrayRunner(PreparedRunner):
     """Compute a graph for samples that are passed in numpy arrays, which have the same shapes at each call.
 
-    An argument may be a number in the place of an array that has this number for each sample.
+    An argument may be a number in place of an array that has this number for each sample.
 
     Args:
         compiled: the compiled graph that computes the samples.
@@ -341,7 +341,7 @@ def listed_samples(samples: list[Any]) -> ListedSamples | None:
     """Return the numbers of samples that are a list of tuples, lists or namedtuples.
 
     An argument must be a number in all samples, or a list, a tuple or a dict of equally many numbers, or a numpy array
-    of doubles of the same shape. The keys of a dict must be the same texts in all samples, in the same order. Return
+    of doubles of the same shape. The keys of a dict must be the same strings in all samples, in the same order. Return
     None for other samples, and for more than `MAX_LISTED` numbers.
 
     >>> listed = listed_samples([([1.0, 2.0], 3), ([4.0, 5.0], 6.0)])
@@ -400,7 +400,7 @@ def _flat_treedef(x: Any) -> TreeDef:
 def _items_of_all(column: Sequence[Any]) -> list[Any] | None:
     """Return the items of all lists, tuples or dicts in `column`, one after another.
 
-    Return None if they differ in type or length. Dicts must have the same texts as keys, in the same order.
+    Return None if they differ in type or length. Dicts must have the same strings as keys, in the same order.
     """
     kind, size = type(column[0]), len(column[0])
     if {*map(type, column)} != {kind} or {*map(len, column)} != {size}:

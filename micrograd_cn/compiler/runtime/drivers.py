@@ -187,7 +187,7 @@ class Drivers:
     The drivers are for vectors of `lanes` lanes, each of which has the value of one row.
 
     The operands of most drivers are `%p`, the address of the header; `%rows`, the address of the numbers of all rows;
-    `%index`, the address of the indices of the rows to compute; `%n`, the count of these indices; and `%s`, `%w` and
+    `%index`, the address of the indices of the rows to compute; `%n`, the number of these indices; and `%s`, `%w` and
     `%a`, the addresses of the scalars, of the memory for row values, and of the totals, which are sums over the rows.
     """
 
@@ -464,7 +464,7 @@ class Drivers:
     def _simd_steps(self, f: Function, count: Integer) -> Iterator[tuple[Integer, Integer]]:
         """Write a loop over the SIMD vectors of `count` contiguous values, whose body is written in the `with` block.
 
-        The `with` block gets the index of the vector's first value, and the count of values that are left for a scalar
+        The `with` block gets the index of the vector's first value, and the number of values that are left for a scalar
         loop. If `count` is not a multiple of the vector's size, the last vector overlaps the one before, and no value
         is left. If there are fewer values than a vector has, the body is not run, and all values are left.
         """
@@ -531,7 +531,7 @@ class Drivers:
         return f
 
     def finish(self) -> Function:
-        """Write the driver that divides the totals by the count of rows and computes the gradients from these means.
+        """Write the driver that divides the totals by the number of rows and computes the gradients from these means.
 
         The last block may have lanes without a row. They have the seed 0, and add nothing to a total. But 0 * inf is
         nan, so such a lane can spoil a total. If a total is not finite and the last block has such lanes, the totals
@@ -597,7 +597,7 @@ class Drivers:
     def _nan_unless_finite(self, f: Function, numbers: Doubles, count: Integer) -> Vector:
         """Write code that returns nan if one of `count` numbers is not finite, and 0 otherwise.
 
-        The count must be a multiple of the count of lanes.
+        The count must be a multiple of the number of lanes.
         """
         lanes = Lanes(f, self.machine.simd)
         with f.repeat(count // lanes.count, [lanes.splat(0.0)]) as loop:
@@ -645,7 +645,7 @@ class Drivers:
 
         The update of an optimiser is compiled to an executable, too, whose rows are the trained parameters; see
         `CompiledUpdate`. The driver's arguments `%p`, `%us` and `%uw` are the addresses of this executable's header, of
-        its scalars, which begin with the learning rate and the count of steps, and of its blocks. The count of blocks
+        its scalars, which begin with the learning rate and the number of steps, and of its blocks. The number of blocks
         is `%all`, and each lane of a block has a parameter. A block begins with the inputs: the data, the gradients and
         the state. The outputs are first written to memory that follows the blocks, and then take the places of the data
         and the state. The trained program reads only the parameters of the first `%own` blocks: the gradients of these

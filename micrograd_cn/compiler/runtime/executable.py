@@ -128,7 +128,7 @@ def has_prepared_driver(kind: str, rows: int) -> bool:
 
 
 def padded_count(parameters: int) -> int:
-    """Return the least positive multiple of `PARAMETER_ALIGNMENT` that is not less than the count of parameters."""
+    """Return the least positive multiple of `PARAMETER_ALIGNMENT` that is not less than the number of parameters."""
     return -(-parameters // PARAMETER_ALIGNMENT) * PARAMETER_ALIGNMENT or PARAMETER_ALIGNMENT
 
 
@@ -260,7 +260,7 @@ class Executable:
             n: how many rows to compute.
             out: the address where the outputs are stored, row after row.
             collect: a function that is called for each chunk that is done, with the position of the chunk's first row
-                in `index` and the count of its rows.
+                in `index` and the number of its rows.
 
         Returns:
             what `collect` has returned for each chunk, in the order of the rows.
@@ -429,7 +429,7 @@ class Wanted(NamedTuple):
         rows_in_lanes: whether it computes several rows at once, one in each lane of a vector.
         outputs: the instruction numbers of the outputs; of the first one only, if the code computes the gradient.
         gradients: the instruction number of each parameter's gradient, if the code computes the gradient.
-        width: the count of inputs, which is the length of a row.
+        width: the number of inputs, which is the length of a row.
         padded_parameters: how many places the parameters have among the scalars.
         omits_gates: whether the code may give a gradient that is nan where it should not be.
     """
@@ -654,7 +654,7 @@ class CompiledGraph:
         data: a function that returns the data of the parameters; see `CachedData`.
         captured: the parameters that stand for values which were computed before the graph was recorded; see
             `CapturedValue`.
-        padded_parameters: how many places the parameters have among the scalars. The same count of places follows for
+        padded_parameters: how many places the parameters have among the scalars. The same number of places follows for
             their gradients.
         base: the code of another graph with the same inputs, whose parameters come first among those of this graph; or
             None. Nodes that the two graphs share are not lowered again if they are most of the other graph's nodes; see

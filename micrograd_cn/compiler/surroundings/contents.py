@@ -181,7 +181,7 @@ def _has_other_number(before: Any, now: Any) -> bool:
 
 
 def _have_others(before: list[Any], now: list[Any]) -> bool:
-    """Return whether a collection with the items `before` has other numbers or texts among its items `now`."""
+    """Return whether a collection with the items `before` has other numbers or strings among its items `now`."""
     return not are_same(*[[y for y in each if type(y) in EXACTLY_PLAIN] for each in (now, before)])
 
 

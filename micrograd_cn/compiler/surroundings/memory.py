@@ -49,7 +49,7 @@ def bytes_if_any(x: memoryview) -> bytes | None:
 
 
 def content_of_stream(x: BytesIO | StringIO) -> str | None:
-    """Return a text that differs if the content of a stream in memory has changed; None if it is closed."""
+    """Return a string that differs if the content of a stream in memory has changed; None if it is closed."""
     try:
         held = BytesIO.getvalue(x) if isinstance(x, BytesIO) else StringIO.getvalue(x)
         return str(hash(held))
@@ -138,7 +138,7 @@ def _content_of_tensor(x: Any) -> object:
 
 
 def _content_of_frame(x: Any, axes: list[Any]) -> str:
-    """Return a text that differs if the numbers of `x`, a Series or DataFrame, or its labels have changed.
+    """Return a string that differs if the numbers of `x`, a Series or DataFrame, or its labels have changed.
 
     The labels are compared by their `id`s. `axes` has the labels that `x` had at first, which the caller keeps alive,
     so new labels cannot have the same `id`.

@@ -97,11 +97,11 @@ def referent_of(x: Any) -> Any:
 
 
 def text_behind(x: Any, attributes: frozenset[str] | None) -> str:
-    """Return a text that changes if the object behind the weak reference `x` dies, or a part of it is replaced.
+    """Return a string that changes if the object behind the weak reference `x` dies, or a part of it is replaced.
 
-    The text is made from the numbers and texts in the object, and from the ids of all other objects in it, so it keeps
-    no object alive. At most `MAX_BEHIND` objects are looked at. `attributes` has the names of the attributes of users'
-    objects to look at; None for all attributes.
+    The string is made from the numbers and strings in the object, and from the ids of all other objects in it, so it
+    keeps no object alive. At most `MAX_BEHIND` objects are looked at. `attributes` has the names of the attributes of
+    users' objects to look at; None for all attributes.
     """
     found: list[str] = []
     waiting, seen = deque([referent_of(x)]), set[int]()
@@ -233,7 +233,7 @@ def unlike_parts(attributes: Iterable[Any]) -> list[Any]:
     """Return those modules and functions in the attributes of a layer or a network that may run a user's code.
 
     If several neurons of a layer have the same class and activation function, only one of them is in the result.
-    Neurons of this package whose activation function is given by a text, such as "relu", are left out.
+    Neurons of this package whose activation function is given by a string, such as "relu", are left out.
     """
     found: dict[Any, Any] = {}
     for attribute in attributes:
@@ -292,7 +292,7 @@ def _base(kind: type) -> Any:
 
 
 def has_other_keys(x: dict[Any, Any]) -> bool:
-    """Return whether a dict has keys that are not texts."""
+    """Return whether a dict has keys that are not strings."""
     return not {*map(type, dict.__iter__(x))} <= {str}
 
 
@@ -438,7 +438,7 @@ def is_made_ufunc(x: Any) -> bool:
 
 
 def has_no_code(x: Any) -> bool:
-    """Return whether `x` is a `Value`, a number, a text or None, so no code of the user is found in it.
+    """Return whether `x` is a `Value`, a number, a string or None, so no code of the user is found in it.
 
     The result is False if the class of the `Value`, number or text is the user's.
 
@@ -483,7 +483,7 @@ _reads = count()
 
 
 def progress_of(x: Any) -> str:
-    """Return a text that differs once an iterator or a file has returned a further item, if Python shows this.
+    """Return a string that differs once an iterator or a file has returned a further item, if Python shows this.
 
     It does for generators, and for iterators of built-in collections, of `csv` and of `itertools`. No user's code runs.
 

@@ -307,7 +307,7 @@ class Surroundings:
         self._readable.code += [(f, name) for name in self._naming]
 
     def _visit_collection(self, x: Any) -> None:
-        """Visit the items of a collection. Also visit the keys of a dict that are not numbers or texts.
+        """Visit the items of a collection. Also visit the keys of a dict that are not numbers or strings.
 
         If the class of the collection is not a built-in class, its attributes are visited, too.
         """
@@ -527,12 +527,12 @@ class Surroundings:
 
     @property
     def objects(self) -> list[Any]:
-        """The objects that were looked at, except `Value`s, numbers and texts."""
+        """The objects that were looked at, except `Value`s, numbers and strings."""
         return [*self._seen.values()]
 
     @property
     def large_are_plain(self) -> bool:
-        """Whether the collections that were too large to look into have only numbers and texts as items."""
+        """Whether the collections that were too large to look into have only numbers and strings as items."""
         return self._kinds_in_large() <= EXACTLY_PLAIN
 
     def _kinds_in_large(self) -> set[type]:
@@ -576,7 +576,7 @@ class Surroundings:
 
         Collections and arrays of objects of more than `MAX_COMPARED` items were not looked into, nor arrays of more
         than `MAX_COMPARED_NUMBERS` numbers. If there are any, they are compared only if they have at most `most` items
-        together, and all of these items are numbers, texts and `Value`s. Otherwise the snapshot has their lengths and
+        together, and all of these items are numbers, strings and `Value`s. Otherwise the snapshot has their lengths and
         shapes, and is not complete.
         """
         if not (self._large or self._large_arrays or self._large_numbers):
@@ -600,5 +600,5 @@ class Surroundings:
 
 
 def _has_only_plain(key: Any) -> bool:
-    """Return whether a key of a dict is a tuple of numbers and texts."""
+    """Return whether a key of a dict is a tuple of numbers and strings."""
     return type(key) is tuple and {*map(type, key)} <= EXACTLY_PLAIN

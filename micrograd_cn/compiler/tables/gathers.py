@@ -2,9 +2,9 @@
 
 A kernel is a function that all programs share; it reads in a table where its operands are. A second table, which
 gathers of the same operands share, has the offsets in memory of the operands, followed by the offset of a nan. An index
-that is invalid, such as -1, 0.5 or nan, is replaced by the count of operands, so the nan is loaded, and nothing outside
-the operands is ever read. A row value depends on the row, and a total is a sum over the rows of a batch. The module
-`sums` explains the arguments of kernels and of the functions that write them, and the words of tables.
+that is invalid, such as -1, 0.5 or nan, is replaced by the number of operands, so the nan is loaded, and nothing
+outside the operands is ever read. A row value depends on the row, and a total is a sum over the rows of a batch. The
+module `sums` explains the arguments of kernels and of the functions that write them, and the words of tables.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def _gather(machine: Machine, name: str, count: int) -> Function:
 
     A gather loads the operand that its index selects. Its operands are row values, which depend on the row, or scalars.
 
-    The kernel's table has these words (see the module `sums`), with offsets in bytes: the count of groups of gathers.
-    The gathers of a group have the same index, and the same count of operands. Then, for each group: the offset of the
-    index, the count of operands, and the count of results. Then, for each result of the group: its offset, the distance
-    in bytes from one lane of an operand to the next lane, which is 0 if the operands are scalars, and the address of a
-    table with the offsets of the operands and of a nan.
+    The kernel's table has these words (see the module `sums`), with offsets in bytes: the number of groups of gathers.
+    The gathers of a group have the same index, and the same number of operands. Then, for each group: the offset of the
+    index, the number of operands, and the number of results. Then, for each result of the group: its offset, the
+    distance in bytes from one lane of an operand to the next lane, which is 0 if the operands are scalars, and the
+    address of a table with the offsets of the operands and of a nan.
     """
     f = Kernel(KERNEL_PREFIX + name)
     lanes = Lanes(f, count, WORD * machine.simd)
@@ -74,9 +74,9 @@ def _scatter(machine: Machine, name: str, count: int) -> Function:
     For each row, the kernel adds a value to the total that the index selects. A total is a sum over the rows of a
     batch.
 
-    The kernel's table has these words (see the module `sums`), with offsets in bytes: the count of groups of scatters.
-    The scatters of a group have the same index, and the same count of totals. Then, for each group: the offset of the
-    index, the count of totals, and the count of scatters. Then, for each scatter: the offset of the value, and the
+    The kernel's table has these words (see the module `sums`), with offsets in bytes: the number of groups of scatters.
+    The scatters of a group have the same index, and the same number of totals. Then, for each group: the offset of the
+    index, the number of totals, and the number of scatters. Then, for each scatter: the offset of the value, and the
     offset of the first total.
     """
     f = Kernel(KERNEL_PREFIX + name)
@@ -110,9 +110,9 @@ def _groups(f: Kernel, size: int) -> Iterator[tuple[Integer, Integer, Integer, W
 
     This is a context manager: the code in its `with` block writes the loop's body.
 
-    Yield four values: the offset of the group's index, the count of operands or totals, the count of the group's items,
-    and the address of the first item's words in the table. An item is a result of a gather, or a scatter, and has
-    `size` words.
+    Yield four values: the offset of the group's index, the number of operands or totals, the number of the group's
+    items, and the address of the first item's words in the table. An item is a result of a gather, or a scatter, and
+    has `size` words.
     """
     with f.loop(f.table[0], [f.table + 1]) as group:
         [at] = group.carried
@@ -125,7 +125,7 @@ def _groups(f: Kernel, size: int) -> Iterator[tuple[Integer, Integer, Integer, W
 def _indices(lanes: Lanes, x: Vector, count: Integer) -> list[Integer]:
     """Write code that converts the index in each lane of `x`, a double, to an i64, and return these integers.
 
-    An index that is not one of the integers 0 to count - 1 becomes `count`, the count of operands.
+    An index that is not one of the integers 0 to count - 1 becomes `count`, the number of operands.
     """
     f = lanes.f
     whole = f"<{x.count} x i32>" if x.count > 1 else "i32"

@@ -25,7 +25,7 @@ def map_kernel(machine: Machine, opcode: str, pattern: str) -> Function:
     opcode is "sum" or "dot", the kernel has no loop over the products of a sum. The pattern and the table then have a
     slot for each factor of these products, pair by pair.
 
-    The kernel's table has these words (see the module `sums`), with offsets in bytes: the count of vectors of results,
+    The kernel's table has these words (see the module `sums`), with offsets in bytes: the number of vectors of results,
     the offset of the first result, and a word for each operand slot.
     """
     f = Kernel(f"{KERNEL_PREFIX}mapped_{word(opcode)}_{pattern}", machine.fma)
@@ -47,11 +47,11 @@ def map_kernel(machine: Machine, opcode: str, pattern: str) -> Function:
 def listed_sums(machine: Machine, opcode: str) -> Function:
     """Write the kernel for maps whose instructions are sums of factors anywhere in memory, loaded one by one.
 
-    A map is a list of instructions of one opcode, computed as vectors. All sums of a map have the same count of
+    A map is a list of instructions of one opcode, computed as vectors. All sums of a map have the same number of
     products. They start from -0.0, not from a value in memory.
 
-    The kernel's table has these words (see the module `sums`), with offsets in bytes: the count of vectors of results,
-    the offset of the first result, and the count of products in each sum. Then, for each vector of results, and for
+    The kernel's table has these words (see the module `sums`), with offsets in bytes: the number of vectors of results,
+    the offset of the first result, and the number of products in each sum. Then, for each vector of results, and for
     each product: the offsets of the left factors, one for each lane, and then those of the right factors.
     """
     simd = machine.simd

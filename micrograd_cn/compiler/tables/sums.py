@@ -14,7 +14,7 @@ arguments:
     %s       the address of the scalars
     %w       the address of a panel, which consists of blocks; a block has a vector for each row value
     %a       the address of the totals
-    %blocks  the count of blocks
+    %blocks  the number of blocks
     %stride  the size of a block in bytes
 
 A table consists of 64-bit words: counts, offsets in memory, and addresses of functions and of other tables. Offsets are
@@ -57,7 +57,7 @@ class Kernel(Function):
         table: the address of the table.
         scalars: the address of the scalars.
         totals: the address of the totals.
-        panel: the address of the panel, the count of its blocks, and the size of a block in bytes.
+        panel: the address of the panel, the number of its blocks, and the size of a block in bytes.
     """
 
     def __init__(self, name: str, fma: bool = False) -> None:
@@ -154,11 +154,11 @@ def matrix(machine: Machine, opcode: str) -> Function:
     A row value depends on the row of the batch, and a scalar does not. Each row of the matrix has the left factors of
     one sum.
 
-    The kernel's table has these words, with offsets in bytes: the count of products in each sum, the distance in bytes
-    from one scalar of a row of the matrix to the next, the count of tiles, and the offsets of the row values. Then, for
-    each tile: the address of its function, and the count of its sums. Then, for each sum of the tile: the offset of the
-    result, the offset of the first scalar in the sum's row of the matrix, and the offset of the value from which the
-    sum starts. In a tile, all these values are scalars, or all of them are row values.
+    The kernel's table has these words, with offsets in bytes: the number of products in each sum, the distance in bytes
+    from one scalar of a row of the matrix to the next, the number of tiles, and the offsets of the row values. Then,
+    for each tile: the address of its function, and the number of its sums. Then, for each sum of the tile: the offset
+    of the result, the offset of the first scalar in the sum's row of the matrix, and the offset of the value from which
+    the sum starts. In a tile, all these values are scalars, or all of them are row values.
     """
     f = Kernel(kernel_name("matrix", opcode))
     depth, step, count = (f.table[k] for k in range(3))
@@ -187,7 +187,7 @@ def tile(machine: Machine, m: int, starts_in_lanes: bool, opcode: str) -> Functi
 
     Args:
         machine: the machine that the function is for.
-        m: the count of sums.
+        m: the number of sums.
         starts_in_lanes: whether the value from which a sum starts depends on the row, and is a vector. If not, it is a
             scalar.
         opcode: the opcode of the sums.
@@ -234,7 +234,7 @@ def sum_of_pairs(
     Args:
         f: the function that is being written.
         start: the vector from which the sum starts.
-        count: the count of products.
+        count: the number of products.
         pairs: the address of the list of factors.
         load: a function that writes code which loads a factor, and returns the factor. It takes the address of a pair
             in the list, and the index of the factor's first word in the pair.
@@ -254,9 +254,9 @@ def sum_of_pairs(
 def inner(machine: Machine, opcode: str) -> Function:
     """Write the kernel of inner products of row values, which depend on the row.
 
-    The kernel's table has these words, with offsets in bytes: the count of sums. Then, for each sum: the offset of the
-    result, the offset of the value from which the sum starts, whether this value is a row value, the count of products,
-    and the offsets of the factors of these products, pair by pair.
+    The kernel's table has these words, with offsets in bytes: the number of sums. Then, for each sum: the offset of the
+    result, the offset of the value from which the sum starts, whether this value is a row value, the number of
+    products, and the offsets of the factors of these products, pair by pair.
     """
     f = Kernel(kernel_name("inner", opcode), fuses(machine, opcode))
     lanes = Lanes(f, machine.width, WORD * machine.simd)
@@ -283,7 +283,7 @@ def inner(machine: Machine, opcode: str) -> Function:
 def rows_per_tile(machine: Machine) -> int:
     """Return how many rows of a matrix are computed together in a tile. The entries of the matrix are totals.
 
-    A tile has as many columns as a SIMD vector has lanes. The count of rows is chosen so that all totals of the tile
+    A tile has as many columns as a SIMD vector has lanes. The number of rows is chosen so that all totals of the tile
     stay in vector registers.
     """
     return 3 * machine.registers // 16 if machine.simd <= 4 else 3
@@ -296,11 +296,11 @@ def outer(machine: Machine) -> Function:
     list of left factors, one for each row of the matrix, by a list of right factors, one for each column. "Rows" and
     "columns" below are those of the matrix. A tile is a part of the matrix that is computed in vector registers.
 
-    The kernel's table has these words, with offsets in bytes: the count of outer products, the count of rows, the count
-    of columns rounded up to whole SIMD vectors, the offset of the first total, the address of the function for a full
-    tile, and the address of the function for the last tile, which may have fewer rows. Then for each outer product, the
-    offsets of its left factors. Then for each outer product, the offsets of its right factors, with the last offset
-    repeated up to whole SIMD vectors.
+    The kernel's table has these words, with offsets in bytes: the number of outer products, the number of rows, the
+    number of columns rounded up to whole SIMD vectors, the offset of the first total, the address of the function for a
+    full tile, and the address of the function for the last tile, which may have fewer rows. Then for each outer
+    product, the offsets of its left factors. Then for each outer product, the offsets of its right factors, with the
+    last offset repeated up to whole SIMD vectors.
     """
     f = Kernel(KERNEL_PREFIX + "outer")
     size = rows_per_tile(machine)
@@ -394,8 +394,8 @@ def single_totals(machine: Machine) -> Function:
 
     A row value depends on the row, and a total is a sum over the rows of a batch.
 
-    The kernel's table has these words, with offsets in bytes: the count of totals rounded up to whole SIMD vectors, and
-    the offset of the first total. Then, for each total: the offsets of its two factors.
+    The kernel's table has these words, with offsets in bytes: the number of totals rounded up to whole SIMD vectors,
+    and the offset of the first total. Then, for each total: the offsets of its two factors.
     """
     f = Kernel(KERNEL_PREFIX + "single_totals", machine.fma)
     simd = machine.simd
@@ -420,7 +420,7 @@ def single_totals(machine: Machine) -> Function:
 def broadcast(machine: Machine) -> Function:
     """Write the kernel that copies scalars, each to all lanes of a vector in each block of a panel.
 
-    The kernel's table has these words, with offsets in bytes: the count of scalars. Then, for each scalar: the offset
+    The kernel's table has these words, with offsets in bytes: the number of scalars. Then, for each scalar: the offset
     of its vector in a block, and the offset of the scalar.
     """
     f = Kernel(KERNEL_PREFIX + "broadcast")
@@ -444,8 +444,8 @@ def row_sums(machine: Machine, letter: str, opcode: str) -> Function:
     The left factors of each sum are a row of the matrix, so they are contiguous. The right factors of all sums are the
     list, which is contiguous, too. The lanes of a vector hold several products of one sum.
 
-    The kernel's table has these words, with offsets in bytes: the count of sums rounded up to whole SIMD vectors, the
-    count of products in each sum, the offset of the first right factor, the offset of the first result, and a word for
+    The kernel's table has these words, with offsets in bytes: the number of sums rounded up to whole SIMD vectors, the
+    number of products in each sum, the offset of the first right factor, the offset of the first result, and a word for
     the values from which the sums start. `letter` says what this word is; see `operand_loads`. Then the offsets of the
     first left factor of each sum.
     """
@@ -503,8 +503,8 @@ def _columns(machine: Machine, f: Kernel, base: Doubles, letter: str = "") -> Fu
     left factors of all sums are contiguous, for each k. The right factors of each sum are the vector's entries. The
     results are contiguous, too. The lanes of a SIMD register hold several sums.
 
-    The kernel's table has these words, with offsets in bytes: the count of groups. Then, for each group: the count of
-    sums rounded up to whole SIMD vectors, the count of products in each sum, the offset of the first result and, if
+    The kernel's table has these words, with offsets in bytes: the number of groups. Then, for each group: the number of
+    sums rounded up to whole SIMD vectors, the number of products in each sum, the offset of the first result and, if
     `letter` is not "", a word that says where the start values of the sums are. Then, for each k: the offset of the
     first sum's k-th left factor, and the offset of the k-th right factor.
 
@@ -513,7 +513,7 @@ def _columns(machine: Machine, f: Kernel, base: Doubles, letter: str = "") -> Fu
         f: the kernel.
         base: the kernel's argument from which the results' offsets count: the address of the scalars, or of the totals.
         letter: what the word for the start values means, as in `operand_loads`. If it is "", there is no such word, and
-            each sum starts from the value in the place of its result.
+            each sum starts from the value in place of its result.
     """
     simd = machine.simd
     lanes = Lanes(f, simd)
@@ -563,8 +563,8 @@ def list_totals(machine: Machine) -> Function:
 def _one_by_one(f: Kernel, base: Doubles) -> Function:
     """Write a kernel of scalar sums whose factors may be anywhere among the scalars in memory.
 
-    The kernel's table has these words, with offsets in bytes: the count of sums. Then, for each sum: the offset of the
-    result, the offset of the value from which the sum starts, the count of products, and the offsets of the factors of
+    The kernel's table has these words, with offsets in bytes: the number of sums. Then, for each sum: the offset of the
+    result, the offset of the value from which the sum starts, the number of products, and the offsets of the factors of
     these products, pair by pair.
 
     Args:
@@ -600,7 +600,7 @@ def _one_by_one(f: Kernel, base: Doubles) -> Function:
 def copy(machine: Machine) -> Function:
     """Write the kernel that copies scalars to contiguous places in memory.
 
-    The kernel's table has these words, with offsets in bytes: the count of scalars, the offset of the first of these
+    The kernel's table has these words, with offsets in bytes: the number of scalars, the offset of the first of these
     places, and the offset of each scalar.
     """
     f = Kernel(KERNEL_PREFIX + "copy")

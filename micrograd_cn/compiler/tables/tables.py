@@ -378,8 +378,8 @@ def _list_products(
 ) -> list[str | int]:
     """Return the words of a table that lists sums of products.
 
-    The first word is the count of sums. Then, for each sum: the offset of the result, the words for the value from
-    which the sum starts, the count of products, and the offsets of the factors of these products, pair by pair.
+    The first word is the number of sums. Then, for each sum: the offset of the result, the words for the value from
+    which the sum starts, the number of products, and the offsets of the factors of these products, pair by pair.
 
     Args:
         results: the offset of each sum's result.

@@ -2,14 +2,14 @@
 
 Threaded code has nothing to do with threads that run in parallel (Bell, Threaded code, Communications of the ACM 16,
 1973). Here it computes straight-line code, instructions without loops. There is a kernel for each opcode, count of
-lanes and count of operands. But sums of one opcode share a kernel for each count of lanes, however many products they
+lanes and count of operands. But sums of one opcode share a kernel for each number of lanes, however many products they
 have. A kernel computes one entry, and then calls the kernel of the next entry. All programs share the kernels, so there
 is hardly anything to compile. Threaded code is slower than native code, which is compiled for one program, and has the
 same results to the last bit. Every value has a place in memory. If each lane of a vector holds one row of a batch, the
 program first copies each scalar operand to all lanes of a vector.
 
 An entry consists of the address of a kernel, the offset of the result, and the offsets of the operands. In the entry of
-a sum, the count of products comes before the offsets of their factors; see `_write_sum_entry`. Offsets are in bytes:
+a sum, the number of products comes before the offsets of their factors; see `_write_sum_entry`. Offsets are in bytes:
 from the beginning of a block, which is memory for as many rows as a vector has lanes, or, if rows are computed one at a
 time, from the beginning of the scalars.
 """
@@ -92,9 +92,9 @@ class Threaded:
         An entry is the part of a table of threaded code that says how one instruction is computed.
 
         Args:
-            count: the count of lanes.
+            count: the number of lanes.
             opcode: the opcode.
-            operands: the count of operands. The kernel of a sum does not depend on it.
+            operands: the number of operands. The kernel of a sum does not depend on it.
         """
         if opcode in SUM_OPCODES:
             name = f"{KERNEL_PREFIX}threaded_{opcode}_{count}"
@@ -137,7 +137,7 @@ class _EntryWriter:
     Args:
         machine: the machine that the kernel is for.
         name: the kernel's name.
-        count: the count of lanes. If it is 1, values are scalars.
+        count: the number of lanes. If it is 1, values are scalars.
         fma: whether `Vector.multiply_add` multiplies and adds with one rounding.
     """
 
@@ -176,8 +176,8 @@ def _write_entry(machine: Machine, name: str, opcode: str, count: int, operands:
         machine: the machine that the kernel is for.
         name: the kernel's name.
         opcode: the opcode.
-        count: the count of lanes. If it is 1, values are scalars.
-        operands: the count of operands.
+        count: the number of lanes. If it is 1, values are scalars.
+        operands: the number of operands.
 
     >>> from micrograd_cn.compiler.llvm.machine import machine
     >>> lines = _write_entry(machine(), "product", "fmul", 1, 2).lines
@@ -197,7 +197,7 @@ def _write_entry(machine: Machine, name: str, opcode: str, count: int, operands:
 def _write_sum_entry(machine: Machine, name: str, opcode: str, count: int) -> Function:
     """Write the kernel for the entries of threaded code that are sums of products.
 
-    Such an entry consists of the address of the kernel, the offset of the result, the count of products, and the
+    Such an entry consists of the address of the kernel, the offset of the result, the number of products, and the
     offsets of the factors of these products, pair by pair.
     """
     writer = _EntryWriter(machine, name, count, fuses(machine, opcode))

@@ -1,7 +1,7 @@
 """A lock, and a `cached_property`, that still work in a child process after `os.fork`.
 
 The child has only the thread that called `os.fork`. If another thread held an ordinary lock at the fork, the lock stays
-locked in the child for ever, since the child does not have the thread that would release the lock.
+locked in the child forever, since the child does not have the thread that would release the lock.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class cached_property(functools.cached_property[T]):  # noqa: N801 -- the name o
     """A `functools.cached_property` without the lock that the one of Python before 3.12 has.
 
     In Python before 3.12, all objects of a class share that lock. After `os.fork`, the child process would wait for it
-    for ever if another thread of the parent was computing the property of some object at that time. If several threads
+    forever if another thread of the parent was computing the property of some object at that time. If several threads
     compute the property of one object, all get the first result.
 
     >>> class Circle:

@@ -1,8 +1,8 @@
 """Run tasks in parallel on a pool of threads, and split rows of numbers among the threads.
 
 Every thread computes totals, which are sums over its rows, in buffers of its own. The totals of all threads are added
-up in the order of the threads. So the result depends on the count of threads, but not on the order in which the threads
-finish.
+up in the order of the threads. So the result depends on the number of threads, but not on the order in which the
+threads finish.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def check_threads(name: str, threads: Any) -> None:
 def divide_rows(rows: int, lanes: int, threads: int) -> list[tuple[int, int]]:
     """Split `rows` rows, at least one, among at most `threads` threads.
 
-    Return, for each thread, the index of its first row and the count of its rows. A block of `lanes` rows is never
+    Return, for each thread, the index of its first row and the number of its rows. A block of `lanes` rows is never
     split between two threads.
 
     >>> divide_rows(20, 8, 2), divide_rows(20, 8, 5), divide_rows(2, 1, 4)

@@ -30,7 +30,9 @@ MAX_KEPT = 8  # a program is kept split for at most so many sets of parameters
 
 
 class _Split:
-    """A program as two: one for its fixed part, and one that computes the loss from what the first one has computed.
+    """A program split in two. The first computes the fixed part, and the second the loss from the results of the first.
+
+    The fixed part is what depends on the sample, but on no parameter that is trained.
 
     Args:
         program: the program.
@@ -43,9 +45,11 @@ class _Split:
         self._made: tuple[CompiledGraph, CompiledGraph] | None = None
 
     def made_for(self, rows: int, epochs: int) -> tuple[CompiledGraph, CompiledGraph] | None:
-        """Return the two programs for some epochs with this many rows; None if they are not worthwhile yet.
+        """Return the program for the fixed part and the one for the loss, or None if one program is still faster.
 
-        They are made once they would have saved, in all epochs until now, as many seconds as it takes to make them.
+        The caller is about to train for `epochs` epochs with `rows` rows in each. In the first epoch, the fixed part
+        has to be computed in any case, so two programs save time only in the others. They are made once they would have
+        saved, in this call and all calls before, as much time as it takes to make them.
         """
         spared = rows * (epochs - 1)
         self._rows += spared
@@ -61,15 +65,17 @@ class _Split:
 
     @cached_property
     def _root(self) -> Value:
-        """The output of the program, whose constants have the data that the program keeps for them."""
+        """The node of the loss, in a graph whose constants have the data that they had when the program was made."""
         [root] = with_kept_constants(self._graph.outputs[:1], self._graph.constants)
         return root
 
     @cached_property
     def _found(self) -> tuple[list[Value], int]:
-        """The fixed numbers of a row from which the loss is computed, and how many operands it takes to compute them.
+        """The nodes at which the program is split, and the cost of computing their numbers for a row.
 
-        The list has inputs and interior nodes. If the loss itself is fixed, the list is empty, and the count is 0.
+        These nodes are inputs, or are computed from inputs and from no trained parameter, and a node that depends on a
+        trained parameter has them as operands. The cost is in operands, as in `cost_in_operands`. If the loss itself
+        depends on no trained parameter, there are no such nodes, and the cost is 0.
         """
         changing, fixed, used, cost = {*self._trained}, {*self._graph.inputs}, dict[Value, None](), 0
         for node in evaluation_order([self._root])[:-1]:
@@ -87,7 +93,10 @@ class _Split:
 
     @cached_property
     def _saved(self) -> int:
-        """How many operands it takes to compute the fixed numbers of a row, less what it takes to load them."""
+        """The cost of computing the nodes in `_columns` for a row, less the cost of loading their numbers instead.
+
+        The unit is that of `cost_in_operands`.
+        """
         columns, cost = self._found
         return cost - OPERANDS_PER_NUMBER * sum([x.op is not None for x in columns])
 
@@ -114,11 +123,12 @@ def without_fixed_part(
     trained: Collection[Value],
     key: bytes,
 ) -> tuple[CompiledGraph, Numbers]:
-    """Return a program that computes the same loss from other rows, for which the fixed part is computed already.
+    """Return a program that computes the same loss in less time, and the rows that it takes.
 
-    Return the program itself with its own rows if this takes no less time. The new program has the same parameters in
-    the same order. The caller must see to it that neither the rows nor parameters that are not trained change as long
-    as the result is used.
+    These rows have the numbers of the fixed part, which this function computes: what depends on the sample, but on no
+    parameter in `trained`. If such a program would take no less time, `program` and `numbers` are returned. The new
+    program has the same parameters in the same order. The caller must see to it that neither the rows nor parameters
+    that are not trained change as long as the result is used.
 
     Args:
         program: a program with one output.

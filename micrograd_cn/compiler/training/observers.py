@@ -52,7 +52,7 @@ def _may_tell(first: Reach, second: Reach) -> bool:
 
 
 def _sees_numbers_alone(f: Any) -> bool:
-    """Return whether a function reads nothing but its arguments, numbers, texts and modules that are not the user's.
+    """Return whether a function reads nothing but its arguments, numbers, strings and modules that are not the user's.
 
     This is a quick test for common schedules. It may return False although the function reads nothing else. A `Reach`,
     which takes more time, then tells what the function can read.

@@ -80,7 +80,7 @@ def _does_as_python() -> bool:
 def _shuffles_arrays_as_lists(kind: type) -> bool:
     """Return whether numpy's generators of the class `kind` shuffle an array into the same order as a list.
 
-    If so, an array can be shuffled in the place of a list, which takes far longer.
+    If so, an array can be shuffled in place of a list, which takes far longer.
     """
     import numpy as np
 

@@ -315,7 +315,7 @@ def _is_held(optimizer: Optimizer) -> bool:
 
 
 def _references(holder: Any) -> tuple[int, int]:
-    """Return the count of references to the list `holder.lazy_state`, and the largest count for one of its items."""
+    """Return the number of references to the list `holder.lazy_state`, and the largest count for one of its items."""
     state = holder.lazy_state
     return getrefcount(state), max(map(getrefcount, state), default=0)
 
@@ -325,7 +325,7 @@ class _Waiting:
 
     Attributes:
         left: how many parameters Python code still changes, in all steps together, before machine code is tried.
-        pause: the count of steps that Python code takes if machine code cannot take one. Then machine code is tried
+        pause: the number of steps that Python code takes if machine code cannot take one. Then machine code is tried
             again.
         key: the `update_key` of the optimiser if no machine code has been made yet; None otherwise, and if there is no
             key.

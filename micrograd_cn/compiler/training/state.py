@@ -454,7 +454,7 @@ class ParameterBlocks:
 
     @property
     def places(self) -> int:
-        """How many parameters have room in the blocks: the count of blocks times the lanes of each."""
+        """How many parameters have room in the blocks: the number of blocks times the lanes of each."""
         return int(self.count * self._update.lanes)
 
     def write_column(self, k: int, numbers: array[float]) -> None:
@@ -517,7 +517,7 @@ def _columns_in(copied: array[float], columns: Iterable[int], lanes: int, block:
 def _column_rows(lanes: int, block: int, count: int, k: int) -> array[int]:
     """Return where column `k` of `ParameterBlocks` is in their memory, as indices of groups of `lanes` doubles.
 
-    A column has one such group in each of the `count` blocks. `block` is the count of doubles in a block.
+    A column has one such group in each of the `count` blocks. `block` is the number of doubles in a block.
     """
     rows = block // lanes
     return array("q", range(k, count * rows, rows))
@@ -529,7 +529,7 @@ def _column_parts(lanes: int, block: int, count: int, k: int) -> list[tuple[slic
 
     The first slice of a pair is one of the memory of the blocks, and the second is one of the array. There is a pair
     for each of the `lanes` lanes or, if there are fewer blocks than lanes, for each of the `count` blocks. `block` is
-    the count of doubles in a block. The result is cached, since to make it takes longer than to copy a few hundred
+    the number of doubles in a block. The result is cached, since to make it takes longer than to copy a few hundred
     numbers.
     """
     if count < lanes:
@@ -551,7 +551,7 @@ class TrainingMemory:
         update: the compiled update of the optimiser.
         parameter_data: the current data of the parameters that the programs read.
         gradients: memory for a gradient, in which the gradients of several programs are added up.
-        scalars: the scalars of the compiled update, which begin with the learning rate and the count of steps taken.
+        scalars: the scalars of the compiled update, which begin with the learning rate and the number of steps taken.
         blocks: the blocks of parameters that the update works on.
         packed: a weak reference to the `PackedState` whose numbers are in the blocks; it returns None if there is none.
             The reference is weak since the `PackedState` refers to the layout, which refers to this object.
@@ -574,8 +574,8 @@ def _no_state() -> None:
 class TrainingState:
     """The data, gradients and optimiser state that the compiled loop works on.
 
-    The columns of its `ParameterBlocks` are: the data, the gradient, the numbers of the state, the count of errors (if
-    the update counts them, see `CompiledUpdate`), the count of steps that skipped the parameter (if any parameter was
+    The columns of its `ParameterBlocks` are: the data, the gradient, the numbers of the state, the number of errors (if
+    the update counts them, see `CompiledUpdate`), the number of steps that skipped the parameter (if any parameter was
     skipped), and 0 for each parameter that must not change, and 1 for all others (if not all parameters are trained).
 
     Args:
@@ -593,7 +593,7 @@ class TrainingState:
         parameter_data: the current data of the parameters in `parameters`.
         gradients: memory in which the gradients of several programs are added up.
         update: the `CompiledUpdate` of the optimiser.
-        scalars: the scalars of the compiled update, which begin with the learning rate and the count of steps taken.
+        scalars: the scalars of the compiled update, which begin with the learning rate and the number of steps taken.
         clips: whether gradients are clipped.
     """
 
@@ -776,7 +776,7 @@ class TrainingState:
         return self.optimizer, self._layout.optimized_set
 
     def _seen_by_others(self) -> tuple[Any, ...]:
-        """Return the data of all parameters, the learning rate and the count of steps, as the user's objects have them.
+        """Return what the user's objects have: the data of all parameters, the learning rate and the number of steps.
 
         Another thread may change them while this object works on copies.
         """

@@ -1,4 +1,4 @@
-"""Trace the method `update` of an optimiser: call it with symbols in the place of numbers, and return its formula.
+"""Trace the method `update` of an optimiser: call it with symbols in place of numbers, and return its formula.
 
 The formula is computed for every parameter and in every step. So an update is refused if it may do something else for
 another parameter, in another step or in another call.
@@ -151,7 +151,7 @@ def reach_of_update(optimizer: Optimizer) -> Reach:
 def trace_update(optimizer: Optimizer, is_users: bool) -> FormulaSteps:
     """Return the formula of an optimiser's update.
 
-    Its inputs are the learning rate, the count of steps, the parameter's data, the gradient to descend along, and the
+    Its inputs are the learning rate, the number of steps, the parameter's data, the gradient to descend along, and the
     numbers of the state. Its results are the new data and the new numbers of the state. If the update is a user's, and
     Python's operators in it raise an error for some floats, as in a division by 0, there is one more result: how many
     of these operators raise an error.
@@ -201,7 +201,7 @@ def _trace_users(optimizer: Optimizer, reach: Reach, terms: Sequence[Term], lr: 
     """Return the formula of the update of a user's optimiser.
 
     Args:
-        optimizer: the optimiser. Its attributes have terms in the place of numbers, see `_replace`.
+        optimizer: the optimiser. Its attributes have terms in place of numbers, see `_replace`.
         reach: what the update can read.
         terms: the inputs of the formula.
         lr: the learning rate of the optimiser, a number.
@@ -243,7 +243,7 @@ def _trace_users(optimizer: Optimizer, reach: Reach, terms: Sequence[Term], lr: 
 def _check_attributes(optimizer: Optimizer, terms: Sequence[Term]) -> None:
     """Raise TypeError if `lr` or `steps` is computed when it is read, as by a property of the optimiser's class.
 
-    `terms` begins with the terms for the learning rate and the count of steps.
+    `terms` begins with the terms for the learning rate and the number of steps.
     """
     traced: Any = copy.copy(optimizer)
     for attribute, term in zip(("lr", "steps"), terms, strict=False):
@@ -258,7 +258,7 @@ def _check_attributes(optimizer: Optimizer, terms: Sequence[Term]) -> None:
 def _replace(optimizer: Optimizer, terms: Sequence[Term] = ()) -> None:
     """Replace attributes of an optimiser before its update is traced, so the formula depends on no parameters.
 
-    The learning rate and the count of steps become the first two of `terms`; if `terms` is empty, they stay numbers.
+    The learning rate and the number of steps become the first two of `terms`; if `terms` is empty, they stay numbers.
     With `terms`, `maximize` becomes False, since the caller makes the gradient the one to descend along. The list of
     parameters and the state become objects that raise an error when they are read.
     """
@@ -344,7 +344,7 @@ def _raises(x: Term) -> Any:
 
 
 def _text(x: Any) -> str:
-    """Return `repr(x)`. If it raises an error, return a text with only the class and the address of x.
+    """Return `repr(x)`. If it raises an error, return a string with only the class and the address of x.
 
     `repr` of a method of the optimiser, for example, reads the parameters, which raises an error while the update is
     traced.

@@ -42,8 +42,8 @@ class OptionsInUse:
         optimizer: the optimiser. No reference to it is kept.
 
     Attributes:
-        text: a text that is equal for optimisers of one class whose options are equal; None if some of the options are
-            neither numbers nor texts.
+        text: a string that is equal for optimisers of one class whose options are equal; None if some of the options
+            are neither numbers nor strings.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
@@ -71,14 +71,14 @@ class CompiledUpdate:
 
     This is an executable whose rows are the parameters of the optimiser. The inputs of a row are the parameter's data,
     its gradient and the numbers of its state, and the outputs are the parameter's new data and state. The executable's
-    own parameters are two scalars: the learning rate and the count of steps.
+    own parameters are two scalars: the learning rate and the number of steps.
 
     Args:
         optimizer: the optimiser whose method `update` is compiled.
         some_fixed: whether some of the parameters must not be changed. Each row then has a further input, which says
             whether its parameter is changed.
         counts_skipped: whether some earlier steps have skipped a parameter, because it was frozen. Each row then has
-            a further input: the count of the steps that skipped its parameter.
+            a further input: the number of the steps that skipped its parameter.
 
     If the update of a user's class divides or takes a power, each row has a further input, and a further output,
     after the numbers of the state: a count of the steps in which Python's operators would have raised an error, as
@@ -133,10 +133,10 @@ def lower_update(
 ) -> tuple[Code, list[int]]:
     """Return the update of one parameter as instructions, and the instruction numbers of its new data and state.
 
-    The inputs are, in this order: the data, the gradient, the numbers of the state, the count of errors, which is an
-    output, too (only if `counts_errors` is set, and the update may raise an error; see `CompiledUpdate`), the count of
+    The inputs are, in this order: the data, the gradient, the numbers of the state, the number of errors, which is an
+    output, too (only if `counts_errors` is set, and the update may raise an error; see `CompiledUpdate`), the number of
     steps that have skipped the parameter (only if `counts_skipped` is set), and a number that is 0 if the parameter
-    must not be changed (only if `some_fixed` is set). The program's parameters are the learning rate and the count of
+    must not be changed (only if `some_fixed` is set). The program's parameters are the learning rate and the number of
     steps, including the step that is being taken.
 
     Raises:

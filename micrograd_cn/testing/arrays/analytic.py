@@ -63,9 +63,9 @@ class ReverseMode:
         differentiable_outputs: takes the arguments, and returns the indices of the results of f that PyTorch can
             differentiate. The upstream gradient of any of these results may be None. The attribute is None if the
             derivative is not PyTorch's.
-        changed: calls the user's derivative at a point. If the call changes an argument, `changed` returns a text that
-            names the argument, otherwise None. The attribute is None if there is a `backward_pass`: then the caller
-            compares the arguments before and after the backward pass.
+        changed: calls the user's derivative at a point. If the call changes an argument, `changed` returns a string
+            that names the argument, otherwise None. The attribute is None if there is a `backward_pass`: then the
+            caller compares the arguments before and after the backward pass.
         backward_twice: records the graph of a call of f, calls f at another point, and returns the gradients of two
             backward passes through the graph (see `BackwardTwice`). If the user gave a forward and a backward pass, the
             cache that the forward pass returns takes the place of the graph. If the user gave any other derivative,
@@ -115,8 +115,8 @@ class ForwardMode:
         changed: stored as the attribute `changed`.
 
     Attributes:
-        changed: calls the user's derivative at a point. If the call changes an argument, `changed` returns a text that
-            names the argument, otherwise None.
+        changed: calls the user's derivative at a point. If the call changes an argument, `changed` returns a string
+            that names the argument, otherwise None.
     """
 
     def __init__(self, pushforward: Callable[[Vector, Vector], Vector], changed: Changed | None = None) -> None:
@@ -392,7 +392,7 @@ def _reverse_mode(
     graph: Callable[[Any], list[int]] | None = None,
     twice: BackwardTwice | None = None,
 ) -> ReverseMode:
-    """Return a `ReverseMode` that calls the backward pass `run` with structures of arrays in the place of vectors.
+    """Return a `ReverseMode` that calls the backward pass `run` with structures of arrays in place of vectors.
 
     `graph` becomes the attribute `ReverseMode.differentiable_outputs`, and `twice` becomes `backward_twice`.
     """

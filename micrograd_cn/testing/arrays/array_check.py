@@ -345,7 +345,7 @@ def compare_within_budget(
         problem: the function, and the budget of calls that remain.
         jobs: functions without arguments; each runs one comparison.
         reserved: how many comparisons the caller will run later. Their shares of the calls are kept for them.
-        max_wrong: the count of wrong derivatives after which no further comparison runs; by default, all run.
+        max_wrong: the number of wrong derivatives after which no further comparison runs; by default, all run.
         once: whether no comparison runs a second time.
         known_wrong: whether a derivative was wrong before, so the comparisons only show where it is.
     """

@@ -77,8 +77,8 @@ def compare_along(
         v: the direction, which says how far each element moves.
         typical_slope: about how large derivatives along directions like this one are.
         x: the point; by default that of the problem.
-        gradient_norm: the norm of the whole gradient. A derivative that is negligible beside it counts as right even if
-            rounding hides it.
+        gradient_norm: the norm of the whole gradient. A derivative that is negligible compared with it counts as right
+            even if rounding hides it.
         known_wrong: whether the gradient is known to be wrong, since no excuse was found for a derivative along another
             direction. A clear mismatch then needs no excuse of its own.
 
@@ -300,7 +300,7 @@ def excused(question: Question, found: Attempt) -> Attempt | None:
 
 
 def lost_beside_others(question: Question, found: Attempt) -> Attempt | None:
-    """Return an attempt that calls a derivative right if it is tiny beside other derivatives, else None.
+    """Return an attempt that calls a derivative right if it is tiny compared with other derivatives, else None.
 
     Rounding may lose such a derivative when it is added to the others, so it may differ from the numerical one, or the
     numerical one may not be exact enough for a verdict. None is also returned if the derivative agrees anyway.
@@ -333,7 +333,7 @@ def agrees_to_last_bit(question: Question, found: Attempt) -> Attempt | None:
 def hidden_beside_others(question: Question, found: Attempt) -> Attempt | None:
     """Return an attempt that calls a derivative right if it has no verdict, but is negligible; else None.
 
-    It is negligible if the derivative and its estimated error are tiny beside the norm of the whole gradient.
+    It is negligible if the derivative and its estimated error are tiny compared with the norm of the whole gradient.
     """
     comparison = found.comparison
     size = ESTIMATED_ERRORS * comparison.numeric.error + math.fabs(comparison.analytic)

@@ -430,7 +430,7 @@ def rounding_of_parts(doubt: Doubt) -> str:
 
 
 def rounding_of_terms(doubt: Doubt) -> str:
-    """Return a note if the mismatch is small beside the terms of the derivative, which cancel; else "".
+    """Return a note if the mismatch is small compared with the terms of the derivative, which cancel; else "".
 
     The mismatch is the difference of the checked derivative from the numerical one. The derivative along a direction is
     a sum of terms: each is an entry of the gradient times the move of its element. If each entry is as exact as the
@@ -790,8 +790,8 @@ def _scatter_over(phi: DirectionalFunction, h: float, mismatch: float) -> float:
     """Return how far values of `phi` over [-h, h] scatter around a polynomial; 0.0 if the scatter is small.
 
     The degree of the polynomial is so high that a smooth function hardly differs from it, even where it decays
-    exponentially. The scatter is small if it is less than `NOISY_SHARE` · mismatch · h / n, where n is the count of the
-    entries of the point that change along the direction of `phi`.
+    exponentially. The scatter is small if it is less than `NOISY_SHARE` · mismatch · h / n, where n is the number of
+    the entries of the point that change along the direction of `phi`.
     """
     points = UNEVEN_POINTS * (h / np.max(np.abs(UNEVEN_POINTS)))
     values = np.array([phi(t) for t in points.tolist()])

@@ -82,7 +82,7 @@ class Problem:
         steps: the steps of numerical derivatives, relative to `scale`.
         noise_exponents: exponents k. The rounding of f is measured in steps of 2**-k, relative to `scale`.
         eps: the distance from 1.0 to the next number, in the coarsest type of the arguments and the result.
-        bits: the count of fraction bits of this coarsest type, -log2(eps).
+        bits: the number of fraction bits of this coarsest type, -log2(eps).
         half_precision: whether this coarsest type is float16 or bfloat16.
         few_comparisons: whether there are so many numbers in half precision that only few derivatives are compared.
         generators: the states of the global random number generators before f and its derivative are called or, if
@@ -446,8 +446,8 @@ def _is_differentiated(
 ) -> Callable[[str, Any], bool]:
     """Return a function that tells from the path and value of an array whether f is differentiated with respect to it.
 
-    The path is a text that says where in the arguments the array is, such as "x['w']". Arguments in `static`, by index
-    or name, are constants, and `names` are the names of all arguments. If the user gave a derivative of f, f is
+    The path is a string that says where in the arguments the array is, such as "x['w']". Arguments in `static`, by
+    index or name, are constants, and `names` are the names of all arguments. If the user gave a derivative of f, f is
     differentiated with respect to all other arrays. If not, and there are PyTorch tensors, it is differentiated with
     respect to those tensors that require a gradient, or to all tensors if none requires one. If there are no tensors
     either, it is differentiated with respect to jax's arrays.

@@ -42,8 +42,8 @@ def has_tied_kink(phi: DirectionalFunction, mismatch: float = math.inf) -> bool:
     direction that moves only some of the equal elements. The kinks along two such directions may cancel along their
     sum, as those of relu at many zeros may.
 
-    A kink that is small beside the slopes of the function counts only if it may explain `mismatch`, the distance of the
-    derivative of `phi` that is checked from the numerical one.
+    A kink that is small compared with the slopes of the function counts only if it may explain `mismatch`, the distance
+    of the derivative of `phi` that is checked from the numerical one.
     """
     mismatch *= math.fabs(phi.divisor)
     equal = phi.problem.tied_elements if phi.x is phi.problem.x else tied(phi.x)
@@ -72,7 +72,7 @@ def has_cancelling_kinks(phi: DirectionalFunction, mismatch: float) -> bool:
     as -1 and 0.25: others are hardly ever at a kink.
 
     `mismatch` is the distance of the derivative of `phi` that is checked from the numerical one. A kink that is small
-    beside the slopes counts only if it may explain the mismatch.
+    compared with the slopes counts only if it may explain the mismatch.
     """
     short = _are_short(phi.x[phi.moved_elements], phi.problem.arguments.eps)
     if np.count_nonzero(short) < max(2.0, SHORT_SHARE * short.size):
@@ -144,7 +144,8 @@ def _stays_nonzero(
 
     The terms are difference quotients. If the functions are smooth, their sum vanishes with the step, so a sum that
     stays away from 0 shows a kink. The result is True only if the sum exceeds noise, and is about the same for two
-    steps in a row. The sum must not be negligible beside its terms, unless it is large enough to explain `mismatch`.
+    steps in a row. The sum must not be negligible compared with its terms, unless it is large enough to explain
+    `mismatch`.
 
     Args:
         functions: the user's function along one or several directions.

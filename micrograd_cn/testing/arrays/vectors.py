@@ -254,7 +254,7 @@ class Packed:
             yield place, shape, found[i]
 
     def first_change(self, tree: Any, vector: Vector) -> str | None:
-        """Return a text that names the first leaf of `tree` that a function has changed; None if it has changed none.
+        """Return a string that names the first leaf of `tree` that a function has changed; None if it has changed none.
 
         Before the call of the function, the variables in `tree` had the numbers of `vector`, and its constant arrays
         were equal to those of `template`.

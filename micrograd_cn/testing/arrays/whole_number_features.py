@@ -109,9 +109,9 @@ def _spacings(phi: DirectionalFunction, x: Vector) -> Vector:
 def _shortest_move(phi: DirectionalFunction, x: Vector) -> Vector:
     """Return a move of each element that `phi` moves: an odd count of its spacings, and about `SHORTEST_MOVE`.
 
-    The spacing of an element is the distance from its number to the next number of its type. So a move of a whole count
-    of spacings is exact. The count is odd, and at least three, so that a function with a period of two spacings, or of
-    any other even count, does not have the same value after the move.
+    The spacing of an element is the distance from its number to the next number of its type. So a move of a whole
+    number of spacings is exact. The count is odd, and at least three, so that a function with a period of two spacings,
+    or of any other even count, does not have the same value after the move.
     """
     spacings = _spacings(phi, x)
     half = np.maximum(1.0, np.floor(0.5 * SHORTEST_MOVE / np.where(spacings > 0.0, spacings, 1.0)))

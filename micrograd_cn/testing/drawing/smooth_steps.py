@@ -73,7 +73,7 @@ def nudged_input(x: float, place: int, domain: Interval, kinked: bool) -> Nudged
         x: the number.
         place: the index of the input.
         domain: the open interval in which the input must stay.
-        kinked: whether there may be a kink at 0. Then a nudge of a number near 0 is small beside the number.
+        kinked: whether there may be a kink at 0. Then a nudge of a number near 0 is small compared with the number.
 
     >>> nudged_input(0.5, 0, (-math.inf, math.inf), True).nudged
     [0.475, 0.525]

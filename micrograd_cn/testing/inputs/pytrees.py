@@ -2,9 +2,9 @@
 
 A pytree, also called a structure, is nested from lists, tuples, dicts, dataclasses, and objects of classes that are
 registered with jax. A complex or sparse array counts as a structure, too: it is taken apart into dense arrays of real
-numbers (`array_parts`). Everything else is a leaf. A path is a text that says where in the structure a leaf is, such as
-"['w'][0]". The module `parameters.tree` does the same for functions of `Value`s. It treats an array as a nested list,
-but here a dense array of real numbers is a leaf.
+numbers (`array_parts`). Everything else is a leaf. A path is a string that says where in the structure a leaf is, such
+as "['w'][0]". The module `parameters.tree` does the same for functions of `Value`s. It treats an array as a nested
+list, but here a dense array of real numbers is a leaf.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def describe(tree: Any) -> str:
 def _values_by_key(tree: Any, keys: list[Any], what: str, at: str) -> list[Any]:
     """Return the values of the dict `tree` in the order of `keys`; raise ValueError if they are not its keys.
 
-    The message calls the dict `what`; `at` is a text that tells where in the whole structure it is.
+    The message calls the dict `what`; `at` is a string that tells where in the whole structure it is.
     """
     if not isinstance(tree, dict) or tree.keys() != set(keys):
         missing = [key for key in keys if isinstance(tree, dict) and key not in tree]

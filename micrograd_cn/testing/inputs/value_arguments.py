@@ -1,10 +1,10 @@
 """Choose the variables of a function of `Value`s: the numbers to differentiate with respect to.
 
-The function is then called with `Value`s in the place of these numbers.
+The function is then called with `Value`s in place of these numbers.
 
-The function gets everything else as it is, such as the booleans, texts and masks by which it chooses what to compute. A
-whole number may be either: a number like any other, or a count, an index or a flag. The function itself shows which it
-is (see `choose_variables`).
+The function gets everything else as it is, such as the booleans, strings and masks by which it chooses what to compute.
+A whole number may be either: a number like any other, or a count, an index or a flag. The function itself shows which
+it is (see `choose_variables`).
 """
 
 from __future__ import annotations
@@ -268,7 +268,7 @@ class Binding:
     def advice(self, k: int) -> str:
         """Return a text for a message about a wrong derivative with respect to the variable with the index `k`; or "".
 
-        The text says what the user should write if this variable is a constant.
+        The string says what the user should write if this variable is a constant.
         """
         i, asked = self.variables[k].part, self.variables[k].name in self.compared
         if i is None or not (asked or self.is_count(k)):

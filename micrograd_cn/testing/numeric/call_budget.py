@@ -24,7 +24,7 @@ class CallBudget:
     Attributes:
         calls: how often the function has been called.
         left: how many calls the remaining comparisons may make together.
-        limit: the count of calls at which the running comparison has used up its share; inf if it has no limit.
+        limit: the number of calls at which the running comparison has used up its share; inf if it has no limit.
 
     >>> budget = CallBudget(300)
     >>> def compare() -> None:

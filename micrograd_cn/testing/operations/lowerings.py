@@ -158,9 +158,9 @@ def lowerings_of(op: Op) -> list[Lowering]:
 
 
 def _field(name: str, text: str, fallback: str) -> str:
-    """Return a text for messages that says which field of an operation a lowering is made from.
+    """Return a string for messages that says which field of an operation a lowering is made from.
 
-    The field has the name `name`, and its value, a text, is `text`. If `text` is empty, the operation has no such
+    The field has the name `name`, and its value, a string, is `text`. If `text` is empty, the operation has no such
     field, and the lowering is made from the field `fallback`.
     """
     if not text:
@@ -261,7 +261,7 @@ def _parsed(xs: Point, line: str) -> tuple[float, ...]:
 
 
 def _programs(op: Op, points: Sequence[Point]) -> dict[int, Any]:
-    """Return a compiled program of the operation for each count of operands among the points, keyed by this count.
+    """Return a compiled program of the operation for each number of operands among the points, keyed by this count.
 
     The operands are the parameters of the program.
 

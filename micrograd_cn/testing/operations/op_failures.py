@@ -114,7 +114,7 @@ def _shown_point(xs: Point) -> str:
 
 
 def _shortened(text: str) -> str:
-    """Return a text in one line, shortened if it is long."""
+    """Return a string in one line, shortened if it is long."""
     text = " ".join(text.split())
     return text if len(text) <= 2 * MAX_WIDTH else f"{text[: 2 * MAX_WIDTH]}..."
 

@@ -171,9 +171,9 @@ def raise_or_warn_of(failure: PartlyCompared | TooNoisy, stacklevel: int) -> Non
 
 
 def verdict_text(comparisons: list[Comparison]) -> str:
-    """Return a text that says for which arguments derivatives are wrong, and for which they are right.
+    """Return a string that says for which arguments derivatives are wrong, and for which they are right.
 
-    If the arguments have no names, the text says how many derivatives are wrong.
+    If the arguments have no names, the string says how many derivatives are wrong.
 
     >>> from micrograd_cn.testing.numeric.numerical import Estimate
     >>> wrong = Comparison("df/dw", 6.0, Estimate(3.0, 0.0), False, argument="w")

@@ -62,7 +62,7 @@ def _is_opposite(comparison: Comparison) -> bool:
 
 
 def _cause(wrong: Sequence[Comparison], some_right: bool, some: bool) -> str:
-    """Return a text that explains all wrong derivatives with respect to one argument; "" if nothing explains them.
+    """Return a string that explains all wrong derivatives with respect to one argument; "" if nothing explains them.
 
     Args:
         wrong: the comparisons of the wrong derivatives with respect to single elements of the argument.

@@ -74,7 +74,7 @@ def _callable_name(f: Any, otherwise: str) -> str:
 
 
 def _is_code(text: str) -> bool:
-    """Return whether a text is valid Python; the repr of many objects is not."""
+    """Return whether a string is valid Python; the repr of many objects is not."""
     try:
         ast.parse(text)
     except SyntaxError:
@@ -86,7 +86,7 @@ def to_code(tree: Any, most: int = MAX_WRITTEN_NUMBERS, seeds: Iterator[int] | N
     """Return Python code that makes an argument, which may be a structure of arrays.
 
     An array of more than `most` numbers is written as code that draws random numbers, with the next of `seeds` as seed.
-    An object that cannot be written as code becomes a text such as "<Tree>".
+    An object that cannot be written as code becomes a string such as "<Tree>".
 
     >>> to_code({"w": [1.0, 2]})
     "{'w': [1.0, 2]}"

@@ -30,9 +30,9 @@ class Compared:
     constants: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """Return a text that says how many derivatives agree, and how many could not be compared.
+        """Return a string that says how many derivatives agree, and how many could not be compared.
 
-        The text also says up to which size noise may hide mistakes in large arrays, and names the whole numbers in
+        The string also says up to which size noise may hide mistakes in large arrays, and names the whole numbers in
         `constants`, which count as constants.
         """
         agree = sum(comparison.agrees is True for comparison in self.comparisons)
