@@ -52,6 +52,7 @@ PREPARED_AT_ONCE = {
     "runtime.prepared.CALLS_BEFORE_PREPARED": 0,
     "function.merged.CALLS_BEFORE_MADE": 0,
     "function.merged.CALLS_BEFORE_LOSS": 0,
+    "function.merged.STEPS_BEFORE_LOSS": 0,
 }
 
 

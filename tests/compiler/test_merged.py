@@ -508,6 +508,20 @@ def test_the_call_from_which_on_a_merged_loss_is_used_does_not_depend_on_how_fas
     assert found[0] == found[1] == [True] * 11 + [False] * 9
 
 
+@pytest.mark.parametrize(("epochs", "used"), [(2, False), (30, True)])
+def test_a_call_of_fit_with_many_steps_waits_until_branches_are_merged(epochs, used, monkeypatch):
+    """It makes no call longer than its neighbours, and the program saves more time than it takes to make."""
+    asked, loss = [], MergedRecordings.loss
+    monkeypatch.setattr(MergedRecordings, "loss", lambda *xs: asked.append(loss(*xs)) or asked[-1])
+    w, xs = Value(2.0), RANDOM.standard_normal(100)
+    program = compile(lambda x: (w * x - 1.0) ** 2 if w * x > 0.0 else x * x * w, branches=True)
+    program.forward((xs,))
+    with settings({"function.merged.CALLS_BEFORE_LOSS": 1000, "function.merged.STEPS_BEFORE_LOSS": 9, **MERGED}):
+        program.fit((xs,), SGD([w], 1e-3), epochs)
+    assert asked
+    assert any(asked) is used
+
+
 @pytest.mark.parametrize("method", ["call", "forward", "gradient"])
 def test_no_call_waits_until_branches_are_merged(method, sorts, monkeypatch):
     """Meanwhile, rows are sorted by their branches. Results and derivatives of rows are the same with and without."""

@@ -740,6 +740,7 @@ MERGED: dict[str, Any] = {
     "runtime.prepared.CALLS_BEFORE_PREPARED": -1,
     "function.merged.CALLS_BEFORE_MADE": -1,
     "function.merged.CALLS_BEFORE_LOSS": -1,
+    "function.merged.STEPS_BEFORE_LOSS": -1,
     "data.partition.FEW_NUMBERS": 0,
     "data.partition.NUMBERS_BEFORE_CODE": 0,
     "function.merged.CALL": 10**9,

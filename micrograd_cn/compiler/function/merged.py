@@ -38,8 +38,9 @@ MAX_OPERANDS, FACTOR_OF_ONE = 5_000, 20
 # program of one branch for one row, and for many; and by a row that is sorted
 OPERAND_ALONE, OPERAND, CALL_ALONE, CALL, SORTED_ROW = 1.0, 0.1, 500, 15_000, 10
 # After so many calls, a background thread begins to make a merged program, and after so many, the program of a loss is
-# used. To make one takes as long as some tens of calls, so it is ready by then.
-CALLS_BEFORE_MADE, CALLS_BEFORE_LOSS = 20, 200
+# used. To make one while calls go on takes as long as some hundreds of calls, so it is ready by then. A call of `fit`
+# waits for the program if it takes more than `STEPS_BEFORE_LOSS` steps.
+CALLS_BEFORE_MADE, CALLS_BEFORE_LOSS, STEPS_BEFORE_LOSS = 20, 400, 100
 ROWS_PER_CALL = 1_000  # this many rows count as a further call, since to sort them takes as long as a call
 Outputs: TypeAlias = "tuple[Program, Sequence[Value]]"  # a program, and nodes of its graph
 
@@ -112,7 +113,8 @@ class MergedRecordings:
             if program.compiled.captured or not (recorded.single and program.has_gradient):
                 return None
         self._counts["loss"] = self._counts.get("loss", 0) + calls - 1
-        return self._program("loss", rows, _of_results, work=3)
+        limit = CALLS_BEFORE_LOSS if calls == 1 else STEPS_BEFORE_LOSS
+        return self._program("loss", rows, _of_results, work=3, limit=limit)
 
     def mean_gradient(
         self, name: str, program: Program, compute: Callable[[], tuple[float, array[float]]]
@@ -180,7 +182,9 @@ class MergedRecordings:
             return None
         return self._program((kind, key), rows, outputs)
 
-    def _program(self, key: Any, rows: int, outputs: Callable[[Any], Outputs], work: int = 1) -> Program | None:
+    def _program(
+        self, key: Any, rows: int, outputs: Callable[[Any], Outputs], work: int = 1, limit: int | None = None
+    ) -> Program | None:
         """Return a merged program once it was asked for often enough, otherwise None; see `MergedRecordings`.
 
         A merged program computes all branches.
@@ -192,6 +196,8 @@ class MergedRecordings:
                 outputs of the program that the merged program computes.
             work: the time that the program takes for a row, relative to the time to compute only the results of the
                 row. It is 3 for a loss with its gradient.
+            limit: after how many calls the program is returned, even if this has to wait for it; None if it is returned
+                once it is made.
         """
         if key in self._programs or not rows:
             return self._programs.get(key)
@@ -202,14 +208,14 @@ class MergedRecordings:
         if found <= CALLS_BEFORE_MADE:
             return None
         make = partial(self._make, key, "gradient" if key == "loss" else "forward", rows, outputs, work)
-        if key == "loss" and found > CALLS_BEFORE_LOSS:
+        if limit is not None and found > limit:
             if begun := self._background.begun.pop(key, None):
                 begun.wait()
             if key not in self._made:  # no thread has begun to make it, or only one of the parent process
                 make()
         elif key not in self._made:
             self._background.do(key, make)
-        if key in self._made and (key != "loss" or found > CALLS_BEFORE_LOSS):
+        if key in self._made and (limit is None or found > limit):
             self._programs[key] = self._made[key]
         return self._programs.get(key)
 
