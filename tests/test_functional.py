@@ -1169,3 +1169,14 @@ def test_errors_of_python_and_numpy_have_a_note_that_says_what_to_write(call, no
     notes = getattr(caught.value, "__notes__", [])
     assert len(notes) == (note is not None)
     assert note is None or re.search(note, notes[0])
+
+
+@pytest.mark.parametrize("f", [lambda x: x.data**2, lambda x: x.item() * 3.0, lambda x: math.exp(x.data)])
+def test_a_number_that_was_read_by_data_is_warned_of(f):
+    with pytest.warns(UserWarning, match=r"the function returned a plain number, .*; if it comes from x\.(data|item)"):
+        assert grad(f)(2.0) == 0.0
+
+
+def test_a_constant_function_is_not_warned_of():
+    assert grad(lambda x: 3.0)(2.0) == 0.0
+    assert grad(lambda x: x * x.data)(2.0) == 2.0  # the other factor is constant, on purpose

@@ -263,6 +263,10 @@ one branch, not all of them.
                     `function.merged_calls`
 """
 
+import sys as _sys
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import NoReturn as _NoReturn
+
 from ..optim import optimizer as _optimizer
 from .data.captured import CapturedValue as _CapturedValue
 from .data.parameters import parameters_to_vector, vector_to_parameters
@@ -285,6 +289,15 @@ __all__ = [
     "scipy_functions",
     "vector_to_parameters",
 ]
+
+if not _TYPE_CHECKING:
+
+    def __getattr__(name: str) -> _NoReturn:
+        """Raise an error for a name that this module does not have. It says what to write."""
+        from ..text.public_names import missing_name
+
+        raise missing_name(name, _sys._getframe(1), __name__)
+
 
 _optimizer.machine_code = _SingleSteps()  # for steps that a loop of the user's own takes
 _optimizer.stand_in = _CapturedValue

@@ -120,7 +120,7 @@ class BoundCall:
         kwargs: Any,
         around: Level,
     ):
-        self.name = name
+        self.name, self._function = name, f
         depth, self.no_grad = around
         self._is_outermost = not depth
         if kwargs and not args:
@@ -281,6 +281,19 @@ class BoundCall:
                 "keep y.data, or y.detach(), of a value y that counts as constant"
             )
 
+    def _warn_if_read(self) -> None:
+        """Warn if the code of the function names a way to read a number, such as `.data`, and returned a plain number.
+
+        The number tells nothing about its computation, so the derivative is 0.
+        """
+        code = getattr(self._function, "__code__", None)
+        read = [name for name in ("data", "item", "tolist") if code and name in code.co_names]
+        if read:
+            warn_at_user(
+                f"{self.name}: the function returned a plain number, whose derivative is 0; if it comes from "
+                f"x.{read[0]}, write x itself, and for a constant that is meant, Value(c)"
+            )
+
     def scalar(self) -> Value:
         """Return the output as a `Value`. A number becomes a constant.
 
@@ -288,6 +301,8 @@ class BoundCall:
             TypeError: the output is neither a `Value` nor a number.
         """
         y = _as_value(self.name, "the function returned", self.output)
+        if not isinstance(self.output, Value):
+            self._warn_if_read()
         self._refuse_beside(y)
         return y
 

@@ -14,7 +14,7 @@ edge that ends at the node is replaced by nonlinear edges that end at the node's
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from ..engine import Value, topological_order
 from ..graph import context
@@ -24,6 +24,20 @@ from .finite_field import field_element, folded_operands
 from .selected import Gates
 
 __all__ = ["LinearisedGraph", "Sparse", "sparse_gradient", "sparse_hessian", "sparse_jacobian"]
+
+
+# What to write instead of attributes of scipy's sparse matrices
+INSTEAD = {
+    **dict.fromkeys(("toarray", "todense", "to_dense", "numpy", "A"), "sparse.dense() for a list of rows"),
+    **dict.fromkeys(
+        ("tocsr", "tocsc", "tocoo"),
+        "scipy.sparse.coo_array((sparse.values, (sparse.rows, sparse.columns)), sparse.shape)",
+    ),
+    "data": "sparse.values",
+    "nnz": "len(sparse.values)",
+    **dict.fromkeys(("row", "col", "cols", "indices", "indptr"), "sparse.rows and sparse.columns"),
+    "T": "Sparse(sparse.values, sparse.columns, sparse.rows, sparse.shape[::-1])",
+}
 
 
 class Sparse(NamedTuple):
@@ -43,6 +57,13 @@ class Sparse(NamedTuple):
     rows: list[int]
     columns: list[int]
     shape: tuple[int, int]
+
+    if not TYPE_CHECKING:  # type: ignore[misc]  # a type checker shall go on saying that there are no such attributes
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Raise an error for an attribute that is not there. If scipy's matrices have it, it says what to write."""
+            write = f"; write {INSTEAD[name]}" if name in INSTEAD else ""
+            raise AttributeError(f"Sparse has no {name}{write}", name=name, obj=self)
 
     def dense(self) -> list[list[Any]]:
         """Return the matrix as a list of its rows."""

@@ -102,8 +102,14 @@ class Playground:
         return sheet(self.lang, data, "playground/playground.js", modules, PLAYGROUND, parts, styles)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the page to the file `path`, and return this path."""
+        """Write the page to the file `path`, and return this path.
+
+        Raises:
+            ValueError: the file has an ending other than ".html" or ".htm", such as ".svg". It may also have none.
+        """
         path = Path(path)
+        if path.suffix.lower() not in ("", ".html", ".htm"):
+            raise ValueError(WORDS[self.lang]["page_ending"].format(path=path))
         path.write_bytes(self.html.encode())
         return path
 

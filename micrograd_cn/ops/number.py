@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from types import FunctionType
@@ -20,6 +21,7 @@ __all__ = [
     "numbers_in",
     "own_operator",
     "refuse_masked",
+    "whole_number",
 ]
 
 # What to write instead of a numpy date ("M"), or a difference of dates ("m"); the keys are kinds of dtypes. Python's
@@ -86,6 +88,26 @@ def flag(name: str, x: object, meant: str = "") -> bool:
     if len(shown) > MAX_SHOWN:
         shown = f"an object of type {type(x).__name__}"
     raise TypeError(f"{name} must be True or False, got {shown}{write * bool(meant)}")
+
+
+def whole_number(name: str, x: Any, least: int = 1) -> int:
+    """Return the option `x`, an integer of at least `least`, as an int. Messages call it `name`.
+
+    Raises:
+        TypeError: `x` is not an integer, or it is a bool.
+        ValueError: `x` is smaller than `least`.
+
+    >>> whole_number("check_op: examples", "50")
+    Traceback (most recent call last):
+    TypeError: check_op: examples must be an int of at least 1, got '50'; write 50
+    """
+    if isinstance(x, bool) or not hasattr(x, "__index__"):
+        whole = str(x).removesuffix(".0")
+        write = f"; write {int(whole)}" if whole.isdecimal() else ""
+        raise TypeError(f"{name} must be an int of at least {least}, got {x!r}{write}")
+    if x < least:
+        raise ValueError(f"{name} must be an int of at least {least}, got {x!r}")
+    return operator.index(x)
 
 
 def number(x: object) -> float:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Never
+from typing import TYPE_CHECKING, Never
 
 from ..engine import Value
 from ..graph.node import assign_data
 from ..ops.number import flag, number
 from ..ops.options import refuse_options
+from ..text.absent import Absent
 from .optimizer import list_of_parameters
 
 __all__ = ["EarlyStopping"]
@@ -64,6 +65,15 @@ class EarlyStopping:
         self.best_epoch: int | None = None
         self._epochs = self._waited = 0
         self._data: list[float] = []
+
+    if not TYPE_CHECKING:
+        stop, should_stop, early_stop, stopped, stop_training = [
+            Absent("write if stopping.step(loss): break after each epoch") for _ in range(5)
+        ]
+        update, on_epoch_end, check, record = [Absent("write stopping.step(loss)") for _ in range(4)]
+        best_loss, best_score, best_value = [Absent("read stopping.best") for _ in range(3)]
+        counter, wait, num_bad_epochs = [Absent("count in your loop, with stopping.best_epoch") for _ in range(3)]
+        load_checkpoint, restore_best_weights, best_state = [Absent("write stopping.restore()") for _ in range(3)]
 
     def step(self, loss: float) -> bool:
         """Record `loss`, the validation loss after the epoch that has just ended, and return whether to stop training.

@@ -40,6 +40,8 @@ class _Schedule:
 
     if not TYPE_CHECKING:
         step = Absent(f"write {SET_RATE} before each optimizer.step()")
+        get_lr, get_last_lr = [Absent("write schedule(step), or read optimizer.lr") for _ in range(2)]
+        last_epoch = Absent("read optimizer.steps")
 
         def __new__(cls, *args: Any, **options: Any) -> Any:
             """Return a new object. Raise TypeError for `options` that the class does not have, such as `T_max`.

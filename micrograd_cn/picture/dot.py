@@ -13,7 +13,7 @@ from ..engine import Value, topological_order
 from ..handwritten import Comparison, GraphNode, Handwritten, Opaque, is_handwritten
 from ..module import Module
 from ..ops import ieee
-from ..ops.number import flag
+from ..ops.number import flag, number_instead, number_or_none
 from ..ops.options import refuse_options
 from ..text.words import WORDS, instead_of, language
 from .boxes import FOLDS, FULL_LABELS, MOST_BOXES, Box, Edge, Flow, readable_flow
@@ -124,6 +124,8 @@ def draw_dot(
     if not isinstance(fontname, (str, NoneType)):
         raise TypeError(words["fontname"].format(given=fontname))
     legend = flag("draw_dot(): legend", legend)
+    if number_or_none(max_nodes) is None:  # math.inf, for any number of boxes, is a number too
+        raise TypeError(f"draw_dot(): max_nodes must be a number, got {max_nodes!r}{number_instead(max_nodes)}")
     named = list(_parameters_in(parameters, words, handwritten))
     steps = None if step is None else backward_pass(root, "draw_dot", lang)
     if steps and (isinstance(step, bool) or not isinstance(step, int)):

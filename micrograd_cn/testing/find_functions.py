@@ -33,6 +33,10 @@ def find_functions(module: ModuleType | type | str) -> dict[str, Any]:
     """
     top = importlib.import_module(module) if isinstance(module, str) else module
     found: dict[str, Any] = {}
+    if not isinstance(top, (type, ModuleType)):
+        raise TypeError(
+            f"find_functions() takes a module, a class or a module's name, got {top!r}; write find_functions(package)"
+        )
     if isinstance(top, type):
         full = f"{top.__module__}.{top.__qualname__}"
         own: dict[str, Any] = {full: top} if _has_own_gradient(top) else {}

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..ops.number import flag
+from ..ops.number import flag, whole_number
 from .inputs import pytrees
 from .inputs.forward_backward import (
     args_as_floats,
@@ -234,8 +234,7 @@ def gradcheck(
         raise TypeError(f"gradcheck: there is no option {name}=; {OTHER_OPTIONS.get(name, NO_SUCH_OPTION)}")
     given = {"gradient": gradient, "jacobian": jacobian, "vjp": vjp, "jvp": jvp, "backward": backward}
     derivatives = {name: derivative for name, derivative in given.items() if derivative is not None}
-    if order < 1:
-        raise ValueError(f"order must be at least 1, got {order}")
+    order = whole_number("gradcheck: order", order)
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         if tolerance is not None and not tolerance >= 0.0:
             raise ValueError(f"gradcheck: {name} must be 0 or more, got {tolerance}")

@@ -54,6 +54,7 @@ WORDS = {
         "pass_title": "Backpropagation through {expression}",
         "pass_moves": "The forward pass computes the data, then the gradient flows back one edge at a time: upstream × "
         "local derivative = contribution. At the end: {gradients}.",
+        "page_ending": "a file of playground() ends in .html, because it is a page, got {path}",
         "pass_ending": "a file of draw_flow() ends in .html (the page), .svg (an animation) or .gif, got {path}",
         "pass_tape": "{path}: an animation shows one backward pass, and the tape has {count} graphs; write "
         "draw_flow(y).save(...) for one of them, or .html for all",
@@ -177,6 +178,7 @@ functions: {functions}
         "pass_title": "{expression} 的反向传播",
         "pass_moves": "先由前向传播算出数值，然后梯度一次沿一条边往回传："
         "上游梯度 × 局部导数 = 贡献。最后：{gradients}。",
+        "page_ending": "playground() 写的文件是网页，以 .html 结尾，收到的是 {path}",
         "pass_ending": "draw_flow() 写的文件以 .html（网页）、.svg（动画）或 .gif 结尾，收到的是 {path}",
         "pass_tape": "{path}：动画演示一次反向传播，而记录里有 {count} 张计算图；要其中一张，请写 "
         "draw_flow(y).save(...)；要全部，请存成 .html",

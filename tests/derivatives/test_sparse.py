@@ -255,3 +255,20 @@ def test_a_factor_that_is_a_product_itself_is_no_coefficient_of_like_operations(
     found = hessian_entries(y, xs)
     assert (found.rows, found.columns) == ([0, 1, 2], [0, 1, 2])
     assert [getattr(h, "data", h) for h in found.values] == [4.0, 6.0, 8.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("toarray", r"sparse\.dense\(\)"),
+        ("todense", r"sparse\.dense\(\)"),
+        ("tocsr", r"scipy\.sparse\.coo_array\(\(sparse\.values, "),
+        ("data", r"sparse\.values$"),
+        ("T", r"Sparse\(sparse\.values, sparse\.columns, sparse\.rows"),
+    ],
+)
+def test_attributes_of_scipys_sparse_matrices_say_what_to_write(name, write):
+    sparse = Sparse([5.0], [0], [1], (1, 2))
+    with pytest.raises(AttributeError, match=f"^Sparse has no {name}; write {write}"):
+        getattr(sparse, name)
+    assert not hasattr(sparse, "anything")

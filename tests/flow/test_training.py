@@ -106,6 +106,15 @@ def test_a_page_that_is_saved_has_the_text_of_the_playground(tmp_path):
     assert path.read_bytes() == Short.html.encode()
 
 
+def test_a_playground_is_no_picture(tmp_path):
+    """The page was written into the file, which no viewer of pictures could show."""
+    for ending in ("svg", "png", "gif"):
+        with pytest.raises(ValueError, match=rf"ends in \.html, because it is a page, got .*a\.{ending}"):
+            playground().save(tmp_path / f"a.{ending}")
+    assert not list(tmp_path.iterdir())
+    assert playground().save(tmp_path / "a.HTM").stat().st_size > 100_000
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_steps_of_every_loss_compute_the_library_s_loss(name):
     """The page follows these steps. Here, the operations of the library do."""

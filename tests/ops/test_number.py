@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value, functional
+from micrograd_cn import Value, compiler, functional, testing
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.functional import grad, vjp
 from micrograd_cn.nn import MLP, Layer, Neuron
-from micrograd_cn.ops.number import flag
+from micrograd_cn.ops.number import flag, whole_number
 
 
 @pytest.mark.parametrize(
@@ -147,3 +147,44 @@ def test_an_option_that_is_true_or_false_is_nothing_else(call, name, x):
 @pytest.mark.parametrize("x", [True, 1, 1.0, np.True_])
 def test_a_one_counts_as_true(x):
     assert flag("option", x) is True
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ("3", TypeError, "x must be an int of at least 1, got '3'; write 3"),
+        (3.0, TypeError, "x must be an int of at least 1, got 3.0; write 3"),
+        (2.5, TypeError, "x must be an int of at least 1, got 2.5"),
+        (None, TypeError, "x must be an int of at least 1, got None"),
+        (True, TypeError, "x must be an int of at least 1, got True"),
+        (0, ValueError, "x must be an int of at least 1, got 0"),
+    ],
+)
+def test_an_option_that_is_no_whole_number_is_answered_with_what_to_write(wrong, error, message):
+    with pytest.raises(error) as caught:
+        whole_number("x", wrong)
+    assert str(caught.value) == message
+    assert whole_number("x", np.int64(3)) == 3
+    assert whole_number("x", 0, 0) == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: testing.check_op(mc.exp, examples="50"), "check_op: examples must be .*; write 50"),
+        (lambda: testing.gradcheck(mc.exp, 1.0, order="2"), "gradcheck: order must be .*; write 2"),
+        (lambda: testing.gradcheck(mc.exp, 1.0, order=1.5), "gradcheck: order must be .* got 1.5"),
+        (lambda: mc.draw_dot(Value(1.0), max_nodes="9"), r"draw_dot\(\): max_nodes must be a number, got '9'; convert"),
+        (lambda: testing.expressions(max_steps=None), "expressions: max_steps must be .*, got None"),
+        (lambda: testing.expressions("sin"), r"expressions: ops is a list of .*; write \[micrograd_cn.sin\]"),
+        (lambda: testing.expressions(["cos"]), r"expressions: ops is a list of .*; write \[micrograd_cn.cos\]"),
+        (lambda: testing.points(None), "points: shape must be an int of at least 0, got None"),
+        (lambda: testing.points("3"), "points: shape must be an int or a tuple of ints, got '3'"),
+        (lambda: testing.points(3, apart="1"), r"got the str '1'; convert it with float\(\) first"),
+        (lambda: testing.find_functions(3), r"got 3; write find_functions\(package\)"),
+        (lambda: compiler.vector_to_parameters(None, [Value(1.0)]), "vector must be an array or a list .*NoneType"),
+    ],
+)
+def test_a_wrong_option_is_no_error_of_python(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()

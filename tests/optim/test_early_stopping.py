@@ -74,3 +74,18 @@ def test_maximize_is_true_or_false(maximize):
 def test_options_of_other_libraries_are_answered_with_what_to_write(option, write):
     with pytest.raises(TypeError, match=f"^EarlyStopping has no option {option}; {write}$"):
         EarlyStopping([Value(1.0)], 2, **{option: 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("stop", r"if stopping\.step\(loss\): break"),
+        ("early_stop", r"if stopping\.step\(loss\): break"),
+        ("update", r"stopping\.step\(loss\)$"),
+        ("best_loss", r"read stopping\.best$"),
+        ("load_checkpoint", r"stopping\.restore\(\)$"),
+    ],
+)
+def test_attributes_of_other_libraries_say_what_to_write(name, write):
+    with pytest.raises(AttributeError, match=f"^EarlyStopping has no {name}; .*{write}"):
+        getattr(EarlyStopping([Value(1.0)], patience=2), name)

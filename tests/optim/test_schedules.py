@@ -250,3 +250,10 @@ def test_an_optimiser_in_place_of_the_rate_is_answered_with_what_to_write(schedu
 def test_pytorchs_name_of_a_schedule_is_answered_with_what_to_write(name, write):
     with pytest.raises(AttributeError, match=f"no attribute '{name}'; write {re.escape(write)}"):
         getattr(optim, name)
+
+
+@pytest.mark.parametrize("schedule", [cosine_lr(0.1, 10), linear_lr(0.1, 10), step_lr(0.1, 3)])
+@pytest.mark.parametrize("name", ["get_lr", "get_last_lr", "last_epoch"])
+def test_attributes_of_pytorchs_schedulers_say_what_to_write(schedule, name):
+    with pytest.raises(AttributeError, match=rf"has no {name}; (write schedule\(step\)|read optimizer\.steps)"):
+        getattr(schedule, name)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from micrograd_cn import OPS, Value
 from micrograd_cn.testing import expressions
-from micrograd_cn.text.expression import ParseError, functions, parse
+from micrograd_cn.text.expression import MEANT, ParseError, functions, parse
 
 
 def bits(x):
@@ -256,6 +256,10 @@ REFUSED = [
     ("sin³(x)", 3, "write (...)**3"),
     ("x⁻¹", 1, "write (...)**-1"),
     ("|x|", 0, "write abs(...)"),
+    ("sign(x)", 0, "write less(0, a) - less(a, 0)"),
+    ("2 * cot(x)", 4, "write 1/tan(a)"),
+    ("round(x)", 0, "write floor(a + 0.5)"),
+    ("arctan2(x, 2)", 0, "did you mean 'atan2'"),
     ("√x", 0, "write sqrt(...)"),
     ("∛x", 0, "write (...)**(1/3)"),
     ("½ * x", 0, "write (1/2)"),
@@ -324,3 +328,30 @@ def test_an_expression_may_be_as_deep_as_it_is_long(text, expected):
 def test_a_long_text_is_refused_like_a_short_one(text):
     with pytest.raises(ParseError):
         value(text, x=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("log2", math.log2),
+        ("log10", math.log10),
+        ("exp2", lambda x: 2.0**x),
+        ("cbrt", math.cbrt),
+        ("square", lambda x: x * x),
+        ("sign", lambda x: math.copysign(1.0, x)),
+        ("cot", lambda x: math.cos(x) / math.sin(x)),
+        ("sec", lambda x: 1.0 / math.cos(x)),
+        ("csc", lambda x: 1.0 / math.sin(x)),
+        ("coth", lambda x: math.cosh(x) / math.sinh(x)),
+        ("ceil", math.ceil),
+        ("round", round),
+        ("asinh", math.asinh),
+        ("acosh", math.acosh),
+        ("atanh", math.atanh),
+    ],
+)
+def test_what_is_suggested_for_a_function_of_another_library_computes_it(name, function):
+    for x in (0.25, 1.75, 2.25):
+        if (name == "atanh" and x > 1.0) or (name == "acosh" and x < 1.0):
+            continue
+        assert math.isclose(parse(MEANT[name], {"a": Value(x)}).data, function(x), rel_tol=1e-12)

@@ -153,3 +153,22 @@ def test_a_name_of_init_that_others_give_to_arrays_is_answered_with_how_to_make_
     with pytest.raises(AttributeError, match=f"write micrograd_cn.init.{name} for the init of a model, or ") as error:
         getattr(mc, name)
     assert instead in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "write"),
+    [
+        ("functional", "hess", "micrograd_cn.functional.hessian"),
+        ("functional", "jacrev", "micrograd_cn.functional.jacobian"),
+        ("compiler", "jit", "micrograd_cn.compiler.compile(f)"),
+        ("compiler", "grad", "micrograd_cn.functional.grad"),
+        ("losses", "bce", "micrograd_cn.losses.binary_cross_entropy(xs, ts)"),
+        ("init", "xavier", "micrograd_cn.init.xavier_uniform"),
+        ("init", "he_normal", "micrograd_cn.init.kaiming_normal"),
+        ("init", "orthogonal", "init=f for the init of a model, where f(rng, nin, nout) returns"),
+    ],
+)
+def test_names_of_other_libraries_in_a_module_say_what_to_write(module, name, write):
+    with pytest.raises(AttributeError) as caught:
+        getattr(importlib.import_module(f"micrograd_cn.{module}"), name)
+    assert f"; write {write}" in str(caught.value)

@@ -187,6 +187,9 @@ def vector_to_parameters(vector: Any, parameters: Iterable[Value]) -> None:
     if is_column(vector):
         numbers = flat_doubles(vector)
     else:
+        if not isinstance(vector, Iterable):
+            kind = type(vector).__name__
+            raise TypeError(f"vector_to_parameters(): vector must be an array or a list of numbers, got {kind}")
         floats = floats_of(vector) if type(vector) is list else None
         are_floats = type(vector) is list and (floats or {float}.issuperset(map(type, vector)))
         numbers = floats or array("d", vector if are_floats else map(number, vector))

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...ops.number import number, whole_number
 from ...ops.traits import Interval
 from .float_strategies import MODERATE_MAGNITUDES, bounds, import_strategies, reals
 
@@ -69,7 +70,12 @@ def points(
         raise TypeError(f"points: dtype must be a type of floating-point numbers, such as float32, got {kind}")
     limits = np.finfo(kind)
     low, high = bounds("points", min_value, max_value, float(limits.max))
-    size = math.prod((shape,) if isinstance(shape, int) else shape)
+    if not isinstance(shape, Iterable):
+        whole_number("points: shape", shape, 0)
+    elif isinstance(shape, str):
+        raise TypeError(f"points: shape must be an int or a tuple of ints, got {shape!r}")
+    size = math.prod(shape if isinstance(shape, Iterable) else (shape,))
+    apart = number(apart)
     if not apart >= 0.0 or (apart and sum(_capacity(kind.type, low, high, apart)) < size):
         raise ValueError(
             f"points: no room between {low} and {high} for {size} numbers of {kind} that are {apart} apart"

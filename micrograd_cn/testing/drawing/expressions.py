@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...engine import Number, Value, record
+from ...ops.number import whole_number
 from ...ops.operation import Op
 from ...ops.registry import OPS
 from ...ops.traits import Interval
@@ -170,6 +171,7 @@ def expressions(
     Raises:
         ValueError: `ops` is empty, a maximum is less than 1, a bound is nan, or no number between the bounds is in the
             domain of any operation.
+        TypeError: `ops` has something that is no operation, such as a name, or a maximum is not an int.
 
     >>> from hypothesis import find
     >>> from micrograd_cn import add, mul
@@ -179,9 +181,17 @@ def expressions(
     >>> find(expressions([mul], max_inputs=1), lambda f: f.steps and f.point[0] > 999).point
     (1000.0,)
     """
-    table = list(OPS.values() if ops is None else ops)
-    if not table or max_inputs < 1 or max_steps < 1:
-        raise ValueError(f"expressions() of {len(table)} operations, {max_inputs} inputs and {max_steps} steps")
+    table = list(OPS.values() if ops is None else [ops] if isinstance(ops, str) else ops)
+    max_inputs, max_steps = (
+        whole_number("expressions: max_inputs", max_inputs),
+        whole_number("expressions: max_steps", max_steps),
+    )
+    if not table:
+        raise ValueError("expressions: ops has no operations; leave it out for all")
+    for op in table:
+        if not isinstance(op, Op):
+            names = op if isinstance(op, str) and op in OPS else "exp"
+            raise TypeError(f"expressions: ops is a list of operations, got {op!r} in it; write [micrograd_cn.{names}]")
     low, high = bounds("expressions", min_value, max_value)
     usable = [op for op in table if any(a < high and low < b for a, b in op.smoothness.domain)]
     if not usable:

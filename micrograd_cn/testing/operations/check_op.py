@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from ...engine import Value, record
+from ...ops.number import whole_number
 from ...ops.operation import Op
 from ..drawing.float_strategies import floats_between, import_strategies, interior
 from ..drawing.smooth_steps import is_smooth
@@ -203,6 +204,7 @@ def _check_domain(op: Op, reference: Reference, examples: int, partial_tables: l
             *interior(operand_domain(op, i), FAR_REACH)
         )
 
+    examples = whole_number("check_op: examples", examples, 0)
     checked_points: list[Point] = []
     wide = [*spread_points(op, examples // 2, NEAR_REACH), *spread_points(op, examples // 6, FAR_REACH)]
     compared = [check(xs, 2) for xs in wide]
