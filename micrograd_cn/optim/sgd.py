@@ -88,11 +88,8 @@ class SGD(Optimizer):
             super().step()  # also if users have replaced `update`, in the object or in the class
             return
         parameters = self.parameters
-        steps = self.steps
-        if steps in LOOKING_STEPS:
+        if self.steps in LOOKING_STEPS:
             look_for_mistakes(self)
-        elif type(steps) is not int or steps < 0:
-            self.check_steps()
         lr, complete = self.lr, True
         if type(lr) is not float or not 0.0 <= lr < inf:
             lr = self.check_lr()
