@@ -7,7 +7,7 @@ from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.losses import mse_loss
 from micrograd_cn.nn import MLP
-from micrograd_cn.optim import SGD, step_lr
+from micrograd_cn.optim import SGD, Adam, step_lr
 
 MODEL = MLP(2, [1], seed=0)
 XS, YS = [[1.0, 2.0], [0.5, -1.0]], [1.0, 0.0]
@@ -84,3 +84,13 @@ def test_a_function_of_c_without_a_signature_is_called():
     losses = []
     fit(progress=losses.extend)
     assert len(losses) == 2
+
+
+def test_fit_refuses_steps_that_are_no_count():
+    """With -2 steps, Adam made all parameters nan."""
+    model = MLP(2, [1], seed=0)
+    optimizer = Adam(model.parameters())
+    optimizer.steps = -2
+    with pytest.raises(ValueError, match=r"^Adam: steps must be 0 or more, got -2; write optimizer\.steps = 0"):
+        compile(lambda x, y: (model(x) - y) ** 2).fit((XS, YS), optimizer, epochs=1)
+    assert model(XS[0]).data == MLP(2, [1], seed=0)(XS[0]).data

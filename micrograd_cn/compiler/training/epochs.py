@@ -199,9 +199,7 @@ class TrainingOptions:
         if not epochs:
             return self
         callback: Any = self.callback
-        after = (
-            None if callback is None else lambda number, *losses: call("callback", callback, number + epochs, *losses)
-        )
+        after = None if callback is None else lambda number, *losses: callback(number + epochs, *losses)
         return replace(self, epochs=self.epochs - epochs, callback=after)
 
     @property
