@@ -543,8 +543,14 @@ def _of_single(name: str, f: Function, x: Any) -> Function:
 
     In jax and PyTorch, the function `name`, such as "jvp", would pass the entry itself to f. There, `lambda x: x * 2`
     is a product, and here it would be a tuple with the entry twice.
+
+    Raises:
+        TypeError: f is not a function.
     """
-    if type(x) is not tuple or len(x) != 1 or not callable(f) or names_nan_to_num(f):
+    if not callable(f):
+        rest = "" if name == "vjp" else ", v"
+        raise TypeError(f"{name} takes a function, got {type(f).__name__} {f!r}; write {name}(f, x{rest})")
+    if type(x) is not tuple or len(x) != 1 or names_nan_to_num(f):
         return f
     return functools.wraps(f)(lambda x: f(_TupleOfOne(x)))
 

@@ -1180,3 +1180,12 @@ def test_a_number_that_was_read_by_data_is_warned_of(f):
 def test_a_constant_function_is_not_warned_of():
     assert grad(lambda x: 3.0)(2.0) == 0.0
     assert grad(lambda x: x * x.data)(2.0) == 2.0  # the other factor is constant, on purpose
+
+
+@pytest.mark.parametrize("derive", [jvp, hvp, vjp])
+@pytest.mark.parametrize("wrong", [None, 2.0, Value(3.0)])
+def test_what_is_differentiated_at_a_point_is_a_function(derive, wrong):
+    rest = () if derive is vjp else (1.0,)
+    write = re.escape(f"write {derive.__name__}(f, x{', v' * bool(rest)})")
+    with pytest.raises(TypeError, match=f"^{derive.__name__} takes a function, got {type(wrong).__name__} .*; {write}"):
+        derive(wrong, 1.0, *rest)

@@ -67,6 +67,7 @@ from .wrt import (
     Variables,
     frozen_variable,
     listed,
+    refuse_check_options,
     refuse_method_options,
     reusable,
     unfrozen,
@@ -744,7 +745,7 @@ class Program:
 
         return mean_loss
 
-    def check(self, rows: Any, f: Callable[..., Any], rtol: float = 1e-9, atol: float = 1e-12) -> None:
+    def check(self, rows: Any, f: Callable[..., Any], rtol: float = 1e-9, atol: float = 1e-12, **wrong: Never) -> None:
         """Compare the outputs and their derivatives with those of the Python function that was recorded.
 
         The engine computes the function's derivatives with respect to all inputs and parameters. The program computes
@@ -773,6 +774,7 @@ class Program:
         Traceback (most recent call last):
         micrograd_cn.compiler.program.Mismatch: row 1, [-2.0]: the function gives 2.0, the graph 4.0; ...
         """
+        refuse_check_options(wrong, rtol, atol, "check(rows, f)")
         numbers, n = self._read_rows(rows)
         if not n:
             raise ValueError("check() was given no rows, so it would compare nothing")

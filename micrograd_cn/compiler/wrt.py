@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 from ..engine import Value
+from ..ops.number import number_or_none
 from ..ops.options import refuse_options
 from .data.nodes import some_frozen
 
@@ -27,6 +28,12 @@ METHOD_INSTEAD = {
     **dict.fromkeys(("training", "train"), "make it an argument of the function"),
     "verbose": "leave it out",
 }
+# What to write instead of options of other libraries' checks
+CHECK_INSTEAD = {
+    **dict.fromkeys(("tolerance", "tol"), "write rtol=... and atol=..."),
+    **dict.fromkeys(("eps", "order"), "leave it out, because the engine gives exact derivatives"),
+    "threads": "leave it out, because a few samples are enough",
+}
 Variables = Literal["inputs", "parameters"] | str | Iterable[Value] | Iterable[str]
 
 
@@ -36,6 +43,18 @@ def refuse_method_options(method: str, wrong: Iterable[str], known: Iterable[str
     `method` is its name, and `known` has the names of its options.
     """
     refuse_options(f"{method}()", wrong, METHOD_INSTEAD, known)
+
+
+def refuse_check_options(wrong: Iterable[str], rtol: object, atol: object, call: str) -> None:
+    """Raise TypeError for wrong options of `check`; `call` shows how to call it right.
+
+    `wrong` has the names of options that `check` does not have. What is given for `rtol` or `atol` may be samples.
+    """
+    refuse_options("check()", wrong, CHECK_INSTEAD, ("rtol", "atol"))
+    for name, tolerance in (("rtol", rtol), ("atol", atol)):
+        if number_or_none(tolerance) is None:
+            kind = type(tolerance).__name__
+            raise TypeError(f"check(): {name} must be a number, got {kind}; samples are one argument, {call}")
 
 
 class Default(str):

@@ -149,7 +149,7 @@ def test_samples_in_several_arguments_and_other_things_than_optimizers_are_refus
         with pytest.raises(TypeError, match=r"samples are one argument.* \w+\(\(X, Y\)\)"):
             method(xs, xs)
     with pytest.raises(TypeError, match=r"for its columns, or \(\(X, Y\), ...\) for the values of two"):
-        f.check(xs, xs)
+        f.check(xs)
     fields = np.array([(1.0, 2.0)], dtype=[("a", float), ("b", float)])
     with pytest.raises(TypeError, match=r"for an array x with fields write \(x\['a'\], x\['b'\]\)"):
         f.forward(fields)

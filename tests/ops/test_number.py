@@ -171,6 +171,8 @@ def test_an_option_that_is_no_whole_number_is_answered_with_what_to_write(wrong,
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: testing.gradcheck(lambda v: v**2, [2.0]), r"f gets a list, .*; write gradcheck\(f, np\.array\(x\)\)"),
+        (lambda: testing.gradcheck(lambda v: v.sum(), (2.0,)), r"f gets a list, .*; write gradcheck\(f, np\.array"),
         (lambda: testing.check_op(mc.exp, examples="50"), "check_op: examples must be .*; write 50"),
         (lambda: testing.gradcheck(mc.exp, 1.0, order="2"), "gradcheck: order must be .*; write 2"),
         (lambda: testing.gradcheck(mc.exp, 1.0, order=1.5), "gradcheck: order must be .* got 1.5"),

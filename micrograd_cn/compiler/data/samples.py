@@ -131,6 +131,8 @@ def columns_of(samples: Any) -> tuple[Any, ...] | None:
                 if isinstance(entry, (tuple, dict))
                 else "write [(x, y)] for one sample"
                 if hasattr(entry, "__float__")
+                else "leave it out, or write [(x, y), ...] with a number or a list for each sample"
+                if entry is None
                 else "write list(x) for it"
             )
             raise TypeError(

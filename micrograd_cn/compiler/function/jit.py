@@ -42,7 +42,7 @@ from ..training.epochs import (
     naming_validation,
     refuse_split_samples,
 )
-from ..wrt import INPUTS, PARAMETERS, Default, Variables, refuse_method_options
+from ..wrt import INPUTS, PARAMETERS, Default, Variables, refuse_check_options, refuse_method_options
 from .arguments import Arguments, bucket_of_row, describe_argument
 from .array_calls import ArrayCalls
 from .batch import MeanGradient, SubBatch, auxiliary, joined, mean_matrix, numpy_of, sub_batches_of
@@ -1035,7 +1035,7 @@ class CompiledFunction:
                 losses += FunctionFit(self._store, self._stale, self._plain_errors, self._name, rest, found, None).run()
         return History(losses)
 
-    def check(self, samples: Any, rtol: float = 1e-9, atol: float = 1e-12) -> None:
+    def check(self, samples: Any, rtol: float = 1e-9, atol: float = 1e-12, **wrong: Never) -> None:
         """Compare the programs' results and their derivatives, for some samples, with those of the plain function.
 
         The function is called with `Value`s in place of the numbers of each sample, and once more with the numbers
@@ -1055,6 +1055,7 @@ class CompiledFunction:
                 Usually the function depends on something that was recorded once, such as a random number.
             TypeError, ValueError, GuardError: as for `backward`.
         """
+        refuse_check_options(wrong, rtol, atol, "check((X, y))")
         if isinstance(samples, Iterator):
             samples = list(samples)  # they are read twice
         results: dict[int, Sequence[Any]] = {}

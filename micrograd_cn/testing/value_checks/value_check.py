@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import re
 import traceback
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -15,7 +16,7 @@ from typing import Any
 from ...engine import Value, constant, graph_nodes
 from ...gradients import gradients
 from ...graph.closures import Closure
-from ...graph.numpy_errors import numpy_advice
+from ...graph.numpy_errors import NO_ARRAY, numpy_advice
 from ...ops.number import number
 from ...parameters.tree import flatten
 from ..inputs import pytrees
@@ -353,6 +354,8 @@ def _explanation(error: Exception, subject: Subject, hint: str) -> str:
             )
         if "has no callable" in str(error):  # numpy's error for an array of Values and numbers
             return f"gradcheck: f makes an array of Values and numbers ({error}); {numpy_advice(error)}{also}"
+        if re.search(NO_ARRAY, str(error)) and any(isinstance(x, (list, tuple)) for x in subject.args):
+            return f"gradcheck: f gets a list, as it was given ({error}); write gradcheck(f, np.array(x)) for an array"
         arrays = any(map(is_any_array, pytrees.leaves(subject.args)))
         told = any(words in str(error) for words in ("ufunc", "not Value", "of a Value"))
         if arrays or ("Value" in str(error) and told):
