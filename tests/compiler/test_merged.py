@@ -486,6 +486,22 @@ def test_repeated_calls_of_backward_leave_a_grad_of_none_where_a_merged_branch_d
         program.backward((xs,))
 
 
+@pytest.mark.parametrize("others", [[], [1.0]])
+def test_backward_leaves_a_grad_of_none_where_only_a_comparison_reads_the_parameter(others):
+    """It does so also if the function was recorded for no other branch. After `zero_grad`, the `grad` is 0."""
+    a, b = Value(2.0), Value(3.0)
+    program = compile(lambda x: a * x if a * x > 0.0 else b * x, branches=True)
+    for x in others:
+        program(x)
+    for _ in range(6):
+        a.grad = b.grad = None
+        assert program.backward((np.array([-1.0, -3.0]),)) == -6.0
+        assert (a.grad, b.grad) == (None, -2.0)
+    a.grad = 0.0
+    program.backward((np.array([-1.0, -3.0]),))
+    assert (a.grad, b.grad) == (0.0, -4.0)
+
+
 AFTER_SOME_CALLS = {"function.merged.CALLS_BEFORE_MADE": 3, "function.merged.CALLS_BEFORE_LOSS": 9}
 
 

@@ -146,11 +146,13 @@ class MergedRecordings:
         for recorded in self.recordings:
             if not recorded.program.has_trainable:
                 return True
-        return len(self.recordings) > 1 and any(p._grad is None for p in self._partly_used)
+        return bool(self._partly_used) and any(
+            p._grad is None for p in self._partly_used
+        )  # the first part is for speed
 
     @cached_property
     def _partly_used(self) -> Sequence[Value]:
-        """The parameters that at least one recording does not use."""
+        """The parameters that at least one recording does not use, or only in a comparison."""
         visited = [visited_nodes(recorded.program.outputs) for recorded in self.recordings]
         return [p for p in self.parameters if not all(p in nodes for nodes in visited)]
 
