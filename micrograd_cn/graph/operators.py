@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self, TypeVar, cast
 
 from .. import ops
@@ -73,7 +73,8 @@ def _left_to_python(op: Op, other: Any) -> Any:
             f"there is no operation for {sign} of a Value and a {kind}, an array of another library; write "
             "np.asarray(t) for an array t, which gives an array of Values"
         )
-    knows_nothing = type(other).__module__ == "builtins" and sign != "*"
+    is_repeated = sign == "*" and isinstance(other, Sequence)
+    knows_nothing = type(other).__module__ == "builtins" and not is_repeated
     if knows_nothing or not hasattr(type(other), REFLECTED.get(op.name, "__rmod__")):
         raise TypeError(f"there is no operation for {sign} of a Value and a {kind}{number_instead(other)}")
     return NotImplemented

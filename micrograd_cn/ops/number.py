@@ -174,6 +174,8 @@ def number_instead(x: object) -> str:
         return "; write math.nan for a missing number"
     if isinstance(x, (str, bytes, bytearray)):
         return "; convert it with float() first"
+    if isinstance(x, complex):
+        return "; compute the real and the imaginary part by themselves, as x * z.real and x * z.imag for x * z"
     if isinstance(x, Mapping):
         return "; write d[key] for one of its numbers"
     if isinstance(x, (set, frozenset)):

@@ -156,6 +156,7 @@ def test_a_list_of_ones_own_may_know_values():
 CURES = [  # expressions for an operand that is no number, and what to write instead
     ("None", r"a NoneType; write math\.nan for a missing number"),
     ("'a'", r"a str; convert it with float\(\) first"),
+    ("2j", r"a complex; compute the real and the imaginary part by themselves, as x \* z\.real and x \* z\.imag"),
     ("{'a': 1.0}", r"a dict; write d\[key\] for one of its numbers"),
     ("{1.0}", "a set; use one element at a time, of a list, since a set has no order"),
     ("abs", "a builtin_function_or_method; call it, and pass what it returns"),
@@ -166,9 +167,11 @@ CURES = [  # expressions for an operand that is no number, and what to write ins
 ]
 
 
-@pytest.mark.parametrize("symbol", ["+", "-", "/", "**"])
+@pytest.mark.parametrize("symbol", ["+", "-", "*", "/", "**"])
 @pytest.mark.parametrize(("wrong", "cure"), CURES)
 def test_an_operand_that_is_no_number_is_answered_with_what_to_write(symbol, wrong, cure):
+    if symbol == "*" and wrong == "'a'":
+        cure = r"a str; write float\(s\) \* x if the text s is a number"
     for text in (f"value {symbol} {wrong}", f"{wrong} {symbol} value"):
         with pytest.raises(TypeError, match=rf"there is no operation for {re.escape(symbol)} of a Value and {cure}"):
             eval(text, {"value": Value(1.0), "model": Layer(1, 1)})
