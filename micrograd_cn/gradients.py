@@ -182,7 +182,7 @@ def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], c
 
 
 def _send(node: Value, upstream: Any, terms: dict[Value, list[Any]], reach: GraphReach) -> None:
-    """Append the contributions of `node`, whose gradient is `upstream`, to the lists of its operands in `terms`.
+    """Append to the list of each operand in `terms` what `node`, whose gradient is `upstream`, adds to its gradient.
 
     Operands that are not keys of `terms` get nothing. `reach` finds out which nodes a gradient reaches; the edges that
     lead on from `node` are added to it.

@@ -103,7 +103,9 @@ def as_list(numbers: array[float], numpy: Any) -> Any:
 
 
 def with_leaves_of_captured(derivatives: dict[Value, float]) -> dict[Value, float]:
-    """Replace derivatives with respect to captured values by those with respect to the leaves below these values.
+    """Replace derivatives with respect to captured values by those with respect to the leaves that they depend on.
+
+    A captured value is a node that a compiled function uses, but that was computed before the call.
 
     `derivatives` is a dict from leaves of a program to the derivatives with respect to them. Some of these leaves may
     be `CapturedValue`s. A `CapturedValue` stands for a value that was computed from other leaves before the compiled

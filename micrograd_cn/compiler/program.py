@@ -220,7 +220,7 @@ class _OneProgram(Dispatcher):
         return self._program.parameters
 
     def parameter_free(self, bucket: Bucket) -> Dispatched:
-        """Return a list with one pair: the compiled program, and the indices of all rows of the bucket."""
+        """Return a list with one pair: the compiled program, and the indices of all rows of `bucket`."""
         return [(self._program.compiled, row_numbers(len(bucket.samples)))]
 
     def explain_nan(self) -> None:
@@ -492,7 +492,7 @@ class Program:
 
     @cached_property
     def adds_to_all(self) -> bool:
-        """Whether `backward` adds to the `grad` of every parameter, and no parameter stands for a captured value."""
+        """Whether `backward` adds to the `grad` of every parameter, and none stands for a `CapturedValue`."""
         return not (self._unreached or self.compiled.captured)
 
     @cached_property
@@ -684,7 +684,7 @@ class Program:
         return bucket
 
     def explain_nan(self, name: str, bucket: Bucket) -> None:
-        """Raise an error if a row of a bucket (samples with the same treedefs) explains why an output is nan.
+        """Raise an error if a row of a bucket (samples whose arguments are nested alike) explains why an output is nan.
 
         `name` is the word for a row in messages, such as "row" or "sample".
 

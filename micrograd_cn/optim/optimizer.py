@@ -999,15 +999,19 @@ changes.look_soon = _look_soon
 def look_for_mistakes(optimizer: Optimizer) -> None:
     """Warn of mistakes that keep parameters from being trained, and let the next `backward` look for outdated nodes.
 
-    `optimizer` calls this before some of its steps. There is a warning if a model has a new parameter that no optimiser
-    trains, whether it has replaced another one or has been added; if a function of a model reads a leaf that no
-    optimiser trains; and if `backward` has reached none of the optimiser's parameters, or `zero_grad` was called after
-    it. A node is outdated if it was computed before a step changed its operands.
+    `optimizer` calls this before some of its steps. There is a warning in three cases:
 
-    The first two steps, and those after the optimiser was copied or loaded, or some model was made or changed, look for
-    all of this. Each later look is spread over the four steps of `PART_OF_STEP`: 0 for the options, the gradients and
-    outdated nodes; 1 for the parameters of the models; 2 for the leaves that functions read; 3 for the gradients. New
-    parameters and such leaves are looked at again in the step after that in which they were found.
+    - A model has a new parameter that no optimiser trains. It may have replaced another parameter, or have been added.
+    - A function of a model reads a leaf that no optimiser trains.
+    - `backward` has reached none of the optimiser's parameters, or `zero_grad` was called after it.
+
+    A node is outdated if it was computed before a step changed its operands. The next `backward` warns of such nodes.
+
+    The first two steps check for all of this. So do the two steps after the optimiser was copied or loaded, or after a
+    model was made or changed. Each later check is spread over four steps, whose parts are in `PART_OF_STEP`. Part 0
+    checks the options, the gradients, and whether nodes are outdated; part 1 the parameters of the models; part 2 the
+    leaves that functions read; and part 3 the gradients again. New parameters, and leaves that no optimiser trains, are
+    checked once more in the next step.
 
     Raises:
         TypeError: a model has lost parameters, or the `requires_grad` of a parameter is not True or False.

@@ -119,7 +119,7 @@ def group_flat(arguments: Mapping[str, Sequence[Any]]) -> list[tuple[list[int], 
 
 @lru_cache(1024)
 def _flat_treedef(names: tuple[str, ...], kinds: tuple[type | None, ...], lengths: tuple[int, ...]) -> TreeDef:
-    """Return the treedef of arguments, each of which is a number, or a list or tuple of numbers.
+    """Return how arguments are nested (their treedef), each of which is a number, or a list or tuple of numbers.
 
     For each argument, `kinds` has None if it is a number, and otherwise the class, list or tuple; `lengths` has its
     length, which is ignored for a number.
@@ -204,8 +204,8 @@ def _layout(
 
     Returns:
         a function that selects the pieces of all groups, in their order, from the pieces of one argument after the
-            other; and, for each group, the indices of its samples, their treedef, and the count of numbers of a sample.
-            None if an array has no axis.
+            other; and, for each group, the indices of its samples, how their arguments are nested (the treedef), and
+            how many numbers a sample has. None if an array has no axis.
     """
     columns = [(None,) * n if form is None else form[1] for form in forms]
     rows_of: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)

@@ -1,7 +1,8 @@
 """Flatten samples, which are tuples of nested arguments, into rows of numbers.
 
-Samples with the same treedefs and the same static arguments form a bucket, which is an array with a row for each
-sample. A static argument is passed to the function unchanged.
+A treedef describes how an argument is nested, without its numbers. Samples with the same treedefs and the same static
+arguments form a bucket, which is an array with a row for each sample. A static argument is passed to the function
+unchanged.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ ITERATORS = {type(iter([])), type(iter(())), type(iter(range(0)))}  # their item
 
 
 class Bucket:
-    """Samples with the same treedefs and the same static arguments, as rows of numbers.
+    """Samples whose arguments are nested alike, and whose static arguments are the same, as rows of numbers.
 
     Attributes:
-        treedef: the name and the treedef of each argument.
+        treedef: the name of each argument, and its treedef, which describes how the argument is nested.
         static: the name and the `StaticValue` of each static argument.
         numbers: the numbers of all rows, one row after the other. They are `Columns` if they are in several arrays.
         width: how many numbers a row has.
@@ -61,7 +62,7 @@ class Bucket:
 
 
 def select_rows(bucket: Bucket, rows: array[int]) -> Any:
-    """Return some rows of a bucket as a two-dimensional buffer, or as `Columns`, for a program.
+    """Return some rows of a bucket (numbers of samples) as a two-dimensional buffer, or as `Columns`, for a program.
 
     `rows` has the indices of the rows to return. If it has the indices of all rows, they must be in order, and the
     numbers are not copied. If the rows have no numbers, a list of empty lists is returned.
@@ -188,7 +189,7 @@ def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
 
 
 def _number_column(values: Sequence[Any]) -> tuple[TreeDef, FlatNumbers] | None:
-    """Return the treedef that an argument has in all samples, and its numbers, one sample after the other.
+    """Return how an argument is nested in all samples (its treedef), and its numbers, one sample after the other.
 
     Return None unless the argument is a float or an int in all samples, or a list, a tuple or a namedtuple of equally
     many of these, or an array of numpy or a tensor of PyTorch of one shape, or a dict of such arguments. `values` has
@@ -386,7 +387,7 @@ def _are_arguments(sample: Sequence[Any], arguments: Mapping[str, Any]) -> bool:
 
 
 def _treedef_of_valid(x: Any) -> TreeDef:
-    """Return the treedef of an argument whose numbers were read already. The numbers of an array are not read again."""
+    """Return how an argument whose numbers were read already is nested. Its numbers are not read again."""
     if type(x) is float:
         return None
     shape = getattr(x, "shape", ())

@@ -184,7 +184,7 @@ def array_def(x: Any, shape: tuple[int, ...]) -> ArrayDef:
 
 
 def has_tensors(treedef: TreeDef) -> bool:
-    """Return whether an argument with this treedef is a tensor of PyTorch, or has one inside.
+    """Return whether an argument that is nested as `treedef` says is a tensor of PyTorch, or has one inside.
 
     >>> has_tensors((list, (None, ArrayDef((2,), True, True)))), has_tensors((list, 2))
     (True, False)
@@ -240,7 +240,8 @@ def objects_in(static: Iterable[tuple[str, StaticValue]], treedef: TreeDef) -> l
     """Return the objects that arguments bring into a function, apart from plain numbers and strings.
 
     These are the values of static arguments, the users' classes of namedtuples, and the keys of dicts. `static` has the
-    name and the value of each static argument, and `treedef` the name and the treedef of each other argument.
+    name and the value of each static argument, and `treedef` has the name of each other argument and its treedef, which
+    describes how it is nested.
     """
     found = [x.value for _, x in static]
     waiting = [part for _, part in treedef if part is not None]

@@ -34,7 +34,7 @@ COLLECTING_KINDS = [
 
 
 def bucket_of_row(key: Any, numbers: array[float]) -> Bucket:
-    """Return the results of `Arguments.row_of` as a `Bucket`."""
+    """Return the results of `Arguments.row_of` as a `Bucket`, which has the numbers of one sample here."""
     static, treedef = key
     return Bucket(treedef, static, numbers, len(numbers), [0])
 
@@ -130,7 +130,9 @@ class Arguments:
         return self.positional[:count] if self._required <= count <= len(self.positional) else ()
 
     def row_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, array[float]]:
-        """Return the static arguments and the treedef of a call, as a pair, and the numbers in its arguments.
+        """Return a key for a call, and the numbers in its arguments.
+
+        The key is a pair: the static arguments, and how the other arguments are nested (their treedef).
 
         Raises:
             TypeError: an argument contains something that is not a number, or the function does not take these
@@ -184,7 +186,7 @@ class Arguments:
         return static, bound
 
     def buckets_of(self, name: str, samples: Any, some: bool = True) -> list[Bucket]:
-        """Return samples as `Bucket`s, one for each combination of treedefs and of static arguments.
+        """Return samples as `Bucket`s: those of one `Bucket` have equal static arguments, and are nested alike.
 
         Args:
             name: the name of the method to which the samples were passed, for messages.
@@ -388,8 +390,8 @@ class Arguments:
     def flat_function(self, bucket: Bucket) -> Callable[..., Any]:
         """Return a function that takes a `Value` for each number of a row, and calls the plain function with them.
 
-        The static arguments, and the treedefs of the others, are those of the bucket. The function returns one result,
-        or a list of all results.
+        The static arguments are those of the bucket, and the numbers are put into arguments that are nested as the
+        bucket says. The function returns one result, or a list of all results.
         """
 
         def flat(*values: Value) -> Any:

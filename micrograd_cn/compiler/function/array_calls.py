@@ -94,7 +94,7 @@ class _Repeated(NamedTuple):
         variables: the variables to differentiate with respect to, or None.
         parameter_count: how many parameters the function had.
         shapes: the shapes of the arrays.
-        inside: the treedef of each argument if the samples were in a list, otherwise None.
+        inside: how each argument is nested (its treedef) if the samples were in a list, otherwise None.
         call: the prepared call.
         missed: whether a call had other shapes. The next such call drops this object, since the shapes may be others in
             each call, such as the count of rows.
@@ -124,7 +124,8 @@ class ArrayCalls:
 
     Attributes:
         runners: a dict from pairs of a method and the shapes of its arrays to the code that computes such a call, or to
-            None if there can be none. For a list of samples, the treedefs of the arguments are beside the shapes.
+            None if there can be none. For a list of samples, the key also has the treedef of each argument, which
+            describes how it is nested.
     """
 
     def __init__(self, arguments: Arguments, store: RecordingStore, stale: StaleCheck) -> None:
@@ -325,8 +326,8 @@ class ArrayCalls:
     ) -> ArrayCall | None:
         """Return what `runner` returns for arrays of these shapes, or for a list of samples.
 
-        For a list, `inside` has the treedef of each argument; see `listed_samples`. If `now` is set, code is
-        prepared even if there were few calls.
+        For a list, `inside` says how each argument is nested (its treedef); see `listed_samples`. If `now` is set, code
+        is prepared even if there were few calls.
         """
         stale, latest = self._stale, self._repeated.get(called or method)
         if (
@@ -563,7 +564,7 @@ class ArrayCalls:
 
 
 def _are_arrays(treedefs: Sequence[TreeDef]) -> bool:
-    """Return whether arguments with these treedefs are arrays or numbers."""
+    """Return whether arguments that are nested as `treedefs` say are all arrays or numbers."""
     return all(type(each) is ArrayDef or each is None for each in treedefs)
 
 
@@ -613,8 +614,8 @@ def _mean_call(recording: Recording, wrt: Sequence[Any], shapes: Sequence[Any]) 
     """Return a prepared call that computes the Hessian of the mean result for samples in arrays of some shapes.
 
     `wrt` has variables. Return None if one of them is not a parameter of the recording's program, or is frozen, if all
-    entries are constants, if an argument of the function is an index, which may be out of range, if the function has
-    captured values, or if its result has no gradient.
+    entries are constants, if an argument of the function is an index, which may be out of range, if the function uses
+    nodes that were computed before the call, or if its result has no gradient.
     """
     program = recording.program
     if not {*map(id, program.parameters)}.issuperset(map(id, wrt)):  # by identity, since anything may be in `wrt`

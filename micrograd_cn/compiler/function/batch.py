@@ -32,7 +32,7 @@ class SubBatch(NamedTuple):
 
     Attributes:
         recording: the recording that computes the samples.
-        bucket: the bucket of these samples. A bucket has samples with the same treedefs, as rows of numbers.
+        bucket: the bucket of these samples. A bucket has samples whose arguments are nested alike, as rows of numbers.
         rows: the indices of the rows of the bucket that the recording computes.
         computed: the value and the gradient of each row, one row after the other, if a merged program, which computes
             all branches, has computed them already; otherwise None.

@@ -77,7 +77,7 @@ class CatchingHooks(RecordingHooks):
 
 
 def in_arrays(treedef: TreeDef) -> list[bool]:
-    """Return, for each number of an argument with this treedef, whether it is an element of a numpy array.
+    """Return, for each number of an argument that is nested as `treedef` says, whether it is in a numpy array.
 
     >>> in_arrays((list, (None, ArrayDef((2,), True))))
     [False, True, True]

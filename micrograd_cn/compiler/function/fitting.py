@@ -1,6 +1,7 @@
 """Define `FunctionFit`, one call of `fit` of a compiled function, which finds the program for each row that is trained.
 
-A recording that may be stale is compared with the function before its program is used; see `FitCheck`.
+A recording that may be stale, since the function may be another one by now, is compared with it before its program is
+used; see `FitCheck`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class FunctionFit(Dispatcher):
         plain_errors: calls the plain function for a sample whose loss is nan, since its error may say why.
         name: the name of the function, for messages.
         options: how to train.
-        buckets: the samples. Each bucket has samples with the same treedefs, as rows of numbers.
+        buckets: the samples. Each bucket has samples whose arguments are nested alike, as rows of numbers.
         validation: the samples for the validation after each epoch; None if there is no validation.
         is_ready: a function that returns whether `ShortFits` can now take the remaining epochs. It is called after some
             epochs, while many remain.
@@ -162,7 +163,7 @@ class FunctionFit(Dispatcher):
         return self._graphs(self._store.record_missing(bucket, rows, threads))
 
     def merged(self, bucket: Bucket, rows: int, steps: int) -> CompiledGraph | None:
-        """Return a merged program for a bucket, which computes all branches; None if there is none that is worthwhile.
+        """Return a program that computes all branches for the samples in `bucket`; None if none is worthwhile.
 
         `fit` is going to take `steps` steps with `rows` rows each by this program.
         """

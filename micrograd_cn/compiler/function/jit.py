@@ -130,15 +130,20 @@ def compile(  # noqa: A001 -- the field's name
 ) -> Any:
     """Compile a function or, if `inputs` is passed, a recorded graph; this is also a decorator for functions.
 
-    A function is recorded when it is called with arguments that are nested in a new way, such as a list of another
-    length. The arguments may be any nesting of lists, tuples, namedtuples, dicts and arrays; other subclasses of list,
-    tuple and dict are refused, except `OrderedDict` and `defaultdict`. While the function is recorded, `Value`s are in
+    A function is recorded, which means that it is called once and its graph is kept, when it is first called with
+    arguments that are nested in a new way, such as a list of another length. While it is recorded, `Value`s are in
     place of the numbers in its arguments, and a numpy array of `Value`s is in place of an array of any library.
-    Other `Value`s that the function uses are parameters, and a program reads their data at each call. Leaves that the
-    function makes anew in each call, such as the `Value(0)` with which a sum begins, are constants. `Value`s that
-    require no gradient while the function is recorded are constants: the program keeps the data that they have at that
-    time, and a later call raises an error if they have other data by then. So does `backward` if they require a
-    gradient by then.
+
+    The arguments may be any nesting of lists, tuples, namedtuples, dicts and arrays. Other subclasses of list, tuple
+    and dict are refused, except `OrderedDict` and `defaultdict`.
+
+    Other `Value`s that the function uses are of two kinds:
+
+    - Parameters require a gradient. A program reads their data at each call.
+    - Constants require no gradient while the function is recorded. The program keeps the data that they have at that
+      time, and a later call raises an error if they have other data by then. `backward` also raises an error if they
+      require a gradient by then. Leaves that the function makes anew in each call, such as the `Value(0)` with which a
+      sum begins, are constants, too.
 
     A call returns a plain number, or a nesting of plain numbers, without a graph. So a loss that is computed from it
     outside of the function does not train the function's parameters: after `net = compile(model)`, a loss such as
@@ -159,65 +164,88 @@ def compile(  # noqa: A001 -- the field's name
 
     The first axis of an array runs over the samples. An array may be of numpy, PyTorch, jax or pandas, an `array.array`
     or a memoryview. All numbers are read as doubles. So `2 * x` of an array of uint8 is 400 for 200 in a compiled
-    function, while numpy gives 144, and 1.7 is not cut to 1 in a copy of an array of integers. Whatever could be read
-    in two ways is refused, such as a tuple of tuples, a set, an `np.matrix` or a member of an enum. So is anything that
-    is not a real number: missing entries of masked arrays, dates, complex numbers and text.
+    function, while numpy gives 144, and 1.7 is not cut to 1 in a copy of an array of integers.
 
-    A program repeats for every sample what the function did for the recorded one:
+    Whatever could be read in two ways is refused, such as a tuple of tuples, a set, an `np.matrix` or a member of an
+    enum. So is anything that is not a real number: missing entries of masked arrays, dates, complex numbers and text.
 
-    - Every comparison of values is checked for every sample, since Python code may branch on it. If a comparison has
-      another outcome than for the recorded sample, an error is raised. With `branches`, the function is recorded again
-      for such a sample instead. The comparisons are computed in machine code for all samples of a batch.
-    - What is detached, or computed in `no_grad()`, is computed for every sample, without a gradient. If `no_grad()` is
-      around a call of `backward` or `fit`, an error is raised, since the plain function has no gradient there.
-    - To read the number of a value that is not a constant, by `x.data`, as a condition, index or key, raises an error,
-      since the program would use the same number for all samples. It is also an error if a `requires_grad` changes
-      while the function is recorded, if the function uses the result of another program, or if another thread reads an
-      argument or computes with it. Such an error is raised even if the function catches it.
-    - A `Value` that was computed before the call keeps its data, as in the plain function, even if its operands have
-      changed since.
-    - If a parameter, or something else outside the function that it reads, such as a number, a list or an attribute,
-      has changed since the function was recorded, so that it would be recorded otherwise now, an error is raised.
-      Compile anew then, change a parameter's `data` instead, or pass as an argument what changes. `fit` always looks.
-      Calls and the other methods look at least the first four times, and whenever several calls before were those of
-      another method, with arrays of other shapes, or with lists instead of arrays, as in the first evaluation after
-      training. Otherwise they look so often that they spend a hundredth of the time with this, or a tenth if methods
-      are called in turn: a call that is made at once after a change, in the middle of many fast ones, may still give
-      what was recorded before, and one of the next calls raises the error. Of a collection of more than 10000 items,
-      they look only at the length if the items are many for what the function computes; `fit` says what else they do
-      not look at, and records the function again instead. A change of a number that the functions of a user-defined
-      operation read, or that an object's `__float__` returns, raises the error, too.
-    - A function that changes an argument, as by `u[0] = y` or `v.append(y)`, is refused, since a program does not
-      change what its caller has: copy the argument first, and return what the caller needs. Ints and bools in a nested
-      result that are not `Value`s stay as they are.
-    - Anything else that Python code does, such as reading a list, happens only while the function is recorded. `check`
-      compares the program with the function. So a value that the function keeps, as by `self.hidden = h` or
-      `seen.append(p)`, has the number of the recorded sample ever after: to look at it, return it beside the result.
-      Also, `isinstance(x, float)` of an argument is False, and `x.dtype` of an array is object: write
-      `isinstance(x, (float, Value))`. And x * v, where v belongs to a subclass of `Value` with a `__mul__` of its own,
-      is the product of two `Value`s: write v * x. If a function may tell a `Value` from a number in such a way, it is
-      also called with the numbers of the recorded sample, as floats and as they are, such as an array of uint8, and
-      with those of a few further samples of the batch, or of the next calls. A warning says whether it computes
-      something else for them. `check` does this for other samples, and finds integers whose results overflow, too.
-    - If the function changes a variable or a collection that it can read, uses a generator of random numbers or a
-      clock, or asks for the type of an object by `type`, it is recorded twice for the same arguments. What the second
-      recording changes in variables, attributes, collections, arrays and gradients is put back, but what it takes from
-      an iterator or a file stays taken, and what it prints, or writes to a file or a log, is written again. It is an
-      error if both take items from an iterator or a file; if these are numbers from `itertools.count`, a warning names
-      it. A warning names the numbers that the function reads and changes in each call, but not those that it only
-      counts with, as in `n += 1`. A function that gives the text of a parameter to an object of the user's class, such
-      as a log, is recorded again, too, with strings that have `?nan?-inf?` in place of numbers, so the object gets a
-      string twice. Write print(...) or use `logging` instead: a string that only goes there does not cause a second
-      recording. It is an error if the two recordings differ, or if both draw from a generator of random numbers, such
-      as those of the modules `random`, `numpy.random` and `torch`. That a function does something else in each call is
-      not noticed if this happens in the code of other packages, in objects that the function reaches only in a way that
-      its code does not show (such as `getattr` with a computed name, or `eval`), in the code of objects beyond the
-      first 8 items of a collection or the first 50 objects of a class, in a collection of more than 10000 items, in an
-      array of more than 100000 numbers, beyond the first 20000 objects, in an array of another library than numpy, in a
-      file that it opens, in a `ContextVar`, in memory that a ctypes pointer points to, or in an attribute of a class
-      that the function makes. Nor is it noticed if another thread reads a parameter, or if code reads attributes that
-      begin with an underscore. The label of a recorded argument is its name, and the text of a recorded value has no
-      number.
+    A program repeats for every sample what the function did for the recorded one. This has the following consequences.
+
+    Branches. Every comparison of values is checked for every sample, since Python code may branch on it. If a
+    comparison has another outcome than for the recorded sample, an error is raised. With `branches`, the function is
+    recorded again for such a sample instead. The comparisons are computed in machine code for all samples of a batch.
+
+    Detached values. What is detached, or computed in `no_grad()`, is computed for every sample, without a gradient. If
+    `no_grad()` is around a call of `backward` or `fit`, an error is raised, since the plain function has no gradient
+    there. A `Value` that was computed before the call keeps its data, as in the plain function, even if its operands
+    have changed since.
+
+    Numbers of values. To read the number of a value that is not a constant, by `x.data`, as a condition, index or key,
+    raises an error, since the program would use the same number for all samples. It is also an error if a
+    `requires_grad` changes while the function is recorded, if the function uses the result of another program, or if
+    another thread reads an argument or computes with it. Such an error is raised even if the function catches it.
+
+    Changes outside of the function. The function may read a parameter, or something else outside of it, such as a
+    number, a list or an attribute. If this has changed, so that the function would be recorded otherwise now, an error
+    is raised. Compile anew then, change a parameter's `data` instead, or pass as an argument what changes. The error is
+    also raised if a number has changed that the functions of a user-defined operation read, or that an object's
+    `__float__` returns.
+
+    - `fit` always checks for changes. Calls and the other methods check at least the first four times. They also check
+      whenever several calls before were those of another method, with arrays of other shapes, or with lists instead of
+      arrays, as in the first evaluation after training.
+    - Otherwise they check so rarely that it takes a hundredth of their time, or a tenth if methods are called in turn.
+      So a call right after a change, in the middle of many fast ones, may still give what was recorded before. One of
+      the next calls then raises the error.
+    - Of a collection of more than 10000 items, they check only the length if the items are many for what the function
+      computes. `fit` says what else is not checked, and records the function again instead.
+
+    Changed arguments. A function that changes an argument, as by `u[0] = y` or `v.append(y)`, is refused, since a
+    program does not change what its caller has: copy the argument first, and return what the caller needs. Ints and
+    bools in a nested result that are not `Value`s stay as they are.
+
+    Other Python code. Anything else that Python code does, such as reading a list, happens only while the function is
+    recorded. So a value that the function keeps, as by `self.hidden = h` or `seen.append(p)`, has the number of the
+    recorded sample from then on. To look at the value, return it together with the result. `check` compares the program
+    with the function.
+
+    Types. `isinstance(x, float)` of an argument is False, and `x.dtype` of an array is object: write
+    `isinstance(x, (float, Value))`. And x * v, where v belongs to a subclass of `Value` with a `__mul__` of its own, is
+    the product of two `Value`s: write v * x. If a function may tell a `Value` from a number in such a way, it is also
+    called with numbers: those of the recorded sample, as floats and as they are, such as an array of uint8, and those
+    of a few further samples of the batch, or of the next calls. A warning says whether it computes something else for
+    them. `check` does this for other samples, and finds integers whose results overflow, too.
+
+    Functions that do something else in each call. If the function changes a variable or a collection that it can read,
+    uses a generator of random numbers or a clock, or asks for the type of an object by `type`, it is recorded twice for
+    the same arguments.
+
+    - It is an error if the two recordings differ, or if both draw from a generator of random numbers, such as those of
+      the modules `random`, `numpy.random` and `torch`.
+    - What the second recording changes in variables, attributes, collections, arrays and gradients is put back. But
+      what it takes from an iterator or a file stays taken, and what it prints, or writes to a file or a log, is written
+      again. It is an error if both recordings take items from an iterator or a file; if these are numbers from
+      `itertools.count`, a warning names it instead.
+    - A warning names the numbers that the function reads and changes in each call, but not those that it only counts
+      with, as in `n += 1`.
+    - A function that gives the text of a parameter to an object of the user's class, such as a log, is recorded again,
+      too. The object then gets a second string, which has `?nan?-inf?` in place of numbers. Write print(...) or use
+      `logging` instead: a string that only goes there does not cause a second recording.
+
+    Not noticed. That a function does something else in each call is not noticed if this happens
+
+    - in the code of other packages, or in an array of another library than numpy;
+    - in objects that the function reaches only in a way that its code does not show, such as `getattr` with a computed
+      name, or `eval`;
+    - in the code of objects beyond the first 8 items of a collection or the first 50 objects of a class;
+    - in a collection of more than 10000 items, in an array of more than 100000 numbers, or beyond the first 20000
+      objects;
+    - in a file that it opens, in a `ContextVar`, in memory that a ctypes pointer points to, or in an attribute of a
+      class that the function makes.
+
+    Nor is it noticed if another thread reads a parameter, or if code reads attributes that begin with an underscore.
+
+    Labels and text. The label of a recorded argument is its name, and the text of a recorded value has no number.
 
     Results are those of the eager engine, except for rounding:
 
@@ -840,7 +868,7 @@ class CompiledFunction:
         return ((value, auxiliary(sub_batches, threads)) if has_aux else value), gradient
 
     def _current_buckets(self, name: str, samples: Any, wrt: Any, some: bool = True) -> list[Bucket]:
-        """Return samples as buckets, after a check that the recordings for them are not stale.
+        """Return samples as buckets, after a check that the function would still be recorded for them as it was.
 
         `name` is the name of the method, for messages. If `some` is set, there must be a sample. If `wrt`, the
         variables to differentiate with respect to, is a list of leaves, it is also an error if the function uses one of

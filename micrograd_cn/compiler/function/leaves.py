@@ -65,7 +65,7 @@ class Leaves:
 
         Args:
             results: the nodes that the function has returned.
-            outputs: these nodes, with leaves in place of captured values.
+            outputs: these nodes, with leaves in place of captured values, which were computed before the call.
         """
         for x in self.unheld:  # nobody else can see this
             x.requires_grad = False

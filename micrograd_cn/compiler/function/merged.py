@@ -50,7 +50,7 @@ def _of_results(recorded: Recording) -> Outputs:
 
 
 class MergedRecordings:
-    """The recordings of a function for samples with the same treedefs, merged into programs that are made when needed.
+    """The recordings of a function for samples that are nested alike, merged into programs that are made when needed.
 
     A method such as `forward` returns None until it was called often enough. It takes the count of rows that its
     program is going to compute at each call; with 0, it only asks, and the call does not count. After some calls, a

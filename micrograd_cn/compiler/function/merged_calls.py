@@ -107,7 +107,8 @@ class MergedCalls:
     def _merged_where(self, buckets: Sequence[Bucket]) -> MergedRecordings | None:
         """Return the merged recordings that may compute all samples. Return None if there are none.
 
-        There are none if the samples have several treedefs, or if the call is inside `no_grad()` or `detect_anomaly()`.
+        There are none if the samples are nested in several ways, or if the call is inside `no_grad()` or
+        `detect_anomaly()`.
         """
         if len(buckets) != 1 or context.active:
             return None
@@ -118,7 +119,7 @@ class MergedCalls:
 def _numbers(program: Program, bucket: Bucket, threads: int) -> FlatNumbers | None:
     """Return the outputs of a merged program for all rows of a bucket, or None if the first output of a row is nan.
 
-    A merged program computes all branches of a function, and a bucket has samples with the same treedefs.
+    A merged program computes all branches of a function, and a bucket has samples whose arguments are nested alike.
     """
     numbers = program.flat(bucket.numbers, len(bucket.samples), threads)
     return None if has_nan(numbers, len(program.outputs)) else numbers

@@ -45,7 +45,7 @@ class Recorder:
         self._before: tuple[Sequence[Any], Snapshot | None] = (), None  # what `_snapshot` has returned last
 
     def record(self, bucket: Bucket, row: int, plain: bool = False, hides_numbers: bool = False) -> Recording:
-        """Return a new recording for a row of a bucket.
+        """Return a new recording (the graph of a call) for one sample, which is a row of `bucket`.
 
         If `plain` is set, the function gets plain `Value`s, whose numbers it can read and whose type is `Value`. If
         `hides_numbers` is set, strings made of parameters hide their numbers, unless they go to a log.

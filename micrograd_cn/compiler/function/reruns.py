@@ -267,7 +267,7 @@ class Reruns:
         return found
 
     def _other_rows(self) -> list[int]:
-        """Return the indices of a few rows that are spread over the bucket, without the row that was recorded."""
+        """Return the indices of a few samples that are spread over the bucket, without the sample that was recorded."""
         last = len(self._bucket.samples) - 1
         return sorted({last * k // MAX_OTHER_ROWS for k in range(MAX_OTHER_ROWS + 1)} - {self._row})[-MAX_OTHER_ROWS:]
 

@@ -50,7 +50,7 @@ class ShortFits:
 
     Args:
         store: the recordings of the function.
-        stale: checks that the recordings are not stale.
+        stale: checks that the function would still be recorded as it was.
         arrays: has code for samples in arrays or in short lists.
     """
 
@@ -173,8 +173,8 @@ class ShortFits:
         """Return the places of the trained parameters among those of a program; empty if these are all that it has.
 
         `trained` has those of the optimiser's parameters that are not frozen. Return None if the program does not have
-        all of them, or not all parameters of the function's programs, or if it has a parameter that stands for a
-        captured value, which may have been computed from the optimiser's.
+        all of them, or not all parameters of the function's programs, or if it has a parameter that stands for a node
+        which was computed before the call, perhaps from the optimiser's parameters.
         """
         parameters = self._store.parameters
         known, of_all, optimized, places = self._latest

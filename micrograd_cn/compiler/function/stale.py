@@ -377,9 +377,9 @@ class StaleCheck:
     def _compare_with_new_recording(self, bucket: Bucket, recording: Recording, row: int, name: str) -> bool:
         """Record the function again for a row of a bucket, and compare the new recording with `recording`.
 
-        A bucket has samples with the same treedefs, as rows of numbers. Return whether everything was compared. A
-        value that is computed from frozen parameters alone is not compared, since the new recording has only its
-        number. `name` is the name of the method, for messages; "" for a call.
+        A bucket has samples whose arguments are nested alike, as rows of numbers. Return whether everything was
+        compared. A value that is computed from frozen parameters alone is not compared, since the new recording has
+        only its number. `name` is the name of the method, for messages; "" for a call.
 
         What the function changes in variables, collections, arrays and gradients is put back.
 
@@ -411,7 +411,7 @@ class StaleCheck:
         """Record the function for a row of a bucket, and put back what it changes. Return the recording, and leaves.
 
         Args:
-            bucket: the bucket, which has samples with the same treedefs, as rows of numbers.
+            bucket: the bucket, which has samples whose arguments are nested alike, as rows of numbers.
             row: the index of the row.
             name: the name of the method, for messages.
             find_held: whether to find the leaves that the function can reach both before and after the recording. The
@@ -449,9 +449,9 @@ class FitCheck:
         optimizer: the optimiser that trains, whose parameters the function must not make itself.
 
     Attributes:
-        uncompared: the programs that were made for samples with the treedefs of these samples, but whose branch none of
-            these samples takes now, so they have not been compared. They have to be compared before a sample uses them;
-            see `compare_reached`.
+        uncompared: the programs that were made for samples that are nested like these, but whose branch none of these
+            samples takes now, so they have not been compared. They have to be compared before a sample uses them; see
+            `compare_reached`.
     """
 
     def __init__(self, stale: StaleCheck, buckets: Sequence[Bucket], optimizer: Optimizer) -> None:

@@ -1,8 +1,9 @@
 """Define `RecordingStore`, which finds for each row the recording that computes it, and makes those that are missing.
 
-A function has a recording for each combination of treedefs, for each combination of static arguments, and for each
-branch. A row is computed by the recording that was made for its treedefs and its static arguments, and whose
-comparisons all have the recorded outcome for the row.
+A recording is the graph of one call. A function has a recording for each way in which its arguments are nested, for
+each combination of static arguments, and for each branch. A row has the numbers of one sample. It is computed by the
+recording that was made for the sample's nesting and static arguments, and whose comparisons all have the recorded
+outcome for the row.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ RecordingRows: TypeAlias = "tuple[Recording, array[int]]"  # a recording, and th
 
 
 class Recordings(list[Recording]):
-    """The recordings for samples with the same treedefs, which means that their arguments are nested in the same way.
+    """The recordings (graphs of calls of a function) for samples whose arguments are nested alike.
 
     Attributes:
         merged: an object that makes programs for all branches from these recordings; None until it is first needed.
@@ -56,7 +57,7 @@ class Recordings(list[Recording]):
 
 
 class RecordingStore:
-    """The recordings of a function: it finds those that compute the rows of a bucket, and makes those that are missing.
+    """The recordings of a function (graphs of its calls), which are made when a sample first needs them.
 
     Several threads may use it at once.
 
@@ -68,7 +69,8 @@ class RecordingStore:
 
     Attributes:
         branches: whether the function is recorded again for rows that take another branch.
-        recordings: a dict from pairs of static arguments and a treedef to the recordings for samples that have them.
+        recordings: a dict from pairs, of static arguments and a treedef (how the other arguments are nested), to the
+            recordings for samples that have them.
         programs: the programs of all recordings.
         parameters: the leaves that require a gradient in these programs, apart from the arguments. The list is replaced
             when a recording brings further parameters.
@@ -92,11 +94,11 @@ class RecordingStore:
         self._turn = ForkSafeLock()  # held while the function is recorded, see `record_missing`
 
     def known(self, bucket: Bucket) -> Recordings | tuple[()]:
-        """Return the recordings for samples with the treedefs and the static arguments of a bucket."""
+        """Return the recordings for samples that are nested as in `bucket`, and have the same static arguments."""
         return self.recordings.get((bucket.static, bucket.treedef), ())
 
     def dispatch(self, bucket: Bucket, rows: array[int], threads: int = 1) -> list[RecordingRows]:
-        """Return the recordings for some rows of a bucket (samples with the same treedefs), each with its rows.
+        """Return the recordings for some samples, the rows of a bucket, each with the indices of its rows.
 
         Recordings that are missing are made.
         """
@@ -277,7 +279,7 @@ class RecordingStore:
     def merged_of(self, known: Recordings | tuple[()]) -> MergedRecordings | None:
         """Return `known` as `MergedRecordings`; None if it is empty, or if its recordings have no guards.
 
-        `known` has recordings for samples with the same treedefs.
+        `known` has recordings for samples whose arguments are nested alike.
         """
         if not known or not known[0].guards.compiled:  # without guards there is no other recording
             return None

@@ -43,7 +43,7 @@ class SubBatchCalls:
         self._background, self._has_driver = BackgroundTasks(), False
 
     def gradient(self, name: str, buckets: Sequence[Bucket]) -> MeanGradient | None:
-        """Return the mean result and its gradient. A bucket has samples with the same treedefs.
+        """Return the mean result and its gradient. A bucket has samples whose arguments are nested alike.
 
         `name` is the method that needs the gradient, "backward" or "value_and_grad". Return None if there is one bucket
         only, if there were few calls, or if the programs have to be called one by one: where recordings are missing or
@@ -135,7 +135,8 @@ class _Calls:
     def _prepare(self, recording: Recording, rows: int) -> GradientCall | None:
         """Return a new prepared call of a recording's code for this many rows, or None if it cannot be prepared.
 
-        It cannot be if the recording has guards or captured values, or if the function did not return a single number.
+        It cannot be if the function has compared values, if it uses nodes that were computed before the call, or if it
+        did not return a single number.
         """
         compiled = recording.loss.compiled
         if len(self._known) >= MAX_KNOWN:

@@ -329,7 +329,7 @@ class ListedSamples(NamedTuple):
             columns instead. A column has the values of one argument in all samples. If there is only one sample, it is
             the value itself.
         shapes: for each argument, the shape of an array with its numbers in all samples.
-        treedefs: the treedef of each argument; None if the samples are a tuple of arrays.
+        treedefs: how each argument is nested; None if the samples are a tuple of arrays.
     """
 
     numbers: array[float] | tuple[Any, ...]
@@ -390,7 +390,7 @@ def _is_nested(x: Any) -> bool:
 
 
 def _flat_treedef(x: Any) -> TreeDef:
-    """Return the treedef of an argument that is a number, or a list, a tuple or a dict of numbers."""
+    """Return how an argument is nested (its treedef) that is a number, or a list, a tuple or a dict of numbers."""
     kind = type(x)
     if kind is dict:
         return dict, tuple(x), (None,) * len(x)

@@ -51,8 +51,8 @@ SubBatches: TypeAlias = "Sequence[tuple[GradientRunner, array[int]]]"  # runners
 class Dispatcher(ABC):
     """The choice of the program that computes each row, in one call of `fit`.
 
-    A bucket has samples with the same treedefs. A row of the bucket has the numbers of one sample. The methods that are
-    defined here suffice if each row's program exists before the first step, and never changes.
+    A bucket has samples whose arguments are nested alike. A row of the bucket has the numbers of one sample. The
+    methods that are defined here suffice if each row's program exists before the first step, and never changes.
 
     Attributes:
         layouts: a list of at most one `ParameterLayout`, which says where each parameter is in the arrays that the
@@ -153,8 +153,8 @@ class GradientRunner(GradientCall):
     """The code, the buffers and the operands that compute the gradient of one program, step after step.
 
     The operands are those with which the compiled loop calls the driver `gradient` for rows of one bucket. A bucket has
-    samples with the same treedefs. The operands are kept with the buffers after training, so the next training need not
-    make them anew.
+    samples whose arguments are nested alike. The operands are kept with the buffers after training, so the next
+    training need not make them anew.
 
     Args:
         compiled: the program whose gradient is computed.
@@ -225,7 +225,7 @@ class TrainingRun:
     """The training steps of one call of `fit`.
 
     Args:
-        buckets: the samples. Each bucket has samples with the same treedefs, as rows of numbers.
+        buckets: the samples. Each bucket has samples whose arguments are nested alike, as rows of numbers.
         dispatcher: finds the program for each row.
         options: how to train.
         validate: a function that returns the mean loss of the validation data; None if there is no such data. Its
@@ -595,7 +595,7 @@ class TrainingRun:
     def _merge(self, bucket: int) -> CompiledGraph | None:
         """Return a merged program, which computes all branches, for all samples of a bucket.
 
-        A bucket has samples with the same treedefs. Return None if there is no merged program that can be used.
+        A bucket has samples that are nested alike. Return None if there is no merged program that can be used.
         """
         if self._options.threads > 1 or here().detect_anomaly:
             return None
@@ -664,7 +664,7 @@ class TrainingRun:
     def _sub_batches(self, samples: array[int]) -> SubBatches:
         """Split samples into sub-batches, one for each program and bucket. Make programs for samples that have none.
 
-        A bucket has samples with the same treedefs.
+        A bucket has samples whose arguments are nested alike.
         """
         if self._only_program:
             return [(self._runner(self._only_program, 0, self._batch), samples)]
@@ -695,7 +695,7 @@ class TrainingRun:
 
     @cached_property
     def _row_of(self) -> Sequence[int]:
-        """Return, for each sample, the index of its row in its bucket (the samples with the same treedefs)."""
+        """Return, for each sample, the index of its row in its bucket (the samples that are nested alike)."""
         if len(self._buckets) == 1:
             return range(self._n)
         found = array("q", bytes(WORD * self._n))
@@ -706,7 +706,7 @@ class TrainingRun:
 
     @cached_property
     def _bucket_of(self) -> array[float]:
-        """Return, for each sample, the index of its bucket. A bucket has samples with the same treedefs."""
+        """Return, for each sample, the index of its bucket. A bucket has samples whose arguments are nested alike."""
         found = array("d", bytes(WORD * self._n))
         for k, bucket in enumerate(self._buckets):
             for sample in bucket.samples:
@@ -714,7 +714,7 @@ class TrainingRun:
         return found
 
     def _by_bucket(self, samples: array[int]) -> list[array[int]]:
-        """Return, for each bucket (samples with the same treedefs), those of `samples` that belong to it."""
+        """Return, for each bucket (samples whose arguments are nested alike), those of `samples` that belong to it."""
         if len(self._buckets) == 1:
             return [samples]
         return rows_by_label(samples, gather_rows(self._bucket_of, samples, 1), len(self._buckets))
@@ -722,8 +722,8 @@ class TrainingRun:
     def _dispatch(self, bucket: int, rows: array[int]) -> Dispatched:
         """Return the programs for rows of a bucket, each with its rows; make programs that are missing.
 
-        A bucket has samples with the same treedefs. Which program a row has may depend on the current data of the
-        parameters.
+        A bucket has samples whose arguments are nested alike. Which program a row has may depend on the current data of
+        the parameters.
         """
         found, left = self._dispatcher.known(self._buckets[bucket], rows, self._address_of_parameters)
         if not left:
@@ -738,8 +738,8 @@ class TrainingRun:
     def _remember_parameter_free(self, bucket: int) -> None:
         """Assign a program to each sample of a bucket if the choice of the program does not depend on parameters.
 
-        A bucket has samples with the same treedefs. If there is a merged program, which computes all branches, it is
-        assigned to all samples.
+        A bucket has samples whose arguments are nested alike. If there is a merged program, which computes all
+        branches, it is assigned to all samples.
         """
         samples = self._buckets[bucket].samples
         merged = self._merge(bucket)

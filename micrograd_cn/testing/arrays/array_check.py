@@ -220,7 +220,8 @@ def _may_have_treads(problem: Problem, checked: tuple[Vector, Vector] | None) ->
     """Return whether f may be a step function, whose treads are the intervals in which it does not change.
 
     It may be one if f changes by another amount than the checked derivative predicts when all elements move at once by
-    the finest step of numerical derivatives. `checked` has a cotangent u and the gradient of u · f, if they are known.
+    the finest step of numerical derivatives. `checked` has a vector u of weights of the outputs, and the gradient of u
+    · f, if they are known.
     """
     u, g = checked or (random_cotangent(problem, np.random.default_rng(0)), None)
     uphill = problem.scale if g is None else np.where(np.isfinite(g), np.copysign(problem.scale, g), 0.0)

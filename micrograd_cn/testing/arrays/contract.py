@@ -58,7 +58,7 @@ def random_cotangent(problem: Problem, random: np.random.Generator) -> Vector:
 
 
 def without_overflow(problem: Problem, u: Vector) -> Vector:
-    """Return the cotangent `u`, or a smaller one if the gradient for `u` overflows in half precision.
+    """Return `u`, a vector of weights of the outputs, or a smaller one if its gradient overflows in half precision.
 
     The largest number of float16 is 65504. If the gradient for a smaller cotangent is not finite either, `u` is
     returned.
@@ -70,7 +70,7 @@ def without_overflow(problem: Problem, u: Vector) -> Vector:
 
 
 def _has_finite_gradient(problem: Problem, u: Vector) -> bool:
-    """Return whether the gradient for the cotangent `u` is finite at the problem's point, or is not known."""
+    """Return whether the gradient of u · f, a weighted sum of outputs, is finite at the point, or is not known."""
     g = problem.derivative.gradient(problem.x, u)
     return g is None or bool(np.isfinite(g).all())
 
@@ -181,7 +181,7 @@ def _check_linearity(problem: Problem, u: Vector, g: Vector, nearby: Vector, fac
 
     Args:
         problem: the function, its derivative and the point.
-        u: a cotangent.
+        u: a cotangent, which is a vector of weights of the outputs.
         g: its gradient.
         nearby: another point, where the derivative was called before it was called at the problem's point.
         factor: a large number. The backward pass must be linear up to this factor, except in half precision.
@@ -278,7 +278,7 @@ def _check_repeated(problem: Problem, u: Vector, g: Vector, again: Vector, nearb
 
     Args:
         problem: the function, its derivative and the point.
-        u: the cotangent of the gradient.
+        u: the cotangent of the gradient: a weight for each output.
         g: the gradient of the first call at the point, before which the derivative was called nearby.
         again: the gradient of the second call at the point.
         nearby: the other point.
@@ -316,7 +316,7 @@ def _check_drawing(problem: Problem, u: Vector, g: Vector) -> None:
 
     Args:
         problem: the function, its derivative and the point.
-        u: the cotangent of `g`.
+        u: the cotangent of `g`: a weight for each output.
         g: the gradient for `u`.
 
     Raises:

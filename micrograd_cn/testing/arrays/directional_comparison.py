@@ -231,7 +231,7 @@ def within_features(question: Question, found: Attempt) -> Attempt | None:
 
 
 def _may_miss_features(question: Question) -> bool:
-    """Return whether steps are so long that they may miss narrower features of f, and f has such features.
+    """Return whether steps are so long that they may miss narrower features of f, such as teeth, and f has such.
 
     The result is also True if no calls are left to look for such features.
     """

@@ -238,7 +238,7 @@ def features_wider_than_finest_steps(doubt: Doubt) -> str:
 
 
 def features_as_narrow_as_finest_steps(doubt: Doubt) -> str:
-    """Return a note if f has a feature about as narrow as the finest steps, as beside a pole of lgamma; else "".
+    """Return a note if f bends or jumps within about the finest steps, as next to a pole of lgamma; else "".
 
     Larger steps miss such a feature. It explains the mismatch, which is the difference of the checked derivative from
     the numerical one, under three conditions:

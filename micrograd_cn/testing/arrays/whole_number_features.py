@@ -52,7 +52,7 @@ def longest_move(phi: DirectionalFunction, step: float) -> float:
 
 
 def has_features(phi: DirectionalFunction) -> bool:
-    """Return whether f has narrow features that steps at the point may miss, and that do not come from rounding.
+    """Return whether f has features, such as teeth, that steps at the point may miss, and that are not rounding.
 
     Features are about as high at a point nearer to 0, and what rounding makes is lower there. So the heights at the
     point of `phi` and at a point nearer to 0 are compared. If neighbouring floats at the point of `phi` are too far
@@ -91,7 +91,7 @@ def has_slope(phi: DirectionalFunction, slope: float) -> bool:
 
 
 def _coarse(phi: DirectionalFunction, x: Vector) -> bool:
-    """Return whether the spacing of floats at `x` is so coarse that steps skip features of f about as wide as 1."""
+    """Return whether floats at `x` are so far apart that steps skip features of f about as wide as 1, such as teeth."""
     return float(np.max(_spacings(phi, x))) >= SHORTEST_MOVE
 
 
