@@ -146,9 +146,8 @@ class MergedRecordings:
         for recorded in self.recordings:
             if not recorded.program.has_trainable:
                 return True
-        return bool(self._partly_used) and any(
-            p._grad is None for p in self._partly_used
-        )  # the first part is for speed
+        partly_used = self._partly_used
+        return bool(partly_used) and any(p._grad is None for p in partly_used)  # the first part is for speed
 
     @cached_property
     def _partly_used(self) -> Sequence[Value]:
