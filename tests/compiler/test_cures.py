@@ -58,6 +58,8 @@ RECORDED = "is recorded with a number in x and a number in y; samples are [(x, y
         (lambda: loss().check(XS, YS), "rtol must be a number, got list; samples are one argument, check((X, y))"),
         (lambda: loss().check([(XS[0], 1.0)], tolerance=1e-6), "no option tolerance; write rtol=... and atol=..."),
         (lambda: loss().check([(XS[0], 1.0)], rtoll=1e-6), "no option rtoll; write rtol=..."),
+        (lambda: loss().forward([[*XS, XS[0]], [*YS, 1.0]]), "as [(x, y), ...]: write (X, Y), a tuple, for all values"),
+        (lambda: loss().forward(zip(XS)), "as [(x, y), ...]: write (X, Y), a tuple, for all values"),
         (lambda: loss()(XS[0]), "<lambda>(x, y): missing a required argument: 'y'"),
         (lambda: loss()(XS[0], 1.0, z=2.0), "<lambda>(x, y): got an unexpected keyword argument 'z'"),
         (lambda: compile(MODEL)(), "MLP(x): missing a required argument: 'x'"),

@@ -350,6 +350,10 @@ class Arguments:
             )
         if len(parameters) == 1 and not self.static:
             return "; write [(x,) for x in samples] if each x is a vector"
+        single = [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_POSITIONAL]
+        if len(single) > 1 and not self.static:
+            each, all_of_them = ", ".join(single), ", ".join(map(str.upper, single))
+            return f"; a list has samples, as [({each}), ...]: write ({all_of_them}), a tuple, for all values of each"
         return ""
 
     def _sample_instead(self, sample: Any) -> str:
