@@ -9,6 +9,9 @@ To be fast, an optimiser asks for this warning only in some of its steps, such a
 first `backward` that reaches a parameter of the optimiser looks at the nodes that it goes through. It leaves out nodes
 without a gradient, since no earlier `backward` went through them.
 
+The first `backward` also tells the optimiser which other leaves have got a gradient. `parameters.calls` finds
+those among them that a call of a model reads without having them.
+
 When the optimiser comes to the next step in which it asks, it warns if the gradients of all its parameters are 0 and
 `backward` was called meanwhile, but has reached none of them. A call of `zero_grad` makes earlier calls of `backward`
 count no more. If no `backward` follows it, optimisers of this package warn, too. For speed, `zero_grad` after a
@@ -19,12 +22,16 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from .callers import warn_at_user
 from .closures import Closure
 
-__all__ = ["expect_backward", "note_cleared", "note_gradients", "warn_of_outdated", "was_left_out", "was_missed"]
+__all__ = [
+    *("expect_backward", "note_cleared", "note_gradients", "take_others", "warn_of_outdated", "was_left_out"),
+    "was_missed",
+]
 
 
 class Question:
@@ -66,6 +73,9 @@ class Question:
 
 expected: Question | None = None  # what the last optimiser asked; None if nothing was asked, or it was answered
 answered: Question | None = None  # what the last optimiser asked in its first step, after `backward` has answered it
+# The optimiser that was answered last, and other leaves that this `backward` has sent gradients to, with their numbers
+_others: tuple[weakref.ref[Any] | None, list[tuple[Any, float]]] = (None, [])
+MOST_OTHERS = 10_000  # so many of these leaves are kept
 
 
 def _forget(optimizer: weakref.ref[Any]) -> None:
@@ -73,7 +83,9 @@ def _forget(optimizer: weakref.ref[Any]) -> None:
 
     Python calls this with `optimizer`, a weak reference to the optimiser.
     """
-    global expected, answered
+    global expected, answered, _others
+    if _others[0] is optimizer:
+        _others = None, []
     if expected and expected.optimizer is optimizer:
         expected = None
     if answered and answered.optimizer is optimizer:
@@ -85,8 +97,8 @@ def expect_backward(optimizer: Any) -> None:
 
     Call this before a step of the optimiser. A node is outdated if it was computed before the step.
     """
-    global expected, answered
-    expected, answered = Question(optimizer), None
+    global expected, answered, _others
+    expected, answered, _others = Question(optimizer), None, (None, [])
 
 
 def was_missed(optimizer: Any) -> int | None:
@@ -101,6 +113,19 @@ def was_missed(optimizer: Any) -> int | None:
     if any(changed) or (expected.cleared and any(p._grad for p in expected.listed)):
         return None
     return expected.step
+
+
+def take_others(optimizer: Any) -> list[tuple[Any, float]]:
+    """Return pairs (leaf, number) for leaves with a gradient that are not parameters of `optimizer`, and forget them.
+
+    They are those that the first `backward` after `expect_backward` has reached together with a parameter.
+    """
+    global _others
+    asked_by, found = _others
+    if not asked_by or asked_by() is not optimizer:
+        return []
+    _others = None, []
+    return found
 
 
 def was_left_out(optimizer: Any) -> bool:
@@ -150,7 +175,7 @@ def warn_of_outdated(order: Sequence[Any], leaves: set[Any]) -> None:
         order: the interior nodes that `backward` will visit. They have the gradients of an earlier call.
         leaves: the leaves of their graph.
     """
-    global expected, answered
+    global expected, answered, _others
     asked = expected
     if asked is None or (optimizer := asked.optimizer()) is None:
         return
@@ -161,6 +186,8 @@ def warn_of_outdated(order: Sequence[Any], leaves: set[Any]) -> None:
     expected = None
     if asked.step == 0:
         answered = asked
+    others = leaves - asked.parameters
+    _others = asked.optimizer, [(x, x._data) for x in islice(others, MOST_OTHERS) if x.requires_grad]
     for node in order:
         # A node that no `backward` has reached has the gradient 0.0, and users may have assigned None
         if not node._grad or changed.isdisjoint(node.operands) or isinstance(node.op, Closure):

@@ -19,10 +19,11 @@ from ..graph import context, outdated
 from ..graph.callers import is_of_this_package, warn_at_user
 from ..graph.closures import Closure
 from ..graph.node import set_gradients
-from ..graph.outdated import expect_backward, was_left_out, was_missed
+from ..graph.outdated import expect_backward, take_others, was_left_out, was_missed
 from ..ops import options as ops_options
 from ..ops.number import flag
 from ..parameters import changes
+from ..parameters.calls import watch_calls
 from ..parameters.functions import leaves_in_functions
 from ..parameters.listing import ParametersOfModels, models_in, refuse_lost_parameters
 from ..parameters.model import Model
@@ -1035,6 +1036,7 @@ def look_for_mistakes(optimizer: Optimizer) -> None:
         warn_of_added(optimizer, ParametersOfModels())
     if whole or part == 2 or (part in (None, 3) and optimizer in _in_functions):
         warn_of_functions(optimizer)
+    _watch_calls(optimizer)
     if (whole or part in (0, 3)) and since:
         trained = (p for p in optimizer.parameters if p.requires_grad)
         first = next(trained, None)
@@ -1212,13 +1214,7 @@ def warn_of_functions(optimizer: Optimizer, read: Container[Value] | None = None
             gradient, number = last.get(p, (p._grad, None))
             changed = bool(p._grad) and gradient != p._grad and number == p._data
             if (changed if read is None else p in read and p not in last) and _in_no_optimizer([p]):
-                warn_at_user(
-                    f"{path} of this {type(model).__name__} reads {p!r}, which gets a gradient, but is in no "
-                    "optimizer, so nothing trains it. It is no parameter of the model, since none are looked for in "
-                    "the variables, defaults and arguments of functions, nor in iterators, queues and the like, and "
-                    "save() leaves it out. Keep it in an attribute of a Module whose __call__ uses it; or set its "
-                    "requires_grad = False if it is a constant"
-                )
+                _warn_of_read(optimizer, path, model, p)
                 if read is None:
                     return
     if found:
@@ -1227,6 +1223,42 @@ def warn_of_functions(optimizer: Optimizer, read: Container[Value] | None = None
 
 # For each optimiser the leaves that functions of its models read, with their gradients and numbers when it last looked
 _in_functions: ByOptimizer[dict[Value, tuple[float | None, float]]] = ByOptimizer()
+
+
+def _warn_of_read(optimizer: Optimizer, reader: str, model: Model | None, leaf: Value) -> None:
+    """Warn that a function of `model` reads `leaf`, which no optimiser has; `reader` names the function."""
+    _warn_once(
+        optimizer,
+        id(leaf),
+        f"{reader} of this {type(model).__name__} reads {leaf!r}, which gets a gradient, but is in no optimizer, so "
+        "nothing trains it. It is no parameter of the model, since none are looked for in the variables, defaults and "
+        "arguments of functions, nor in iterators, queues and the like, and save() leaves it out. Keep it in an "
+        "attribute of a Module whose __call__ uses it; or set its requires_grad = False if it is a constant",
+    )
+
+
+def _watch_calls(optimizer: Optimizer) -> None:
+    """Look at the next calls of models if the last `backward` has reached leaves that are in no optimiser.
+
+    There is a warning if a call reads such a leaf, although it is neither in the model nor in the arguments. Inputs are
+    in the arguments, unless they are in global variables. A leaf whose number changes meanwhile is trained by the
+    user's own code.
+    """
+    known = _causes.get(optimizer) or set()
+    found = [(p, data) for p, data in take_others(optimizer) if p._grad and id(p) not in known]
+    models = [model for reference, _ in _models.get(optimizer) or () if (model := reference()) is not None]
+    left = {*_in_no_optimizer([p for p, _ in found])} if found and models else set[Value]()
+    if left:
+        asked_by = weakref.ref(optimizer)
+
+        def report(model: Model, method: str, leaves: list[Value]) -> None:
+            asker, untrained = asked_by(), _in_no_optimizer(leaves)
+            if asker is not None and untrained:
+                first, *others = untrained
+                _causes[asker] = (_causes.get(asker) or set()).union(map(id, others))
+                _warn_of_read(asker, method, model, first)
+
+        watch_calls(models, [(p, data) for p, data in found if p in left], report)
 
 
 def _without_optimizer(model: Model) -> list[tuple[str, Value]]:

@@ -14,5 +14,6 @@ items when the parameters are listed. `unheld` finds computed values that took t
 would train. `construction` has a model checked after its `__init__`, `class_attributes` checks the attributes of its
 class, and `hidden` checks objects in which no parameters are looked for; `opaque` searches those that do not show what
 they hold. `states` tells parameters from constants and inputs that a call of the model keeps, and
-`changes` tells optimisers that a model was made or changed.
+`changes` tells optimisers that a model was made or changed. Leaves that a model reads and does not have are found by
+`functions` in its functions, and by `calls` in the graphs of its results.
 """

@@ -36,8 +36,8 @@ from .members import (
     walk,
 )
 from .model import NAMES_OF_CALLS, Model, beginning, names_its_parameters, running_models
-from .records import arrays_in, places_in, record_of, records, renew_arrays
-from .states import is_kept, note_added, note_kept
+from .records import arrays_in, is_kept, places_in, record_of, records, renew_arrays
+from .states import note_added, note_kept
 from .unheld import with_unheld_leaves
 
 set_attribute = object.__setattr__  # a name of its own, for speed

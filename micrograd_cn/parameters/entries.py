@@ -20,7 +20,8 @@ from .members import (
     walk,
 )
 from .model import Model, of_this_package, overrides
-from .states import is_computed, is_kept
+from .records import is_kept
+from .states import is_computed
 from .tree import arrays_to_lists, flatten, tuple_like
 from .unheld import may_hold_computed, with_unheld_leaves
 

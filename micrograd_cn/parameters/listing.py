@@ -22,8 +22,8 @@ from .members import (
     walk,
 )
 from .model import Model, beginning, lists_its_parameters, names_its_parameters, of_this_package, overrides
-from .records import additions, record_of, records
-from .states import is_computed, is_kept
+from .records import additions, is_kept, record_of, records
+from .states import is_computed
 from .unheld import refuse_computed
 
 

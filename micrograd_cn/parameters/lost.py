@@ -16,12 +16,13 @@ from .records import (
     arrays_in,
     collections_of,
     is_flat,
+    is_kept,
     places_in,
     record_of,
     records,
     watch_arrays,
 )
-from .states import is_computed, is_kept, is_of_constants, mark_kept
+from .states import is_computed, is_of_constants, mark_kept
 from .unheld import with_unheld_leaves
 
 
@@ -32,8 +33,8 @@ def refuse_lost(model: Model, root: Model, is_new: bool = False) -> None:
     those that were replaced. If a value also depends on other leaves, there is only a warning.
 
     If there is no error, the function records where the collections have parameters now. It also marks constants that
-    calls have put into a collection that had no parameters at the end of `__init__`: these are states, and not
-    parameters.
+    calls have put into a collection that had no parameters at the end of `__init__`, or where it had no `Value`: these
+    are states, and not parameters.
 
     Args:
         model: a module of a user's class. Its attributes are looked at, and not the modules inside it.
@@ -61,6 +62,9 @@ def refuse_lost(model: Model, root: Model, is_new: bool = False) -> None:
         if name not in arrays and (found := arrays_in(name, x)):
             arrays[name] = found
         new = places_in(x)
+        if old is not None and not is_new and any(new.ids) and (states := _states_beside(model, x, old)):
+            mark_kept(states)
+            new = places_in(x)
         if old is not None and old[:2] != new[:2]:
             _compare_places(model, name, x, old, new.numbers, root)
         if any(new.ids):
@@ -94,6 +98,21 @@ def mark_states(model: Model) -> None:
     for name, x in collections_of(model, ()):
         if name not in with_parameters:
             mark_kept([p for p in values_in(x) if is_computed(p)])
+        elif known and name in known.places:
+            mark_kept(_states_beside(model, x, known.places[name]))
+
+
+def _states_beside(model: Model, x: Any, old: Places) -> list[Value]:
+    """Return the constants that an operation or `detach` gave, and that are in `x` where `old` has no `Value`.
+
+    `x` is a collection in an attribute of `model`, and also has parameters. Calls of the model have put the constants
+    beside them, where a number or nothing was.
+    """
+    constants = [p for p in values_in(x) if is_computed(p)]
+    if not constants or not is_checked(type(model)):
+        return []
+    places = {path for path, _ in old.all()}
+    return [p for path, p in contents(x) if isinstance(p, Value) and path not in places and is_computed(p)]
 
 
 def _compare_places(model: Model, name: Any, x: Any, old: Places, numbers: int, root: Model) -> None:

@@ -35,11 +35,11 @@ class Places(NamedTuple):
     """Where a collection has leaves that are trained. The collection is an attribute of a model.
 
     Attributes:
-        paths: the path of each `Value`, as `contents` yields it. For speed, three kinds of collections have something
-            else here, which gives the same paths: None for a list of `Value`s, the lengths of the rows for a list of
-            lists of `Value`s, and the shape for an array of `Value`s.
+        paths: the path of each `Value` that is no state (see `states`), as `contents` yields it. For speed, three kinds
+            of collections have something else here, which gives the same paths: None for a list of `Value`s, the
+            lengths of the rows for a list of lists of `Value`s, and the shape for an array of `Value`s.
         ids: for each `Value`, its id if it is a leaf that is trained, and 0 otherwise.
-        numbers: how many plain numbers are in the collection.
+        numbers: how many plain numbers and states are in the collection.
     """
 
     paths: list[tuple[Any, ...]] | list[int] | tuple[int, ...] | None
@@ -48,12 +48,16 @@ class Places(NamedTuple):
 
     def trained(self) -> list[tuple[tuple[Any, ...], int]]:
         """Return a list of pairs (path, id), one for each leaf that is trained."""
+        return [(path, known) for path, known in self.all() if known]
+
+    def all(self) -> list[tuple[tuple[Any, ...], int]]:
+        """Return a list of pairs (path, id), one for each `Value`. The id is 0 if it is not trained."""
         paths: Iterable[Any] = self.paths if self.paths is not None else [(i,) for i in range(len(self.ids))]
         if isinstance(self.paths, tuple):
             paths = [(".".join(map(str, place)) or "0",) for place in product(*map(range, self.paths))]
         elif self.paths and isinstance(self.paths[0], int):
             paths = [(i, j) for i, length in enumerate(paths) for j in range(length)]
-        return [(path, known) for path, known in zip(paths, self.ids, strict=True) if known]
+        return [*zip(paths, self.ids, strict=True)]
 
 
 Arrays: TypeAlias = list[tuple[str, Any, list[Any], bytes]]
@@ -124,18 +128,30 @@ def record_of(model: Model) -> _Record:
     return record
 
 
+def is_kept(x: Value) -> bool:
+    """Return whether `x` is a state: a constant that a model keeps and that is none of its parameters.
+
+    `mark_kept` of the module `states` marks such constants.
+    """
+    return x.op is None and x._da is not None and x._db is not None and not x.requires_grad
+
+
 def places_in(x: Any) -> Places:
     """Return the `Places` of the leaves to train in `x`, a collection or another object."""
+    items: Any = None
     if type(x) is list:
         if ONLY_VALUES.issuperset(map(type, x)):
-            return Places(None, [id(p) if p.requires_grad and p.op is None else 0 for p in x], 0)
-        if ONLY_LISTS.issuperset(map(type, x)) and all(map(ONLY_VALUES.issuperset, [map(type, row) for row in x])):
-            ids = [id(p) if p.requires_grad and p.op is None else 0 for row in x for p in row]
-            return Places([*map(len, x)], ids, 0)
-    if is_array(x) and (items := items_if_values(x)) is not None:
-        return Places(x.shape, [id(p) if p.requires_grad and p.op is None else 0 for p in items], 0)
+            paths, items = None, x
+        elif ONLY_LISTS.issuperset(map(type, x)) and all(map(ONLY_VALUES.issuperset, [map(type, row) for row in x])):
+            paths, items = [*map(len, x)], [p for row in x for p in row]
+    elif is_array(x):
+        paths, items = x.shape, items_if_values(x)
+    if items is not None:
+        ids = [id(p) if p.requires_grad and p.op is None else 0 for p in items]
+        if 0 not in ids or not any(map(is_kept, items)):
+            return Places(paths, ids, 0)
     held = [*contents(x)]
-    values = [(path, p) for path, p in held if isinstance(p, Value)]
+    values = [(path, p) for path, p in held if isinstance(p, Value) and not is_kept(p)]
     ids = [id(p) if p.requires_grad and p.op is None else 0 for _, p in values]
     return Places([path for path, _ in values], ids, len(held) - len(values))
 

@@ -11,7 +11,7 @@ from typing import Any
 from ..engine import Value
 from .members import COLLECTIONS, may_hold_leaves, members_of_known, of_module, values_in
 from .model import Model, running_models
-from .records import record_of, records
+from .records import is_kept, record_of, records
 
 
 def mark_kept(constants: Iterable[Value]) -> None:
@@ -33,14 +33,6 @@ def is_of_constants(x: Value) -> bool:
 def is_input(leaf: Value) -> bool:
     """Return whether `leaf` is an input: each call of the model puts a new leaf in its place (see `note_kept`)."""
     return leaf._db == 1.0
-
-
-def is_kept(x: Value) -> bool:
-    """Return whether `x` is a constant that a model keeps and that is none of its parameters.
-
-    `note_kept` and `note_added` mark such constants.
-    """
-    return x.op is None and x._da is not None and x._db is not None and not x.requires_grad
 
 
 def _is_no_leaf(x: Any) -> bool:

@@ -23,8 +23,8 @@ from ..ops.registry import is_known
 from .class_attributes import may_have_shared
 from .members import KNOWN_TO_GC, ONLY_VALUES, is_array, known_slots, members_of_known
 from .model import Model, names_its_parameters, of_this_package, overrides
-from .records import structures
-from .states import is_computed, is_kept
+from .records import is_kept, structures
+from .states import is_computed
 
 _dict, _data, _requires_grad = [attrgetter(name) for name in ("__dict__", "_data", "requires_grad")]
 # Attributes with these names would take the place of methods of a module

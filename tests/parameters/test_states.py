@@ -225,3 +225,59 @@ def test_detached_weights_that_a_user_puts_into_a_model_are_parameters(kind):
     model.parameters()[1].requires_grad = True
     (model.parameters()[1] * 2.0).backward()
     assert [p.grad for p in model.parameters()] == [0.0, 2.0, 0.0]
+
+
+def put_into_a_row(rows, h):
+    rows[1][:] = [h]
+
+
+# For each kind of collection: functions that make it with a weight, return the weight, and put a state there
+BESIDE = {
+    "attribute": (lambda w: SimpleNamespace(w=w, h=0.0), lambda s: s.w, lambda s, h: setattr(s, "h", h)),
+    "new attribute": (lambda w: SimpleNamespace(w=w), lambda s: s.w, lambda s, h: setattr(s, "h", h)),
+    "value": (lambda w: {"w": w, "h": 0.0}, lambda s: s["w"], lambda s, h: s.update(h=h)),
+    "item": (lambda w: [w, 0.0], lambda s: s[0], lambda s, h: s.__setitem__(1, h)),
+    "slice": (lambda w: [w], lambda s: s[0], lambda s, h: s.__setitem__(slice(1, None), [h])),
+    "appended": (lambda w: [w], lambda s: s[0], lambda s, h: s.append(h)),
+    "row": (lambda w: [[w], []], lambda s: s[0][0], put_into_a_row),
+    "deque": (lambda w: deque([w, 0.0]), lambda s: s[0], lambda s, h: s.__setitem__(1, h)),
+    "element": (lambda w: np.array([w, 0.0], dtype=object), lambda s: s[0], lambda s, h: s.__setitem__(1, h)),
+    "nested": (lambda w: {"a": [w, (0.0, {})]}, lambda s: s["a"][0], lambda s, h: s["a"][1][1].update(h=h)),
+}
+
+
+class Beside(Module):
+    """A model that has its weight in a collection, and whose calls put a state beside it."""
+
+    def __init__(self, kind):
+        make, _, _ = BESIDE[kind]
+        self.kind, self.state = kind, make(Value(0.5))
+
+    def __call__(self, x):
+        _, weight, put = BESIDE[self.kind]
+        y = weight(self.state) * x
+        put(self.state, y.detach())
+        return y
+
+
+@pytest.mark.parametrize("lists", [True, False])
+@pytest.mark.parametrize("kind", BESIDE)
+def test_constants_that_calls_put_beside_a_trained_parameter_are_no_parameters(kind, lists):
+    """They take the place of a number, or of nothing, in a collection that has parameters, too."""
+    model = Beside(kind)
+    w, optimizer = BESIDE[kind][1](model.state), SGD(model.parameters(), lr=0.01)
+    for x in (1.0, 2.0, 3.0):
+        model(x).backward()
+        optimizer.step()
+        if lists:
+            assert model.parameters() == [w]
+    copied = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
+    assert [len(m.parameters()) for m in (model, *copied)] == [1, 1, 1]
+    assert len(model.state_dict()) == 1
+
+
+def test_constants_that_replace_a_frozen_parameter_beside_a_trained_one_are_parameters():
+    model = Keeper(SimpleNamespace(w=Value(0.5), mean=Value(0.0, requires_grad=False)))
+    for _ in range(3):
+        model.held.mean = (model.held.mean * 0.5 + model.held.w).detach()
+        assert list(model.state_dict()) == ["held.w", "held.mean"]
