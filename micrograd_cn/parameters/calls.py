@@ -100,20 +100,33 @@ class _Watch:
         return watched
 
     def _look(self, model: Model, name: str, held: list[Value], y: Any) -> None:
-        """Report the leaves in the graph of `y`, a result of `model`, that the graphs of `held` do not have.
+        """Report the leaves that operations read which made `y`, a result of `model`, unless they are in `held`.
 
         `name` is the name of the method that has returned `y`. `held` has the values that the model and the arguments
         of the call had before it.
         """
-        results = [x for _, x in walk([y], descends_always) if isinstance(x, Value) and x.op is not None]
-        reached = traverse(*results)[1] if results else set[Value]()
-        read = [p for p, data in self._leaves if p in reached and p.requires_grad and p._data == data]
-        if not read:
-            return
-        had = traverse(*held)[1].union(held) if held else set[Value]()
-        if hidden := [p for p in read if p not in had]:
+        results = [x for _, x in walk([y], descends_always) if isinstance(x, Value)]
+        # A model may keep the result of its last call, whose graph has the leaves that this call read
+        made_before = {*traverse(*held)[0]} if held else set[Value]()
+        reached = _leaves_of_new_nodes(results, made_before).difference(held)
+        hidden = [p for p, data in self._leaves if p in reached and p.requires_grad and p._data == data]
+        if hidden:
             self._left = 1  # this call is the last one
             self._report(model, name, hidden)
+
+
+def _leaves_of_new_nodes(results: list[Value], made_before: set[Value]) -> set[Value]:
+    """Return the leaves in the graphs of `results` that are operands of nodes other than those in `made_before`."""
+    seen, waiting = {*results}, [x for x in results if x not in made_before]
+    leaves = set[Value]()
+    while waiting:
+        node = waiting.pop()
+        if node.op is None:
+            leaves.add(node)
+        new = [x for x in node.operands if isinstance(x, Value) and x not in seen and x not in made_before]
+        seen.update(new)
+        waiting += new
+    return leaves
 
 
 Report = Callable[[Model, str, list[Value]], None]

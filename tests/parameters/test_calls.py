@@ -122,6 +122,20 @@ def test_the_third_call_warns_once_of_a_leaf_that_neither_the_model_nor_its_argu
     assert [(vars(cls).get("__call__"), vars(cls).get("forward")) for cls in (Scaled, Around)] == before
 
 
+class Keeping(Scaled):
+    """A model that keeps the graph of its last result."""
+
+    def forward(self, x):
+        self.last = super().forward(x)
+        return self.last
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_a_model_that_keeps_its_last_result_does_not_have_the_leaves_in_its_graph(name):
+    [(_, message)] = warnings_of(Keeping(HIDDEN[name]))
+    assert message.startswith("forward of this Keeping reads ")
+
+
 def test_the_activation_of_a_network_may_read_a_leaf_of_an_object():
     [(_, message)] = warnings_of(MLP(1, [2, 1], HIDDEN["a global object"], seed=0), lambda model, x: model([x]))
     assert message.startswith("__call__ of this MLP reads Value(data=0.5")
