@@ -17,7 +17,7 @@ from ..inputs.pytrees import describe
 from ..numeric.numerical import DOMAIN_ERRORS
 from ..numeric.thresholds import DEFAULT_RTOL, EQUAL_VALUE_BITS, RTOL_BITS
 from ..report import GradientMismatch
-from .vectors import CHUNK_SIZE, Packed, Vector, cached_by_identity, chunks, concatenated
+from .vectors import CHUNK_SIZE, Packed, Vector, cached_by_identity, chunks, flat_doubles
 
 __tracebackhide__ = True
 
@@ -454,7 +454,7 @@ def _torch_gradient(results: Any, inputs: Any, weights: Any, retain_graph: bool 
     torch = sys.modules["torch"]
     found = torch.autograd.grad(results, inputs, weights, allow_unused=True, retain_graph=retain_graph)
     zeros = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, inputs, strict=True)]
-    return concatenated([to_doubles(g.to_dense()).reshape(-1) for g in zeros])
+    return flat_doubles([g.to_dense() for g in zeros], sum(g.numel() for g in zeros))
 
 
 def _torch_backward_twice(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> BackwardTwice:

@@ -169,18 +169,23 @@ def changes_and_integrals(phi: DirectionalFunction, ts: Vector) -> tuple[Vector,
     types. The error is estimated from second differences of the derivative, which show its curvature, noise and jumps.
     """
     changes, slopes, before, after = np.zeros((4, len(ts)))
-    equal, passed, point = (ts[1] - ts[0]) * phi.v, None, None
-    for k, t in enumerate((*ts, None)):  # few points are kept at a time, since each may be a large vector
-        following = passing = None
+    equal, point = (ts[1] - ts[0]) * phi.v, None
+    exact, *moves = np.empty((3, phi.v.size))  # these vectors may be large, so the same memory serves at each point
+    for k, t in enumerate((*ts, None)):  # few points are kept at a time
+        following = None
         if t is not None:
-            y, x = phi.problem.evaluate(phi.x + t * phi.v)
+            np.multiply(phi.v, t, out=exact)
+            exact += phi.x
+            y, x = phi.problem.evaluate(exact)
             following, changes[k] = x.copy(), phi.change(y)
         if point is not None:
-            passing = None if following is None else following - point
             slopes[k - 1] = phi.analytic_along(equal, point)
-            before[k - 1] = 0.0 if passed is None else phi.analytic_along(passed, point)
-            after[k - 1] = 0.0 if passing is None else phi.analytic_along(passing, point)
-        passed, point = passing, following
+            if k > 1:
+                before[k - 1] = phi.analytic_along(moves[(k - 1) % 2], point)
+            if following is not None:
+                passing = np.subtract(following, point, out=moves[k % 2])
+                after[k - 1] = phi.analytic_along(passing, point)
+        point = following
     integral, bends = np.cumsum([0.0, *0.5 * (after[:-1] + before[1:])]), np.diff(slopes, 2)
     curvature = HALVED_CURVATURE * math.fabs(float(np.sum(bends[::2])))
     usual = float(np.median(np.abs(bends)))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..inputs.libraries import (
     array_maker,
+    copy_doubles,
     empty_maker,
     is_any_array,
     is_tensor,
@@ -137,7 +138,7 @@ class Packed:
 
     def unpack(self, vector: Vector) -> Any:
         """Return the structure with the numbers of `vector` in its variables: its floating-point numbers and arrays."""
-        return self.with_variables(self._make_leaves(vector.astype(self._dtype)))
+        return self.with_variables(self._make_leaves(vector.astype(self._dtype, copy=not self._is_copied)))
 
     def unpack_later(self, vector: Vector) -> tuple[Callable[[], Any], Vector]:
         """Return a function without arguments that unpacks `vector`, and a copy of `vector` with rounded numbers.
@@ -156,7 +157,7 @@ class Packed:
             return lambda: self.with_variables(self._make_leaves(typed)), self._rounded_buffer
         made = self._make_leaves(typed)
         for x, (*_, place) in zip(made, self._parts, strict=True):
-            self._rounded_buffer[place] = to_numpy(x).reshape(-1)
+            copy_doubles(x, self._rounded_buffer[place])
         return lambda: self.with_variables(made), self._rounded_buffer
 
     def empty_tree(self) -> tuple[Any, list[NDArray[Any]]]:
@@ -235,7 +236,7 @@ class Packed:
         """
         if self._is_single:
             return _flat_doubles(tree)
-        return concatenated([_flat_doubles(x) for x in self.variables(tree)])
+        return flat_doubles(self.variables(tree), self.vector.size)
 
     def matched_parts(self, tree: Any, what: str) -> Iterator[tuple[slice, tuple[int, ...], Any]]:
         """Yield, for each variable, its slice of the vector, its shape, and the part of `tree` at the same position.
@@ -421,6 +422,26 @@ def concatenated(vectors: list[Vector]) -> Vector:
     if len(vectors) == 1:
         return vectors.pop()
     return np.concatenate(vectors) if vectors else np.zeros(0)
+
+
+def flat_doubles(arrays: Sequence[Any], size: int) -> Vector:
+    """Return the numbers of some arrays and numbers as one new vector of doubles, one array after the other.
+
+    `size` is about how many numbers there are. If there are many, no memory is needed for the doubles of each array.
+
+    >>> flat_doubles([np.ones((2, 2)), 5], 5)
+    array([1., 1., 1., 1., 5.])
+    """
+    if len(arrays) == 1:
+        return _flat_doubles(arrays[0])
+    if size <= CHUNK_SIZE:
+        return concatenated([_flat_doubles(x) for x in arrays])
+    sizes = [int(np.prod(np.shape(x))) for x in arrays]
+    found, start = np.empty(sum(sizes)), 0
+    for x, count in zip(arrays, sizes, strict=True):
+        copy_doubles(x, found[start : start + count])
+        start += count
+    return found
 
 
 def _flat_doubles(x: Any) -> Vector:

@@ -86,6 +86,20 @@ def to_doubles(x: Any) -> NDArray[float64]:
     return np.array(x, dtype=np.float64)
 
 
+def copy_doubles(x: Any, out: NDArray[float64]) -> None:
+    """Write the numbers of an array or a number into `out`, a vector of as many doubles.
+
+    >>> out = to_doubles([0.0, 0.0])
+    >>> copy_doubles([1, 2.5], out)
+    >>> out.tolist()
+    [1.0, 2.5]
+    """
+    if is_tensor(x) and x.element_size() <= 2:  # numpy has no bfloat16
+        sys.modules["torch"].from_numpy(out).copy_(x.detach().reshape(-1))
+    else:
+        out[...] = to_numpy(x).reshape(-1)
+
+
 def to_numpy(x: Any) -> NDArray[Any]:
     """Return an array or a number as a numpy array.
 
