@@ -461,3 +461,28 @@ def test_gradients_of_three_weights_are_remembered():
     assert len(calls) == 5, "of other weights"
     reverse.gradient(x, weights[1])
     assert len(calls) == 6, "no fourth is kept"
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_one_call_gives_the_outputs_and_the_gradient_if_they_do_not_depend_on_the_recording(same):
+    torch = pytest.importorskip("torch")
+    calls = []
+
+    def f(x):
+        calls.append(x.requires_grad)
+        return x.sin() if same or x.requires_grad else x.sin() + 1.0
+
+    problem = Problem("check", f, (torch.linspace(-1.0, 1.0, 9).bfloat16(),), {}, None, None)
+    u = np.ones(9)
+    for x in (problem.x, problem.x + 0.25, problem.x - 0.25):
+        y, held, g = problem.evaluate_with_gradient(x, u)
+        expected, at = problem.evaluate(x)
+        assert np.array_equal(y, expected)
+        assert np.array_equal(held, at)
+        assert (g is not None) is same
+        assert g is None or np.array_equal(g, problem.derivative.gradient(problem.arguments.rounded(x), u))
+    before = len(calls)
+    problem.evaluate_with_gradient(problem.x + 0.5, u)
+    assert len(calls) == before + 1
+    other = Problem("check", f, (torch.ones(2).bfloat16(),), {}, None, None, like=lambda x: 2.0 * x)
+    assert other.evaluate_with_gradient(other.x, np.ones(2))[2] is None, "the values are not those of f"

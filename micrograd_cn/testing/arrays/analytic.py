@@ -43,6 +43,9 @@ Changed: TypeAlias = Callable[[Vector], str | None]  # calls a derivative at a p
 # Records a graph at the arguments, calls f at other arguments, and runs backward through the graph twice. It takes the
 # arguments, the other arguments and the upstream gradient.
 BackwardTwice: TypeAlias = Callable[[Any, Any, Any], tuple[Vector, Vector]]
+# Takes the arguments and the upstream gradient; returns the outputs and the gradient, both from one call of f. The
+# result is None if PyTorch cannot differentiate the results of f.
+OutputsAndGradient: TypeAlias = Callable[[Any, Any], tuple[Vector, Vector] | None]
 
 
 class ReverseMode:
@@ -56,6 +59,7 @@ class ReverseMode:
         graph: stored as the attribute `differentiable_outputs`.
         changed: stored as the attribute `changed`.
         twice: stored as the attribute `backward_twice`.
+        both: stored as the attribute `outputs_and_gradient`.
 
     Attributes:
         backward_pass: computes the gradient from the arguments and the upstream gradient, which is u in the structure
@@ -70,6 +74,8 @@ class ReverseMode:
             backward passes through the graph (see `BackwardTwice`). If the user gave a forward and a backward pass, the
             cache that the forward pass returns takes the place of the graph. If the user gave any other derivative,
             or the derivative is that of jax, the attribute is None.
+        outputs_and_gradient: computes the outputs and the gradient by one call of f (see `OutputsAndGradient`). The
+            attribute is None if the derivative is not PyTorch's.
     """
 
     def __init__(
@@ -79,6 +85,7 @@ class ReverseMode:
         graph: Callable[[Any], list[int]] | None = None,
         changed: Changed | None = None,
         twice: BackwardTwice | None = None,
+        both: OutputsAndGradient | None = None,
     ) -> None:
         self._pullback, self.backward_pass, self.differentiable_outputs, self.changed = (
             cached_by_identity(pullback, 3),  # of two weights in turn, and of those by which `contract` checked it
@@ -86,7 +93,7 @@ class ReverseMode:
             graph,
             changed,
         )
-        self.backward_twice = twice
+        self.backward_twice, self.outputs_and_gradient = twice, both
         self._stored: tuple[Vector, Vector, Vector] | None = None
 
     def store_gradient(self, x: Vector, u: Vector, g: Vector) -> None:
@@ -175,7 +182,8 @@ def derivative_of(
             return [k for k, y in enumerate(found) if is_tensor(y) and y.requires_grad]
 
         if in_torch:
-            return _reverse_mode(run, arguments, outputs, graph, _torch_backward_twice(f, arguments, outputs))
+            twice, both = (make(f, arguments, outputs) for make in (_torch_backward_twice, _torch_outputs_and_gradient))
+            return _reverse_mode(run, arguments, outputs, graph, twice, both)
         return _reverse_mode(run, arguments, outputs)
     [(name, user_derivative)] = derivatives.items()
     several = len(arguments.template) > 1
@@ -391,14 +399,16 @@ def _reverse_mode(
     outputs: Packed,
     graph: Callable[[Any], list[int]] | None = None,
     twice: BackwardTwice | None = None,
+    both: OutputsAndGradient | None = None,
 ) -> ReverseMode:
     """Return a `ReverseMode` that calls the backward pass `run` with structures of arrays in place of vectors.
 
-    `graph` becomes the attribute `ReverseMode.differentiable_outputs`, and `twice` becomes `backward_twice`.
+    The other parameters become attributes: `graph` becomes `ReverseMode.differentiable_outputs`, `twice` becomes
+    `backward_twice`, and `both` becomes `outputs_and_gradient`.
     """
     point = arguments.vector
     gradient = _nan_outside_domain(lambda x, u: run(arguments.unpack(x), outputs.unpack(u)), point, point.size)
-    return ReverseMode(gradient, run, graph, twice=twice)
+    return ReverseMode(gradient, run, graph, twice=twice, both=both)
 
 
 def _plain_number(x: Any) -> Any:
@@ -416,23 +426,24 @@ def _record_in_torch(
 ) -> tuple[Any, ...]:
     """Call f in PyTorch; return its results, the arguments that require gradients, and the weights of the results.
 
-    These are three lists of tensors. The weights of a result are its upstream gradient: the part of `upstream` at the
-    position of the result in the output. A result is left out if this part is None, or if PyTorch cannot differentiate
-    the result.
+    These are three lists of tensors, which are followed by everything that f returned. The weights of a result are its
+    upstream gradient: the part of `upstream` at the position of the result in the output. A result is left out if this
+    part is None, or if PyTorch cannot differentiate the result.
     """
     inputs = _inputs_of(args, arguments)
     if arguments.has_array_parts:
         args = arguments.with_variables(inputs)
-    pairs = zip(outputs.variables(f(*args)), outputs.variables(upstream), strict=True)
+    found = f(*args)
+    pairs = zip(outputs.variables(found), outputs.variables(upstream), strict=True)
     some = [(y, w) for y, w in pairs if is_tensor(y) and y.requires_grad and w is not None]
-    return [y for y, _ in some], inputs, [w for _, w in some]
+    return [y for y, _ in some], inputs, [w for _, w in some], found
 
 
 def _torch_backward_pass(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> BackwardPass:
     """Return a function that computes the gradient of `f` by PyTorch's backward pass (see `BackwardPass`)."""
 
     def run(args: Any, upstream: Any) -> Vector:
-        results, inputs, weights = _record_in_torch(f, args, upstream, arguments, outputs)
+        results, inputs, weights, _ = _record_in_torch(f, args, upstream, arguments, outputs)
         if not results and isinstance(inspect.unwrap(f), GradientFunction):
             return np.zeros(arguments.vector.size)  # the gradient of a linear function is constant
         if not results:
@@ -461,13 +472,26 @@ def _torch_backward_twice(f: Callable[..., Any], arguments: Packed, outputs: Pac
     """Return a function that runs PyTorch's backward pass of `f` twice through one graph (see `BackwardTwice`)."""
 
     def run(args: Any, elsewhere: Any, upstream: Any) -> tuple[Vector, Vector]:
-        results, inputs, weights = _record_in_torch(f, args, upstream, arguments, outputs)
+        results, inputs, weights, _ = _record_in_torch(f, args, upstream, arguments, outputs)
         if not results:
             raise ValueError("no result depends on the tensors")
         with contextlib.suppress(Exception):  # f may not be defined there
             f(*elsewhere)
         first, second = (_torch_gradient(results, inputs, [w.clone() for w in weights], True) for _ in range(2))
         return first, second
+
+    return run
+
+
+def _torch_outputs_and_gradient(f: Callable[..., Any], arguments: Packed, outputs: Packed) -> OutputsAndGradient:
+    """Return a function that computes the outputs of `f` and their gradient (see `OutputsAndGradient`) in PyTorch."""
+
+    def run(args: Any, upstream: Any) -> tuple[Vector, Vector] | None:
+        results, inputs, weights, found = _record_in_torch(f, args, upstream, arguments, outputs)
+        if not results:
+            return None
+        y = outputs.pack(found)  # before the backward pass, which may change it
+        return y, _torch_gradient(results, inputs, [w.detach() for w in weights])
 
     return run
 
@@ -561,7 +585,7 @@ class GradientFunction:
             )
             return tuple(back(tuple(outputs.variables(args[-1]))))
         torch = sys.modules["torch"]
-        results, inputs, weights = _record_in_torch(f, args[:-1], args[-1], arguments, outputs)
+        results, inputs, weights, _ = _record_in_torch(f, args[:-1], args[-1], arguments, outputs)
         found: Any = [None] * len(inputs)
         if results:
             found = torch.autograd.grad(results, inputs, weights, create_graph=True, allow_unused=True)

@@ -19,7 +19,7 @@ from ..numeric.thresholds import COARSE_BITS, FAR_STEP
 from ..report import GradientMismatch
 from .analytic import dot
 from .problem import Problem, max_magnitude, norm
-from .vectors import CHUNK_SIZE, Indices, Vector, chunks
+from .vectors import Indices, Vector, chunks
 
 __tracebackhide__ = True
 
@@ -56,7 +56,6 @@ class DirectionalFunction:
         self.typical_slope = math.inf
         self.changed_outputs = np.zeros(self._y.size, bool)
         self._all_changed = False
-        self._unchanged: Indices | None = None  # of the outputs that have not changed yet, if these are few of many
         self._rounding: float | None = None
         self._rounding_beside: float | None = None  # what `rounding_beside_largest` has returned
         self._rounding_floor: float | None = None  # the part of the rounding that all outputs share
@@ -373,14 +372,7 @@ class DirectionalFunction:
     def change(self, y: Vector) -> float:
         """Return u · (y - f(x)) / divisor for outputs `y`, and mark in `changed_outputs` which of them have changed."""
         changes = y - self._y
-        if self._unchanged is not None:
-            some = self._unchanged[changes[self._unchanged] != 0.0]
-            some = some[np.isfinite(changes[some])]
-            if some.size:
-                moved = self.changed_outputs.copy()  # the caller may hold the old mask
-                moved[some] = True
-                self._mark_changed(moved)
-        elif not self._all_changed:
+        if not self._all_changed:
             moved = changes != 0.0
             if np.count_nonzero(moved > self.changed_outputs):  # a quarter of the time of `any`
                 moved &= np.isfinite(changes)
@@ -390,10 +382,7 @@ class DirectionalFunction:
 
     def _mark_changed(self, moved: NDArray[np.bool_]) -> None:
         """Set `changed_outputs` to the mask `moved`, and clear the cached roundings, which depend on the mask."""
-        self.changed_outputs, unchanged = moved, moved.size - np.count_nonzero(moved)
-        self._all_changed = unchanged == 0
-        few = moved.size > CHUNK_SIZE and 4 * unchanged <= moved.size
-        self._unchanged = np.flatnonzero(~moved) if few and unchanged else None
+        self.changed_outputs, self._all_changed = moved, bool(moved.all())
         self._rounding = self._rounding_beside = None
 
     def analytic_along(self, d: Vector, x: Vector) -> float:

@@ -27,6 +27,7 @@ from ..numeric.thresholds import (
     SURE_SHARE,
     USUAL_BENDS,
 )
+from .analytic import dot
 from .directional_function import DirectionalFunction
 from .problem import Problem, norm
 from .tolerance import ArrayTolerance
@@ -169,23 +170,26 @@ def changes_and_integrals(phi: DirectionalFunction, ts: Vector) -> tuple[Vector,
     types. The error is estimated from second differences of the derivative, which show its curvature, noise and jumps.
     """
     changes, slopes, before, after = np.zeros((4, len(ts)))
-    equal, point = (ts[1] - ts[0]) * phi.v, None
+    problem, equal, point, gradient = phi.problem, (ts[1] - ts[0]) * phi.v, None, None
     exact, *moves = np.empty((3, phi.v.size))  # these vectors may be large, so the same memory serves at each point
+
+    def slope(d: Vector, x: Vector) -> float:
+        return phi.analytic_along(d, x) if gradient is None else dot(gradient, d) / phi.divisor
+
     for k, t in enumerate((*ts, None)):  # few points are kept at a time
-        following = None
+        following = following_gradient = None
         if t is not None:
             np.multiply(phi.v, t, out=exact)
             exact += phi.x
-            y, x = phi.problem.evaluate(exact)
+            y, x, following_gradient = problem.evaluate_with_gradient(exact, phi.u)
             following, changes[k] = x.copy(), phi.change(y)
         if point is not None:
-            slopes[k - 1] = phi.analytic_along(equal, point)
+            slopes[k - 1] = slope(equal, point)
             if k > 1:
-                before[k - 1] = phi.analytic_along(moves[(k - 1) % 2], point)
+                before[k - 1] = slope(moves[(k - 1) % 2], point)
             if following is not None:
-                passing = np.subtract(following, point, out=moves[k % 2])
-                after[k - 1] = phi.analytic_along(passing, point)
-        point = following
+                after[k - 1] = slope(np.subtract(following, point, out=moves[k % 2]), point)
+        point, gradient = following, following_gradient
     integral, bends = np.cumsum([0.0, *0.5 * (after[:-1] + before[1:])]), np.diff(slopes, 2)
     curvature = HALVED_CURVATURE * math.fabs(float(np.sum(bends[::2])))
     usual = float(np.median(np.abs(bends)))

@@ -35,7 +35,7 @@ from ..numeric.thresholds import (
     RTOL_BITS,
 )
 from ..report import GradientMismatch, NotDeterministic, NothingCompared
-from .analytic import Derivative, derivative_of, jit_compiled
+from .analytic import Derivative, ReverseMode, derivative_of, jit_compiled
 from .vectors import CHUNK_SIZE, Packed, Vector, cached_by_identity, chunks, tied
 
 __tracebackhide__ = True
@@ -178,6 +178,7 @@ class Problem:
                 lambda *xs: tuple(self.outputs.variables(f(*self.arguments.with_variables(xs))))
             )
         # jax calls f while it compiles; these are no calls at a point, so they are not counted
+        self._has_own_values = like is None  # otherwise, the values that are compared are not those of f
         differentiated = counted if like is None and any(is_tensor(x) for x in varying) else f
         self.derivative = derivative_of(differentiated, derivatives, self.arguments, self.outputs)
         default = min(max(DEFAULT_RTOL, RTOL_BITS * self.eps), 0.5 * DETECTABLE_ERROR)
@@ -239,10 +240,60 @@ class Problem:
             raise
         except DOMAIN_ERRORS:
             y = np.full(self.y.size, np.nan)
-        y = y if self.all_outputs_finite else np.where(self.finite_outputs, y, 0.0)
+        y = self._without_infinite(y)
         if self._cache is not None:
             self._cache[key] = y
         return y, held
+
+    def evaluate_with_gradient(self, x: Vector, u: Vector) -> tuple[Vector, Vector, Vector | None]:
+        """Return what `evaluate` returns and the gradient of u · f at the rounded point, all from one call of f.
+
+        None is returned in place of the gradient if one call does not give all. It does if the derivative is that of
+        PyTorch, and f returns the same outputs at the problem's own point whether PyTorch records a graph or not.
+
+        Raises:
+            OutOfCalls: the running comparison may not call the function any more.
+        """
+        made, held = self.arguments.unpack_later(x)
+        key = b"" if self._cache is None else held.tobytes()
+        if self._records_same_outputs and not (self._cache and key in self._cache):
+            self.budget.check()
+            found = self._outputs_and_gradient(made(), u)
+            if found is not None:
+                if self._cache is not None:
+                    self._cache[key] = found[0]
+                return found[0], held, found[1]
+        return *self.evaluate(x), None
+
+    @functools.cached_property
+    def _records_same_outputs(self) -> bool:
+        """Whether f returns the outputs `y` at the problem's point while PyTorch records a graph of its operations.
+
+        It may not: modules such as `torch.nn.TransformerEncoder` compute in another way if no graph is recorded.
+        """
+        found = self._outputs_and_gradient(self.arguments.unpack(self.x), np.ones(self.y.size))
+        return found is not None and np.array_equal(found[0], self.y)
+
+    def _outputs_and_gradient(self, tree: Any, u: Vector) -> tuple[Vector, Vector] | None:
+        """Return the outputs of f for the arguments in `tree`, and the gradient of u · f, from one call of f.
+
+        None is returned if the derivative is not PyTorch's, if PyTorch cannot differentiate the outputs, or if there is
+        a domain error. An output that is not finite at the problem's own point is 0.
+        """
+        both = self.derivative.outputs_and_gradient if isinstance(self.derivative, ReverseMode) else None
+        if both is None or not self._has_own_values:
+            return None
+        try:
+            found = both(tree, self.outputs.unpack(u))
+        except GradientMismatch:  # f itself contains a check, which has failed; this is no edge of its domain
+            raise
+        except DOMAIN_ERRORS:
+            return None
+        return None if found is None else (self._without_infinite(found[0]), found[1])
+
+    def _without_infinite(self, y: Vector) -> Vector:
+        """Return the outputs `y` with 0 for each output that is not finite at the problem's own point."""
+        return y if self.all_outputs_finite else np.where(self.finite_outputs, y, 0.0)
 
     def all_outputs_at(self, x: Vector) -> Vector:
         """Return the outputs at `x` after rounding `x` to the arguments' types.
