@@ -182,7 +182,8 @@ def derivative_of(
             return [k for k, y in enumerate(found) if is_tensor(y) and y.requires_grad]
 
         if in_torch:
-            twice, both = (make(f, arguments, outputs) for make in (_torch_backward_twice, _torch_outputs_and_gradient))
+            twice = _torch_backward_twice(f, arguments, outputs)
+            both = _torch_outputs_and_gradient(f, arguments, outputs)
             return _reverse_mode(run, arguments, outputs, graph, twice, both)
         return _reverse_mode(run, arguments, outputs)
     [(name, user_derivative)] = derivatives.items()
