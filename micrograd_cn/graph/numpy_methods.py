@@ -13,18 +13,24 @@ objects, or as numbers. (A compiled function gets arrays of another class, for w
 operations; see `value_arrays`.)
 
 - `np.maximum`, `np.minimum`, `np.fmax`, `np.fmin`, `np.clip`, `np.max` and `np.min` compare the elements, as Python's
-  `max` does, and return one of them. So a plain number may be in the result, as in `np.maximum(x, 0)`. If all elements
-  of the result are plain numbers, `np.maximum(0, 1 - y * s).mean()` is a plain number, too, and has no `backward`.
-  Write `micrograd_cn.maximum(0, 1 - y * s).mean()` or `micrograd_cn.relu(1 - y * s).mean()`, which are always `Value`s.
-  At a tie, the first of the equal elements gets the whole gradient: at 0, `np.maximum(x, 0)` has the derivative 1, and
+  `max` does, and return one of them. This has four effects.
+
+  Plain numbers: there may be one in the result, as in `np.maximum(x, 0)`. If all elements of the result are plain
+  numbers, `np.maximum(0, 1 - y * s).mean()` is a plain number, too, and has no `backward`. Write
+  `micrograd_cn.maximum(0, 1 - y * s).mean()` or `micrograd_cn.relu(1 - y * s).mean()`, which are always `Value`s.
+
+  Ties: the first of the equal elements gets the whole gradient. So at 0, `np.maximum(x, 0)` has the derivative 1, and
   `np.maximum(0, x)` has the derivative 0. `np.clip(x, 0, 1)` is `np.minimum(np.maximum(x, 0), 1)`, so it has the
   derivative 1 at 0 and at 1, and a bound that is a `Value` gets nothing there. A compiled function does the same. To
   give each operand half of the gradient at a tie, as PyTorch and jax do, write `maximum(x, 0)`, which takes arrays,
   too. `np.maximum` and `np.minimum` do this if an operand is a single `Value`, and so does `np.clip` if it has only one
-  bound, and this bound is a `Value`. The functions treat nan as they do in arrays of floats: `np.maximum` returns it,
-  and `np.fmax` leaves it out. numpy only asks the elements to compare themselves, so an element that is nan finds out
-  from the code that calls numpy which function it is. If that code calls it by no name, as in `[np.maximum][0](x, y)`,
-  an error is raised. Two plain numbers in an array of `Value`s are compared by Python.
+  bound, and this bound is a `Value`.
+
+  nan: the functions treat it as they do in arrays of floats. `np.maximum` returns it, and `np.fmax` leaves it out.
+  numpy only asks the elements to compare themselves, so an element that is nan finds out from the code that calls numpy
+  which function it is. If that code calls it by no name, as in `[np.maximum][0](x, y)`, an error is raised.
+
+  Two plain numbers in an array of `Value`s are compared by Python.
 - `np.exp` and the like call a method of each element, and raise an error if an element is a plain number. There may be
   such numbers in the results of `np.maximum`, `np.clip`, `np.where`, `np.pad`, `np.append`, `np.tril` and
   `np.concatenate`. Write `micrograd_cn.exp(np.maximum(x, 0))`, which takes arrays of numbers and `Value`s, or
@@ -32,16 +38,17 @@ operations; see `value_arrays`.)
   function works, too.
 - `np.nonzero`, `np.count_nonzero`, `np.any`, `np.all`, `np.logical_not`, `np.where` in its condition, `x.astype(bool)`
   and the like ask whether elements are true. Every `Value` is true, even 0, so these functions raise an error if an
-  element is 0. Under another name, as in `f = np.logical_not; f(x)`, some of them are not recognised, and take 0 for
-  true. For arrays of objects, `np.logical_and` and `np.logical_or` return some of the elements, and not bools. So they
-  raise an error if the code that calls them uses these names, and always inside a function that `functional`
-  differentiates. The operator `==` goes by identity, and so does `np.equal`, except that nan is not equal to itself.
-  `np.nansum`, `np.isclose`, `np.unique` and other functions that numpy writes in Python compare numbers.
-  `np.nan_to_num` does not recognise nan: write `np.where(x == x, x, 0.0)`. (It does recognise nan in an array that is
-  an argument of a function that `functional` differentiates, or of a compiled function. If a compiled function calls it
-  with other `Value`s, an error is raised.) `np.sinc` of 0 raises an error. Write a comparison, such as `a > 0`, or take
-  the numbers first, as in `np.array([x.data for x in a])`. Only in a function that `functional` differentiates, truth
-  and `==` of its arguments go by the numbers.
+  element is 0. Write a comparison, such as `a > 0`, or take the numbers first, as in `np.array([x.data for x in a])`.
+  Under another name, as in `f = np.logical_not; f(x)`, some of them are not recognised, and take 0 for true.
+- `np.logical_and` and `np.logical_or` return, for arrays of objects, some of the elements, and not bools. So they raise
+  an error if the code that calls them uses these names, and always inside a function that `functional` differentiates.
+- The operator `==` compares elements by identity, and so does `np.equal`, except that nan is not equal to itself.
+  `np.nansum`, `np.isclose`, `np.unique` and other functions that numpy writes in Python compare numbers. Only in a
+  function that `functional` differentiates, truth and `==` of its arguments go by the numbers.
+- `np.nan_to_num` does not recognise nan: write `np.where(x == x, x, 0.0)`. It does recognise nan in an array that is an
+  argument of a function that `functional` differentiates, or of a compiled function. If a compiled function calls it
+  with other `Value`s, an error is raised.
+- `np.sinc` of 0 raises an error.
 - `np.sort`, `np.argmax` and the like compare the elements, and order nan as in an array of floats. A median or a
   quantile of nan is refused, and so is `np.unique` of an array in which nan occurs twice. `nan_order` says how. Two
   plain numbers are compared by Python, which finds no order of nan. So an array of at most 1000 elements is refused if
@@ -59,7 +66,7 @@ operations; see `value_arrays`.)
   what has replaced them. Inside `no_grad()` most of this is an error (see `no_grad`), and a `Module` notices that it
   has lost a parameter. To change the numbers of leaves, write `for w, x in zip(W.flat, xs.flat): w.data = x`.
 
-A masked array beside a `Value`, as in `a * x`, is refused. Write `np.array([x])` for the `Value` x.
+An operation of a masked array and a `Value`, as in `a * x`, is refused. Write `np.array([x])` for the `Value` x.
 """
 
 from __future__ import annotations

@@ -973,22 +973,31 @@ class CompiledFunction:
         it was, if a comparison depends on a parameter, or if several threads compute samples that are nested in several
         ways.
 
-        If the function was called before, `fit` records it again for a sample and compares the two recordings, since
-        the function might not do the same now: its parameters may have been replaced or swapped, or a number that it
-        reads may be another one. This is done for each branch, when a sample first takes it. Later calls of `fit`
-        record it again only if a variable, a collection, an array, an attribute, a method or a default of an argument
-        that the function can use has changed since. They record it again in any case if the function can read more than
-        20000 objects, or an array of another library than numpy; and usually if it can read an array of more than
-        100000 numbers, or a collection or an array of objects of more than 10000 items. But if the items are numbers,
-        strings or `Value`s, and to compare them takes less time than to record the function, they are compared. The
-        same is done after each call of `callback` or of a `shuffle` of your own, and after `schedule` and `progress`,
-        except that what cannot be compared is not noticed then. If a number that the compiled function reads is to
-        change during training, let it read a `Value`, and change the `data` of this `Value` in `callback`; `fit` reads
-        it again afterwards. What the function reads in another way is not noticed: a file, a queue or an `io.BytesIO`,
-        more than 1000 objects behind a weak reference, the elements of an XML tree beyond the first 1000,
-        `sys.modules`, the `grad` of a `Value`, the context of `decimal`, what a module of Python or of an installed
-        package holds, such as `math.pi`, and the globals of another module, if the name of the variable is computed or
-        passed to that module.
+        If a number that the compiled function reads is to change during training, let it read a `Value`, and change the
+        `data` of this `Value` in `callback`. `fit` reads the data again afterwards.
+
+        The function might not do the same now as when it was recorded: its parameters may have been replaced or
+        swapped, or a number that it reads may be another one. So if the function was called before, `fit` records it
+        again for a sample, and compares the two recordings. This is done for each branch, when a sample first takes it.
+
+        Later calls of `fit` record the function again only if something that it can use has changed since: a variable,
+        a collection, an array, an attribute, a method, or a default of an argument. They record it again in any case
+
+        - if the function can read more than 20000 objects, or an array of another library than numpy;
+        - usually if it can read an array of more than 100000 numbers, or a collection or an array of objects of more
+          than 10000 items. But if the items are numbers, strings or `Value`s, and to compare them takes less time than
+          to record the function, they are compared instead.
+
+        All of this is also done after each call of `callback`, or of a `shuffle` of your own. After `schedule` and
+        `progress` it is done, too, but a change in what cannot be compared is not noticed then.
+
+        Changes in the following are never noticed:
+
+        - a file, a queue or an `io.BytesIO`;
+        - more than 1000 objects behind a weak reference, and the elements of an XML tree beyond the first 1000;
+        - `sys.modules`, the `grad` of a `Value`, and the context of `decimal`;
+        - what a module of Python or of an installed package holds, such as `math.pi`;
+        - the globals of another module, if the name of the variable is computed or passed to that module.
 
         Args:
             samples: the samples; `compile` has a table of the forms that they may have. Samples that are nested in
