@@ -576,9 +576,9 @@ class Program:
             rows: the samples to train on, as for `forward`. `fit` reads them once: if the callback changes an array in
                 place, `fit` does not notice.
             optimizer: an optimiser of `optim`, or of a class of your own whose method `update` is written in the
-                operations of `micrograd_cn.ops`. It is called a few times before the first step, to find its formula.
-                So it may depend on its arguments and on numbers that the optimiser has, such as `self.lr` and
-                `self.steps`, but not on other parameters, and it may change nothing beside its arguments. Only
+                operations of `micrograd_cn.ops`. `update` is called a few times before the first step, to find its
+                formula. So it may depend on its arguments and on numbers that the optimiser has, such as `self.lr` and
+                `self.steps`, but not on other parameters, and it may change nothing but its arguments. Only
                 `callback` may change the optimiser and its parameters, or freeze and unfreeze them. If `schedule`,
                 `shuffle` or `progress` does, an error is raised.
             epochs: how many times all rows are used.
@@ -592,7 +592,7 @@ class Program:
                 and the function sees what the steps before have left. If it may read gradients, an error is raised.
                 Afterwards the optimiser has the learning rate of the last step. Without a schedule the learning rate
                 does not change.
-            threads: how many threads compute. Sums over the rows are rounded differently with another count. More than
+            threads: how many threads compute. Sums over the rows are rounded differently if this number is another. More than
                 one thread is worthwhile if a step takes some hundred microseconds or longer.
             progress: whether to show a progress bar, which needs tqdm; or a function that is called several times a
                 second with the losses of the steps since its last call. As for `schedule`, it sees what these steps

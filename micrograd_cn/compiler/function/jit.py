@@ -592,12 +592,16 @@ class CompiledFunction:
             samples: the samples; `compile` has a table of the forms that they may have.
             wrt: the variables to differentiate with respect to: "inputs", the default, which are the numbers of the
                 arguments; the name of an argument, or a list of names, for the numbers in these; "parameters", in the
-                order of `.parameters`; or a list of some of `.parameters`. The order of `.parameters` is that in which
-                the program reads them. The operands of an operation that are results of operations are computed from
-                the last to the first, so the order is c, b, w for w * x + b * x + c * x. After that, the operation
-                reads its own operands that are parameters, from the first to the last, so it is w, b for w * x - b. For
-                an order that you choose, write a list such as `wrt=[w, b, c]` or `wrt=model.parameters()`. For an
-                argument that is called inputs or parameters, write a list, such as `wrt=["inputs"]`.
+                order of `.parameters`; or a list of some of `.parameters`. For an argument that is called inputs or
+                parameters, write a list, such as `wrt=["inputs"]`.
+
+                The order of `.parameters` is that in which the program reads them. For an order that you choose, write
+                a list such as `wrt=[w, b, c]` or `wrt=model.parameters()`.
+
+                The program reads parameters in this order: An operation first computes those of its operands that are
+                results of operations, from the last to the first. So the order is c, b, w for w * x + b * x + c * x.
+                Then it reads those of its operands that are parameters, from the first to the last. So the order is
+                w, b for w * x - b.
             threads: how many threads compute.
             out: a buffer of doubles for the numbers of all gradients, one sample after the other; it is returned.
 
@@ -782,14 +786,18 @@ class CompiledFunction:
             samples: the samples; `compile` has a table of the forms that they may have.
             wrt: the variables to differentiate with respect to. By default they are the parameters, and the gradient is
                 one list or array in the order of `.parameters`, which exist after the call, and whose order `gradient`
-                explains. By default it is an error if the function uses a value that was computed from a parameter
-                before the call. If you pass "parameters", this is not an error: such a value is one of the variables.
+                explains.
+
                 For a list of `Value`s, such as `model.parameters()`, the gradient is in the order of the list. For any
-                other nesting of lists, tuples and dicts of `Value`s, the gradient has the same nesting. For the name of
-                an argument, it has the derivatives with respect to this argument in every sample, nested as the
-                argument is. For a tuple of names it is a tuple. For "inputs", it has for each sample the derivatives
-                with respect to all numbers of the arguments. For an argument that is called inputs or parameters, write
-                a tuple, such as `wrt=("inputs",)`.
+                other nesting of lists, tuples and dicts of `Value`s, the gradient has the same nesting.
+
+                For the name of an argument, the gradient has the derivatives with respect to this argument in every
+                sample, nested as the argument is. For a tuple of names it is a tuple. For "inputs", it has for each
+                sample the derivatives with respect to all numbers of the arguments. For an argument that is called
+                inputs or parameters, write a tuple, such as `wrt=("inputs",)`.
+
+                By default it is an error if the function uses a value that was computed from a parameter before the
+                call. If you pass "parameters", this is not an error: such a value is one of the variables.
             each: whether to return the result and the gradient of every sample.
             has_aux: whether the function returns a pair: the number to differentiate, and auxiliary results. The value
                 that is returned is then a pair, too: the value, and a list of the auxiliary results of all samples.
