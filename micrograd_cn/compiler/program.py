@@ -592,8 +592,8 @@ class Program:
                 and the function sees what the steps before have left. If it may read gradients, an error is raised.
                 Afterwards the optimiser has the learning rate of the last step. Without a schedule the learning rate
                 does not change.
-            threads: how many threads compute. Sums over the rows are rounded differently if this number is another. More than
-                one thread is worthwhile if a step takes some hundred microseconds or longer.
+            threads: how many threads compute. With another number, sums over the rows are rounded differently. More
+                than one thread is worthwhile if a step takes some hundred microseconds or longer.
             progress: whether to show a progress bar, which needs tqdm; or a function that is called several times a
                 second with the losses of the steps since its last call. As for `schedule`, it sees what these steps
                 have left in the optimiser and its parameters, and so does `shuffle`.
