@@ -335,23 +335,13 @@ def test_a_long_text_is_refused_like_a_short_one(text):
     [
         ("log2", math.log2),
         ("log10", math.log10),
-        ("exp2", lambda x: 2.0**x),
-        ("cbrt", math.cbrt),
         ("square", lambda x: x * x),
         ("sign", lambda x: math.copysign(1.0, x)),
         ("cot", lambda x: math.cos(x) / math.sin(x)),
-        ("sec", lambda x: 1.0 / math.cos(x)),
-        ("csc", lambda x: 1.0 / math.sin(x)),
-        ("coth", lambda x: math.cosh(x) / math.sinh(x)),
         ("ceil", math.ceil),
         ("round", round),
-        ("asinh", math.asinh),
-        ("acosh", math.acosh),
-        ("atanh", math.atanh),
     ],
 )
 def test_what_is_suggested_for_a_function_of_another_library_computes_it(name, function):
     for x in (0.25, 1.75, 2.25):
-        if (name == "atanh" and x > 1.0) or (name == "acosh" and x < 1.0):
-            continue
         assert math.isclose(parse(MEANT[name], {"a": Value(x)}).data, function(x), rel_tol=1e-12)
