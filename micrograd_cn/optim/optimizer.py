@@ -1229,7 +1229,7 @@ def _warn_of_read(optimizer: Optimizer, reader: str, model: Model | None, leaf: 
     """Warn that a function of `model` reads `leaf`, which no optimiser has; `reader` names the function."""
     _warn_once(
         optimizer,
-        id(leaf),
+        leaf,
         f"{reader} of this {type(model).__name__} reads {leaf!r}, which gets a gradient, but is in no optimizer, so "
         "nothing trains it. It is no parameter of the model, since none are looked for in the variables, defaults and "
         "arguments of functions, nor in iterators, queues and the like, and save() leaves it out. Keep it in an "
@@ -1245,7 +1245,7 @@ def _watch_calls(optimizer: Optimizer) -> None:
     user's own code.
     """
     known = _causes.get(optimizer) or set()
-    found = [(p, data) for p, data in take_others(optimizer) if p._grad and id(p) not in known]
+    found = [(p, data) for p, data in take_others(optimizer) if p._grad and p not in known]
     models = [model for reference, _ in _models.get(optimizer) or () if (model := reference()) is not None]
     left = {*_in_no_optimizer([p for p, _ in found])} if found and models else set[Value]()
     if left:
@@ -1255,7 +1255,7 @@ def _watch_calls(optimizer: Optimizer) -> None:
             asker, untrained = asked_by(), _in_no_optimizer(leaves)
             if asker is not None and untrained:
                 first, *others = untrained
-                _causes[asker] = (_causes.get(asker) or set()).union(map(id, others))
+                _causes[asker] = (_causes.get(asker) or set()).union(others)
                 _warn_of_read(asker, method, model, first)
 
         watch_calls(models, [(p, data) for p, data in found if p in left], report)
@@ -1277,15 +1277,15 @@ def _in_no_optimizer(parameters: Iterable[Value]) -> list[Value]:
 def _warn_of_added(where: str, leaf: Value, optimizer: Optimizer, rest: str) -> None:
     _warn_once(
         optimizer,
-        id(leaf),
+        leaf,
         f"{where} has come into the model since {type(optimizer).__name__} was made, which does not train it{rest}",
     )
 
 
-def _warn_once(optimizer: Optimizer, cause: int | str, message: str) -> None:
+def _warn_once(optimizer: Optimizer, cause: Value | str, message: str) -> None:
     """Give a warning with the text `message`, unless `optimizer` has warned of the same `cause` before.
 
-    The cause is the id of a leaf, or a name.
+    The cause is a leaf, or a name. Leaves are kept, since Python may give the id of a freed one to another.
     """
     known = _causes.get(optimizer) or set()
     if cause not in known:
@@ -1293,7 +1293,7 @@ def _warn_once(optimizer: Optimizer, cause: int | str, message: str) -> None:
         warn_at_user(message)
 
 
-_causes: ByOptimizer[set[int | str]] = ByOptimizer()  # the causes of the warnings that an optimiser has given
+_causes: ByOptimizer[set[Value | str]] = ByOptimizer()  # the causes of the warnings that an optimiser has given
 
 
 def copy_states(states: States) -> States:

@@ -1014,6 +1014,22 @@ def test_a_model_that_is_changed_copied_or_made_anew_late_is_noticed_soon_and_on
     assert noticed == [] if shares else noticed in ([20], [21]), caught
 
 
+def test_each_replacement_is_warned_of_also_where_a_freed_parameter_was_in_memory():
+    model = Late()
+    optimizer, told = SGD(model.parameters(), lr=0.001), []
+    for k in range(6):
+        # From the third one on, Python frees the one before the last, and may give its place in memory to the new one
+        model.body.layers[0].neurons[0].b = Value(0.5 + k)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for i in range(3 + 2 ** (k + 2)):
+                optimizer.zero_grad()
+                ((model(1.0 + i % 3) - 1.0) ** 2).backward()
+                optimizer.step()
+        told.append([str(each.message).partition(" has come into")[0] for each in caught])
+    assert told == [["Late.body.layers.0.neurons.0.b"]] * 6
+
+
 def test_an_optimiser_looks_seldom_if_models_are_made_again_and_again(monkeypatch):
     looks = []
 
