@@ -188,12 +188,9 @@ class BoundCall:
             else:
                 self.output = f(*bound, **kwargs)
         except (TypeError, AttributeError, IndexError, RuntimeError) as error:
+            # Imported here, because correct programs do not need them
             from ..graph.conversion import instead_of
-            from ..graph.numpy_errors import (
-                NO_ARRAY,
-                NO_COLLECTION,
-                numpy_advice,
-            )  # imported here, because correct programs do not need it
+            from ..graph.numpy_errors import NO_ARRAY, NO_COLLECTION, numpy_advice
 
             if instead := instead_of(f):
                 f_name = getattr(f, "__name__", "f")

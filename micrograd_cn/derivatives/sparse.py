@@ -58,7 +58,8 @@ class Sparse(NamedTuple):
     columns: list[int]
     shape: tuple[int, int]
 
-    if not TYPE_CHECKING:  # type: ignore[misc]  # a type checker shall go on saying that there are no such attributes
+    # A type checker shall go on saying that there are no such attributes. mypy allows no `if` in a NamedTuple.
+    if not TYPE_CHECKING:  # type: ignore[misc]
 
         def __getattr__(self, name: str) -> NoReturn:
             """Raise an error for an attribute that is not there. If scipy's matrices have it, it says what to write."""

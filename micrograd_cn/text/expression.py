@@ -55,8 +55,7 @@ MEANT = {
     **{"if": "where(condition, a, b)", "and": "a * b", "or": "maximum(a, b)", "not": "1 - a"},
     "softmax": "exp(a) / (exp(a) + exp(b))",
     **{"log2": "log(a)/log(2)", "log10": "log(a)/log(10)", "square": "a**2"},
-    "sign": "less(0, a) - less(a, 0)",
-    "cot": "1/tan(a)",
+    **{"sign": "less(0, a) - less(a, 0)", "cot": "1/tan(a)"},
     **{"ceil": "-floor(-a)", "round": "floor(a + 0.5)", "mod": "a % b"},
     **{"{": "(", "}": ")", "【": "(", "】": ")", "〔": "(", "〕": ")", "、": ","},
 }
@@ -69,14 +68,8 @@ LIBRARIES = ("math", "np", "numpy", "torch", "F", "jnp", "jax", "tf", "micrograd
 ALIASES = {
     **{"max": "maximum", "min": "minimum", "avg": "mean", "lse": "logsumexp"},
     **{"ln": "log", "power": "pow", "heaviside": "step"},
-    **{
-        "arctan2": "atan2",
-        "arctan": "atan",
-        "arcsin": "asin",
-        "arccos": "acos",
-        "logistic": "sigmoid",
-        "swish": "silu",
-    },
+    **{"arctan": "atan", "arctan2": "atan2", "arcsin": "asin", "arccos": "acos"},
+    **{"logistic": "sigmoid", "swish": "silu"},
 }
 # The playground page uses this pattern as well, so it is written to mean the same in JavaScript.
 NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")

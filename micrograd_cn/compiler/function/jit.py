@@ -94,19 +94,10 @@ ABSENT = {
     **dict.fromkeys(("jit", "trace"), "leave it out, because the function is compiled"),
     **dict.fromkeys(("step", "train_step", "minimize", "optimize"), "write f.fit(samples, optimizer, epochs=10)"),
     **dict.fromkeys(
-        (
-            "lower",
-            "inspect_llvm",
-            "inspect_asm",
-            "as_text",
-            "code",
-            "graph",
-            "c_source",
-            "to_c",
-            "export",
-            "llvm",
-            "asm",
-        ),
+        [
+            *("lower", "inspect_llvm", "inspect_asm", "as_text", "code", "graph"),
+            *("c_source", "to_c", "export", "llvm", "asm"),
+        ],
         'write f.source("llvm"), "c" or "python" for the text of its program',
     ),
     **dict.fromkeys(("clear_cache", "recompile"), "write compile(g) of the plain function g again"),

@@ -31,14 +31,8 @@ from ..agreement import agree
 from ..surroundings.facts import is_users_module
 from ..surroundings.reach import Reach
 
-HELD_PARAMETERS = (
-    "parameters",
-    "lazy_state",
-    "skipped",
-    "_skipped",
-    "_owners",
-    "_list",
-)  # attributes that an update must not read
+# Attributes of an optimiser that an update must not read
+HELD_PARAMETERS = ("parameters", "lazy_state", "skipped", "_skipped", "_owners", "_list")
 LOOP_INSTEAD = "use backward(rows) and its step()"
 # What to write for a list of parameters, or their state, in an update
 PARAMETERS_INSTEAD = {
