@@ -1014,6 +1014,20 @@ def test_a_model_that_is_changed_copied_or_made_anew_late_is_noticed_soon_and_on
     assert noticed == [] if shares else noticed in ([20], [21]), caught
 
 
+@pytest.mark.parametrize("clears", [True, False])
+@pytest.mark.filterwarnings("error")  # a warning would say that the optimiser has former parameters
+def test_an_optimiser_may_have_gradients_that_the_user_assigns_and_not_those_of_backward(clears):
+    w, other = Value(0.5), Value(1.0)
+    optimizer = SGD([w], lr=0.125)
+    for i in range(6):
+        if clears:
+            optimizer.zero_grad()
+        (other * 2.0).backward()
+        w.grad = 2.0 if clears else 2.0 + i  # 2.0 is the same object each time
+        optimizer.step()
+    assert w.data == 0.5 - 0.125 * (12.0 if clears else 27.0)
+
+
 def test_each_replacement_is_warned_of_also_where_a_freed_parameter_was_in_memory():
     model = Late()
     optimizer, told = SGD(model.parameters(), lr=0.001), []

@@ -243,3 +243,55 @@ def test_a_leaf_in_another_optimiser_and_parts_without_one_are_not_warned_of():
     del other
     model = Around(lambda x: x)
     assert warnings_of(model, optimizer=SGD(model.scaled.parameters(), lr=0.01)) == []
+
+
+class Inheriting(Scaled):
+    """A model that has the method `forward` of its base."""
+
+
+class Deep(Module):
+    """A model with more parts than calls are looked at."""
+
+    def __init__(self):
+        self.parts = [Scaled(lambda x: x) for _ in range(calls.MOST_CALLS + 2)]
+
+    def forward(self, x):
+        for part in self.parts:
+            x = part(x)
+        return OfClass.w * x
+
+
+class Chosen(Scaled):
+    """A model that says itself what its parameters are."""
+
+    def parameters(self):
+        return [self.w]
+
+
+def own_calls():
+    return [{name: vars(cls).get(name) for name in calls.NAMES_OF_CALLS} for cls in (Inheriting, Scaled, Module)]
+
+
+def test_after_a_search_classes_have_the_methods_that_they_had_before():
+    model, before = Inheriting(HIDDEN["a class"]), own_calls()
+    assert len(warnings_of(model)) == 1
+    assert calls._watch is None
+    assert own_calls() == before
+    assert model(2.0).data == OfClass.w.data * (model.w.data * 2.0)
+
+
+def test_a_search_ends_the_one_before_it():
+    model, before = Scaled(HIDDEN["a class"]), own_calls()
+    for _ in range(2):
+        calls.watch_calls([model], [(OfClass.w, OfClass.w.data)], print)
+    calls._watch.end()
+    assert own_calls() == before
+
+
+def test_calls_of_parts_are_not_counted():
+    [(_, text)] = warnings_of(Deep())
+    assert text.startswith("forward of this Deep reads")
+
+
+def test_a_model_that_says_what_its_parameters_are_is_left_alone():
+    assert warnings_of(Chosen(HIDDEN["a class"])) == []
