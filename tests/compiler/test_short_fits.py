@@ -17,6 +17,7 @@ from micrograd_cn.compiler.function import short_fits, stale
 from micrograd_cn.compiler.function.short_fits import ShortFits
 from micrograd_cn.compiler.runtime import prepared
 from micrograd_cn.compiler.runtime.arrays import ArrayRunner
+from micrograd_cn.compiler.threads import background
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.module import Module
 from micrograd_cn.nn import MLP
@@ -352,6 +353,35 @@ def test_an_optimiser_of_some_parameters_trains_these_and_only_these(taken):
         f.fit([(x, y)], optimizer, 1)
     assert taken[-1] == 1
     assert optimizer.skipped == {3: 21}
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_one_long_call_and_many_short_ones_give_the_same_bits_after_parameters_were_frozen(kind, taken):
+    rng = np.random.default_rng(1)
+    x, y, found = rng.normal(size=(8, 8)), rng.normal(size=8), []
+    for is_long in (True, False):
+        net = MLP(8, [12, 4, 1], activation="tanh", seed=1)
+        f, optimizer = compile(lambda x, y, net=net: (net(x) - y) ** 2), OPTIMIZERS[kind](net.parameters())
+        for is_frozen in (False, True, False):
+            for p in net.layers[0].parameters():
+                p.requires_grad = not is_frozen
+            taken.clear()
+            for epochs in [105] if is_long else [1] * 105:
+                f.fit((x, y), optimizer, epochs)
+                while not (is_long or background.is_idle()):
+                    time.sleep(0.0001)
+            if is_frozen and not is_long:
+                assert sum(taken) > 90
+        found.append(([p.data for p in net.parameters()], optimizer.skipped))
+    assert found[0] == found[1]
+
+
+def test_what_only_asks_for_machine_code_counts_no_steps():
+    parameters = [Value(1.0, requires_grad=k > 3) for k in range(N)]
+    optimizer = SGD(parameters, lr=0.1)
+    make_ready(optimizer)
+    assert optimizers.machine_code.ready(optimizer)
+    assert optimizer.skipped == {}
 
 
 def test_a_short_call_refuses_and_warns_of_what_other_calls_do(taken):

@@ -294,4 +294,6 @@ def test_calls_of_parts_are_not_counted():
 
 
 def test_a_model_that_says_what_its_parameters_are_is_left_alone():
-    assert warnings_of(Chosen(HIDDEN["a class"])) == []
+    model = Around(HIDDEN["a class"])
+    model.scaled = Chosen(HIDDEN["a class"])
+    assert warnings_of(model, lambda model, x: model.scaled(model.first([x]))) == []
