@@ -248,8 +248,6 @@ class SingleStep:
         skipped: Any = optimizer.skipped
         if type(skipped) is not dict or not {int}.issuperset(map(type, skipped.values())):
             return False
-        if skipped and not 0 <= min(skipped.values()) <= max(skipped.values()) <= steps:
-            return False
         for group in self._groups:
             counts = {*map(skipped.get, group.indices, repeat(0))}
             if len(counts) > 1 and self._update.uses_count:
