@@ -1044,6 +1044,26 @@ def test_each_replacement_is_warned_of_also_where_a_freed_parameter_was_in_memor
     assert told == [["Late.body.layers.0.neurons.0.b"]] * 6
 
 
+def test_an_optimiser_that_waits_looks_soon_though_another_one_has_seen_many_changes():
+    """While models are made again and again, each optimiser puts off its looks, but only by its own steps."""
+    model, other = Late(), Late()
+    waiting, busy = SGD(model.parameters(), lr=0.001), SGD(other.parameters(), lr=0.001)
+
+    def train(model, optimizer, steps):
+        for i in range(steps):
+            optimizer.zero_grad()
+            model(1.0 + i % 3).backward()
+            optimizer.step()
+
+    train(model, waiting, 10)
+    for _ in range(40):
+        copy.deepcopy(other)
+        train(other, busy, 2)
+    replace_a_neuron(model)
+    with pytest.warns(UserWarning, match="goes on with a parameter that the model has no longer"):
+        train(model, waiting, 3)
+
+
 def test_an_optimiser_looks_seldom_if_models_are_made_again_and_again(monkeypatch):
     looks = []
 
