@@ -21,6 +21,7 @@ from micrograd_cn import Value, compiler, no_grad, quick
 from micrograd_cn.module import Module
 from micrograd_cn.nn import MLP, Layer, Neuron
 from micrograd_cn.optim import SGD, Adam, AdamW, EarlyStopping, Optimizer, RMSprop, clip_grad_norm, step_lr
+from micrograd_cn.optim import optimizer as optimizers
 from micrograd_cn.optim.by_optimizer import ByOptimizer
 from micrograd_cn.optim.optimizer import look_for_mistakes
 from micrograd_cn.parameters.unheld import users_of
@@ -1064,6 +1065,14 @@ def test_an_optimiser_that_waits_looks_soon_though_another_one_has_seen_many_cha
         train(model, waiting, 3)
 
 
+@pytest.fixture
+def no_further_looks():
+    """Let optimisers look in no steps that optimisers of earlier tests have asked for."""
+    optimizers.LOOKING_STEPS.difference_update(optimizers._further_looks)
+    optimizers._further_looks.clear()
+
+
+@pytest.mark.usefixtures("no_further_looks")
 def test_an_optimiser_looks_seldom_if_models_are_made_again_and_again(monkeypatch):
     looks = []
 
