@@ -332,6 +332,16 @@ def test_all_methods_take_a_number_for_a_column(name, x, repeated):
             METHODS[name](f, (0.5, 0.25))
 
 
+def test_a_number_in_place_of_a_matrix_is_not_copied_to_all_its_columns(repeated):
+    w = Value(2.0)
+    f = compile(lambda x, y: w * np.sum(x) * y)
+    x, y = np.ones((4, 3)), np.arange(4.0)
+    for _ in range(40):
+        np.testing.assert_allclose(f.forward((x, y)), 6.0 * y)
+    assert repeated.count(True) > 10
+    np.testing.assert_allclose(f.forward((0.5, y)), y)
+
+
 def test_shapes_that_differ_in_each_call_are_not_compared_with_earlier_ones(repeated):
     w = Value(2.0)
     loss = compile(lambda x: w * x)
