@@ -670,7 +670,6 @@ maximize=False>
                         self._update_of_step(p, self.state[i])
                     finally:
                         self.steps = total
-                    continue
             if not p.requires_grad or p._grad is None:
                 skipped[i] = skipped.get(i, 0) + 1
 

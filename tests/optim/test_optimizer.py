@@ -1015,6 +1015,22 @@ def test_a_model_that_is_changed_copied_or_made_anew_late_is_noticed_soon_and_on
     assert noticed == [] if shares else noticed in ([20], [21]), caught
 
 
+@pytest.mark.parametrize("kind", [SGD, Adam, RMSprop])
+def test_a_numpy_bool_trains_a_parameter_as_true_does_also_after_steps_that_left_it_alone(kind):
+    found = []
+    for true in (True, np.True_):
+        parameters = [Value(0.5), Value(1.0)]
+        optimizer = kind(parameters, lr=0.1)
+        for i in range(9):
+            optimizer.zero_grad()
+            sum((p - 2.0) ** 2 for p in parameters).backward()
+            parameters[0].requires_grad = False if 2 <= i < 5 else true
+            optimizer.step()
+        found.append(([p.data for p in parameters], optimizer.steps, optimizer.skipped, optimizer.state))
+    assert found[0] == found[1]
+    assert found[0][1:3] == (9, {0: 3})
+
+
 @pytest.mark.parametrize("clears", [True, False])
 @pytest.mark.filterwarnings("error")  # a warning would say that the optimiser has former parameters
 def test_an_optimiser_may_have_gradients_that_the_user_assigns_and_not_those_of_backward(clears):
