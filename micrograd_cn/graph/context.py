@@ -109,11 +109,12 @@ class Hooks:
         """
 
     def made_constant(self, operands: Sequence[Any]) -> None:
-        """Called when a graph keeps only the numbers of `operands`, since none of these requires a gradient.
+        """Called when numbers of `operands`, which require no gradient, become constants of a graph.
 
-        There are two cases. In one, `operands` are all operands of an operation, whose result is therefore a constant.
-        In the other, an operation is differentiated, and its partials may depend on `operands`, which are some of its
-        operands.
+        So a hook learns which numbers a graph has from nodes that are not in it, and that may require a gradient later.
+        There are two cases. If no operand of an operation requires a gradient, its result is a constant, and `operands`
+        are all operands. If a graph of derivatives is recorded, the partials of an operation may depend on operands
+        that require no gradient: `operands` are these.
         """
 
     def made_by_hand(self, op: Any, operands: Sequence[Any]) -> None:

@@ -444,8 +444,11 @@ class Optimizer:
         look_again(self)
 
     def __getstate__(self) -> object:
-        """Return the attributes, for a copy or a pickle. They have the dict `skipped` itself."""
-        getattr(self, "skipped", None)  # makes it a dict
+        """Return the attributes, for a copy or a pickle.
+
+        While machine code takes the steps, `_skipped` is no dict but a `SkippedCounts`. It is made a dict first.
+        """
+        getattr(self, "skipped", None)
         return super().__getstate__()
 
     def __repr__(self) -> str:

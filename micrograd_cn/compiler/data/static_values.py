@@ -399,9 +399,9 @@ def _class_identity(kind: type, around: tuple[Any, ...], visited: _Visited) -> A
     """Return a key for the attributes of a class and of its bases, as far as these are the user's.
 
     Members of an `Enum` are left out, and so is everything but numbers and strings if `kind` is a subclass of `Module`.
-    The key is cached if no attribute can change in place, as methods, numbers and strings cannot. To look whether the
-    class still has the same attributes takes less time than to make the key anew. `around` has the objects that contain
-    an object of the class. The functions and objects that are found are added to `visited`.
+    If no attribute can change in place, as methods, numbers and strings cannot, the key is cached and used as long as
+    the class has the same attributes, since comparing these takes less time than making the key. `around` has the
+    objects and classes in which the class was found. The functions and objects that are found are added to `visited`.
     """
     if not is_users_module(kind.__module__):
         return ()

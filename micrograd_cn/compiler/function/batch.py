@@ -89,7 +89,8 @@ def joined(method: str, name: str, parts: Sequence[tuple[array[int], Any]], samp
         numpy: the module numpy if the results are to be a numpy array where this is possible, otherwise None.
 
     Raises:
-        ValueError: `out` has another size than all results, or is given although the results differ in size.
+        ValueError: `out` does not have as many numbers as all results have together, or is passed although the results
+            of samples differ in size.
     """
     n = sum(len(positions) for positions, _ in parts)
     if numpy and (made := scattered(parts, n, out, numpy)) is not None:

@@ -1082,8 +1082,8 @@ class CompiledFunction:
 
         Args:
             samples: the samples; `compile` has a table of the forms that they may have. A few are enough.
-            rtol: the relative tolerance. For a derivative, it is relative to the largest derivative of the same number
-                of the result in the same sample.
+            rtol: the relative tolerance. For a derivative, it is relative to the largest derivative of the same output
+                for the same sample.
             atol: the absolute tolerance.
 
         Raises:

@@ -98,9 +98,9 @@ class RecordingStore:
         return self.recordings.get((bucket.static, bucket.treedef), ())
 
     def dispatch(self, bucket: Bucket, rows: array[int], threads: int = 1) -> list[RecordingRows]:
-        """Return the recordings for some samples, the rows of a bucket, each with the indices of its rows.
+        """Return the recordings for some rows of a bucket, each with the indices of the rows that it computes.
 
-        Recordings that are missing are made.
+        `rows` has the indices of the rows in the bucket. Recordings that are missing are made.
         """
         found, left = self.dispatch_known(bucket, rows, threads)
         return [*found, *self.record_missing(bucket, left, threads)] if left else found

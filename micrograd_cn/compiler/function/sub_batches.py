@@ -171,7 +171,7 @@ class _Calls:
         return float(mean)
 
     def _check_tiers(self) -> None:
-        """Count this call; after a number of calls, switch those programs to native code for which it is worthwhile."""
+        """Count this call. After enough calls, switch the programs for which it is worthwhile to native code."""
         self._calls += 1
         if self._calls < self._next_check:
             return

@@ -851,10 +851,10 @@ class Drivers:
     def _loss_of_batch(self, f: Function, words: Words) -> tuple[Vector, Vector, Doubles]:
         """Write code that computes the mean loss of a batch, and its gradient, for `fit` and `mean_gradient`.
 
-        `words` is the address of the description of the batch. Return the loss, a number that is nan if the gradient
-        has to be computed anew, and the address of the gradient. The gradients of several sub-batches are added up at
-        `%gradients`. If a single sub-batch has all parameters, the address is the one at which its program leaves the
-        gradient.
+        `words` is the address of the description of the batch. Return three things: the loss; another number, which is
+        nan if the gradient has to be computed anew; and the address of the gradient. The gradients of several
+        sub-batches are added up at `%gradients`. If there is only one sub-batch, and its program reads all parameters,
+        nothing is added up, and the address is the one at which that program leaves the gradient.
         """
         gradients, parameter_count = Doubles(f, "%gradients"), Integer(f, "%parameters")
         batch = Record(words, BatchWords)
@@ -881,8 +881,8 @@ class Drivers:
     def _call_gradient(self, f: Function, call: Record, index: Words, count: Integer) -> tuple[Vector, Vector]:
         """Write a call of the driver `gradient` of a program for `count` rows, whose indices are at address `index`.
 
-        Return the loss, and a number that is nan if the gradient has to be computed anew: since a total is not finite
-        or, for a merged program, since the loss is nan.
+        Return the loss and another number, which is nan if the gradient has to be computed anew: since a total is not
+        finite or, for a merged program, since the loss is nan.
         """
         names = ("driver", "header", "rows", "scalars", "panel", "totals")
         driver, header, rows, scalars, panel, totals = (call.pointer(name) for name in names)

@@ -326,19 +326,20 @@ def totals_tile(machine: Machine, r: int, pairs_innermost: bool) -> Function:
 
     A total is a sum over the rows of a batch, and a tile is a part of the matrix that is computed in vector registers.
     A pair is the list of left factors and the list of right factors of one outer product. A tile has as many columns as
-    a SIMD vector has lanes. For each of its totals, one SIMD vector adds up products of the rows in its lanes:
+    a SIMD vector has lanes. For each of its totals, one SIMD vector adds up products, those of one row of the batch in
+    each lane:
 
         for each pair:
             for each block:
-                for each SIMD vector of rows in the block:
+                for each SIMD vector of rows of the batch in the block:
                     for each column:
                         for each row of the tile:
-                            sums[row, column] += left factors of the row * right factors of the column
+                            sums[row, column] += the row's left factors * the column's right factors
         for each row of the tile:
             add the lanes of its sums to its totals, which are contiguous
 
-    If `pairs_innermost` is set, the loops over pairs and blocks are exchanged, which is faster if there are more pairs
-    than blocks.
+    If `pairs_innermost` is set, the loop over pairs is inside the loop over blocks, which is faster if there are more
+    pairs than blocks.
     """
     f = Function(
         KERNEL_PREFIX + f"totals{r}{'_by_pair' if pairs_innermost else ''}",

@@ -666,9 +666,9 @@ class SampledCheck:
         return [one for one, size in zip(found, sizes, strict=True) if size < HIDDEN_SHARE * max(sizes)]
 
     def _steepness(self, u: Vector) -> float:
-        """Return about how far u · f changes if each element moves by its entry in `Problem.scale`.
+        """Return about how far u · f changes if the point moves in a random direction, by `Problem.scale` in all.
 
-        u · f is the sum of the outputs with the weights `u`.
+        u · f is the sum of the outputs with the weights `u`. An element moves by about its entry in the scale.
         """
         problem = self._problem
         g = problem.derivative.gradient(problem.x, u)

@@ -47,7 +47,7 @@ def takes_long_steps(phi: DirectionalFunction) -> bool:
 
 
 def longest_move(phi: DirectionalFunction, step: float) -> float:
-    """Return how far the farthest element moves if the point moves by `step` times the direction of `phi`."""
+    """Return the largest distance that an element moves if the point moves by `step` times the direction of `phi`."""
     return step * float(np.abs(phi.v).max(initial=0.0))
 
 
