@@ -129,7 +129,7 @@ class CompiledGuards:
     def split(
         self, numbers: Any, index: array[int], threads: int = 1, parameters: int = 0
     ) -> tuple[array[int], array[int]]:
-        """Return the rows for which all guards have their recorded outcome, and the other rows.
+        """Return the indices of those rows of `index` for which all guards have their recorded outcome, and the others.
 
         Args:
             numbers: the numbers of all rows, one row after the other.

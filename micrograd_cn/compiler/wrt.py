@@ -58,7 +58,7 @@ def refuse_check_options(wrong: Iterable[str], rtol: object, atol: object, call:
 
 
 class Default(str):
-    """The default of an argument that is a string. Its class shows that the user did not pass an equal string."""
+    """A string that is the default of an argument. Its class tells it from an equal string that the user passed."""
 
     __slots__ = ()
 

@@ -351,8 +351,8 @@ class BoundCall:
     def gradient(self, y: Value, many: bool, only: bool = False) -> Any:
         """Return the gradient of `y` with respect to the variables, nested like the arguments that were bound.
 
-        If `many` is true, this is a tuple with an item for each bound argument. Otherwise there is only one bound
-        argument, and its item is returned without a tuple. `only` says whether `y` is the only output. If it is not,
+        If `many` is true, the result is a tuple with an item for each bound argument. Otherwise there is only one bound
+        argument, and the result is the item for it. `only` says whether `y` is the only output. If it is not,
         the error below is not raised.
 
         Raises:
@@ -423,8 +423,8 @@ class BoundCall:
     def unflatten(self, flat: list[Any], many: bool) -> Any:
         """Return `flat`, which has a number for each variable, nested like the arguments that were bound.
 
-        If `many` is true, this is a tuple with an item for each bound argument. Otherwise there is only one bound
-        argument, and its item is returned without a tuple.
+        If `many` is true, the result is a tuple with an item for each bound argument. Otherwise there is only one bound
+        argument, and the result is the item for it.
         """
         parts, start = [], 0
         for n, unflatten in self._unflatten:

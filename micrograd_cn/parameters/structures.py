@@ -160,7 +160,10 @@ class Structure:
         )  # fmt: skip
 
     def _parts(self, model: Model) -> Iterator[Any]:
-        """Return an iterator over everything in attributes and items in the model, except in lists of `Value`s."""
+        """Iterate over the attributes of the model and of the modules in it, and over the items in its dicts and lists.
+
+        The items of a list that has only `Value`s are left out.
+        """
         return chain(
             vars(model).values(),
             chain.from_iterable(map(dict.values, map(_dict, self._modules))),

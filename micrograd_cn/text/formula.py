@@ -163,7 +163,10 @@ class Term(Operators):
     __bool__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _branch
 
     def __hash__(self) -> int:
-        """Raise FormulaError in code outside this package: a lookup would depend on the operand's number."""
+        """Return the hash by identity to code of this package, and raise FormulaError for any other caller.
+
+        If a formula looked its operand up in a dict or a set, its result would depend on the operand's value.
+        """
         if sys._getframe(1).f_code.co_filename.startswith(PACKAGE):
             return object.__hash__(self)
         raise remembered(

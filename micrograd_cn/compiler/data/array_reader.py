@@ -37,8 +37,8 @@ class Argument(NamedTuple):
         place: the address to which the numbers are copied, as doubles. For REFERENCED, nothing is copied, and the
             address of the numbers is written to this place.
         kind: FLOAT for a float, REFERENCED for an array of doubles that is read where it is, DOUBLES for an array of
-            doubles, or CONVERTED for an array of doubles, float32 or int64. COLUMN is CONVERTED for an array with one
-            axis, in the place of which there may be a float, which is copied to all places.
+            doubles, or CONVERTED for an array of doubles, float32 or int64. COLUMN is like CONVERTED, for an array with
+            one axis; if a float is passed instead of the array, it is copied to every element.
     """
 
     shape: tuple[int, ...] | None

@@ -341,7 +341,7 @@ class RecordingHooks(RefusingHooks):
         self._constants[x] = 1
 
     def before_write(self, x: Value, name: str) -> None:
-        """Refuse to set the data or the gradient of the value `x`, since the compiled program would not set it."""
+        """Raise TypeError, since later calls of the compiled function would not set the data or gradient of `x`."""
         what, where = ("data", "set .data") if name == "data" else ("a gradient", "set .grad, or call zero_grad(),")
         error = TypeError(
             f"{user_location()}: {describe(x)} is given {what} while a function is recorded, but later calls would not "

@@ -117,7 +117,7 @@ class MergedCalls:
 
 
 def _numbers(program: Program, bucket: Bucket, threads: int) -> FlatNumbers | None:
-    """Return the outputs of a merged program for all rows of a bucket, or None if the first output of a row is nan.
+    """Return the outputs of a merged program for all rows of a bucket, or None if the first output of any row is nan.
 
     A merged program computes all branches of a function, and a bucket has samples whose arguments are nested alike.
     """

@@ -398,13 +398,13 @@ class _Numbers(NamedTuple):
     Attributes:
         arguments: a dict of arguments that have the numbers.
         of: a string that says which numbers they are.
-        results: a function that returns the results for `Value`s in place of the numbers; [] if they are not known.
+        results: a function that returns the results for `Value`s with these numbers, or [] if they are not known.
         has_bools: whether there are bools among them.
         as_given: whether they are copies of what the user has passed, such as numpy's float32, and not floats, ints and
             bools.
-        recorded: None if the numbers are those of the recorded sample. For another sample, a function that records the
-            compiled function for it, and returns the results, or [] if the sample takes another branch. In this case,
-            `results` calls the function with plain `Value`s, without a recording.
+        recorded: None, or, if `results` calls the function with plain `Value`s for another sample than the recorded
+            one, a function that records it for that sample. This returns the recorded results, or [] if the sample
+            takes another branch or the function raises an error.
     """
 
     arguments: dict[str, Any]

@@ -1,7 +1,7 @@
 """Define `SubBatchCalls`, which computes the gradient of a mean in one call of machine code for several programs.
 
-Samples of several lengths, for example, are nested in several ways, so each length has a program. A call for each
-program would take several times as long as its machine code.
+Samples of several lengths, for example, are nested in several ways, so each length has a program. To call each
+program by itself from Python would take several times as long as the machine code runs.
 """
 
 from __future__ import annotations

@@ -522,7 +522,10 @@ class Surroundings:
 
     @property
     def has_values(self) -> bool:
-        """Whether the functions can reach a `Value`: a leaf, or one in a collection that was too large to look into."""
+        """Whether the functions can reach a leaf, or any `Value` among the items of a large collection.
+
+        Of the items of such a collection, only the classes were looked at.
+        """
         return bool(self.leaves) or any(issubclass(kind, Value) for kind in self._kinds_in_large())
 
     @property

@@ -87,7 +87,7 @@ class cached_property(functools.cached_property[T]):  # noqa: N801 -- the name o
     def __get__(self, instance: object, owner: type[Any] | None = None) -> T: ...
 
     def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
-        """Return the property of an object. If the attribute is read from the class, return this object itself."""
+        """Return the property's value for `instance`, computed at the first time; for the class, return this object."""
         if instance is None:
             return self
         return vars(instance).setdefault(self.attrname, self.func(instance))

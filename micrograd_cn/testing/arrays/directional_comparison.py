@@ -231,7 +231,7 @@ def within_features(question: Question, found: Attempt) -> Attempt | None:
 
 
 def _may_miss_features(question: Question) -> bool:
-    """Return whether steps are so long that they may miss narrower features of f, such as teeth, and f has such.
+    """Return whether f has features, such as teeth, that are narrower than the steps, so these may miss them.
 
     The result is also True if no calls are left to look for such features.
     """
