@@ -323,15 +323,14 @@ class Program:
                 numpy array. A writable, contiguous buffer of doubles is read in place, and any other buffer is copied.
             threads: how many threads compute. The results are the same for every number of threads.
             out: a buffer of doubles for the outputs of all rows, one row after the other; it is returned. If it is
-                None, a new list (or numpy array) is made. To make a list often takes longer than to compute the
-                outputs.
+                None, a new list (or numpy array) is made. Making a list often takes longer than computing the outputs.
 
         Raises:
             TypeError: `rows` does not hold rows of real numbers, or `out` is not a writable buffer of doubles.
             OverflowError: an int in `rows` is too large for a float.
             ValueError: a row does not have one number for each input, `threads` is not an int of at least 1, `out` does
-                not have one double for each output of each row, or a constant of a compiled function has other data
-                now.
+                not have one double for each output of each row, or the data of a constant of a compiled function has
+                changed since it was recorded.
             FloatingPointError: inside `detect_anomaly()`, a value is not finite.
 
         >>> from array import array
@@ -888,7 +887,7 @@ class Program:
             ValueError: there is no such language; the graph has a value that was detached by `detach()` or `no_grad()`,
                 which "python" cannot express; `parameters` are passed for "llvm"; a parameter that the program reads
                 has no name or two names; an option for "c" is passed with another language, or has a value that it
-                cannot have; or a constant of a compiled function has other data now.
+                cannot have; or the data of a constant of a compiled function has changed since it was recorded.
 
         >>> from micrograd_cn.compiler import compile
         >>> x, w = Value(2), Value(3)
