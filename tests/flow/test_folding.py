@@ -1,11 +1,12 @@
 """Parts open and close at any depth. Nothing overlaps then, and no number changes."""
 
 import random
-import time
+import sys
 
 import pytest
 
 from micrograd_cn import Value, draw_flow, mean, playground, scope, take, where
+from micrograd_cn.engine import graph_nodes
 from micrograd_cn.flow.texts import PAGE
 from micrograd_cn.nn import MLP
 
@@ -241,12 +242,29 @@ def test_the_end_of_a_large_graph_is_what_backward_gives(opened):
     assert all(grads[name] == node.grad for name, node in nodes.items() if node.requires_grad)
 
 
-@pytest.mark.slow
-def test_a_page_of_a_large_graph_is_made_quickly():
-    root = attention(12, 9)
-    began = time.perf_counter()
-    draw_flow(root).html  # noqa: B018 -- reading the attribute makes the page
-    assert time.perf_counter() - began < 10
+def test_the_work_for_a_page_and_its_text_grow_no_faster_than_its_graph():
+    """A search for each node through all others, by equality or by name, would take more lines for each."""
+    nodes, lines, letters = [], [], []
+
+    def trace(frame, event, _):
+        lines[-1] += 1  # a line, or a call, such as that of an `__eq__`
+        return trace
+
+    before = sys.gettrace()
+    for size in range(2, 6):
+        root = attention(size, size)
+        for node in graph_nodes(root):
+            node.label = "v"  # so the page looks for other names
+        nodes.append(len(graph_nodes(root)))
+        lines.append(0)
+        sys.settrace(trace)
+        try:
+            letters.append(len(draw_flow(root).html))
+        finally:
+            sys.settrace(before)
+    for counted in (lines, letters):
+        [_, few, many] = [(counted[k + 1] - counted[k]) / (nodes[k + 1] - nodes[k]) for k in range(3)]
+        assert many == pytest.approx(few, rel=0.1)
 
 
 def test_no_gradient_goes_where_none_flows(opened):
