@@ -1004,17 +1004,25 @@ def test_an_array_of_another_library_says_how_to_get_an_array_in_f():
     assert grad(lambda v: (v * v).sum())(np.asarray(x)).tolist() == [2.0, 4.0]
 
 
-@pytest.mark.parametrize("derive", [grad, jacobian, hessian])
+@pytest.mark.parametrize("derive", [value_and_grad, grad, jacobian, hessian, sparse_jacobian, sparse_hessian])
 def test_options_of_other_libraries_are_answered_with_what_to_write(derive):
     name = derive.__name__
     if derive is grad:
         write = "write value_and_grad(f, has_aux=True)"
     else:  # for which no function of this module takes has_aux
         write = "differentiate lambda x: f(x)[0], and call f for the rest"
-    with pytest.raises(TypeError, match=rf"^{name}\(\) has no option has_aux; {re.escape(write)}$"):
-        derive(lambda x: x * x, has_aux=True)
+    if derive is not value_and_grad:
+        with pytest.raises(TypeError, match=rf"^{name}\(\) has no option has_aux; {re.escape(write)}$"):
+            derive(lambda x: x * x, has_aux=True)
     with pytest.raises(TypeError, match=rf"^{name}\(\) has no option argnum; write argnums=\.\.\.$"):
         derive(lambda x: x * x, argnum=0)
+
+
+@pytest.mark.parametrize("derive", [jvp, hvp, vjp])
+def test_derivatives_at_a_point_have_no_option_for_the_argument_to_differentiate(derive):
+    point = (2.0,) if derive is vjp else (2.0, 1.0)
+    with pytest.raises(TypeError, match=rf"^{derive.__name__}\(\) has no option argnums; pass a function of one arg"):
+        derive(lambda x: x * x, *point, argnums=0)
 
 
 def test_vjp_and_jvp_in_the_form_of_other_libraries_are_answered_with_what_to_write():

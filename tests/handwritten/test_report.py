@@ -499,15 +499,18 @@ def test_an_operand_whose_derivative_is_0_everywhere_gets_nothing():
     assert message(y) == ""
 
 
-def test_of_many_operands_the_first_and_the_last_are_named():
-    xs = [Named(float(k)) for k in range(8)]
-    y = Named(28.0, tuple(xs), (1.0,) * 8, "sum")
-    for k, x in enumerate(xs):
-        x.label = f"x{k}"
+@pytest.mark.parametrize("count", range(3, 10))
+def test_of_more_than_six_operands_the_first_and_the_last_are_named(count):
+    xs = [Named(float(k)) for k in range(count)]
+    y = Named(float(sum(range(count))), tuple(xs), (1.0,) * count, "sum")
+    names = [f"x{k}" for k in range(count)]
+    for x, name in zip(xs, names, strict=True):
+        x.label = name
     right(y)
     assert message(y) == ""
-    xs[3].grad = 2.0
-    assert "from sum(x0, x1, x2, ..., x6, x7): 1 × 1 = 1" in message(y)
+    xs[2].grad = 2.0
+    shown = f"[{', '.join(names)}]" if count <= 6 else ", ".join([*names[:3], "...", *names[-2:]])
+    assert f"from sum({shown}): 1 × 1 = 1" in message(y)
 
 
 def test_a_product_with_inf_below_what_was_not_selected_is_named():

@@ -195,6 +195,18 @@ def test_labels_widths_and_colours_follow_the_contributions():
     assert sizes[0.5] == (pytest.approx(1 + 4 * 0.5 / 3, abs=0.01), POSITIVE)
 
 
+def test_a_wider_arrow_has_a_larger_head_and_the_widest_that_of_the_renderer():
+    x = Value(1)
+    y = sum(x * k for k in range(1, 9))
+    y.backward()
+    looks = re.findall(r"arrowsize=([\d.]+).*?penwidth=([\d.]+)", draw_dot(y).source)
+    heads, widths = zip(*sorted({(float(head), float(width)) for head, width in looks}), strict=True)
+    assert len(widths) == 8
+    assert list(widths) == sorted({*widths})
+    assert list(heads) == sorted({*heads})
+    assert 0.5 < heads[0] < heads[-1] == 1.0
+
+
 @pytest.mark.parametrize(
     ("f", "rankdir"),
     [
