@@ -3,15 +3,11 @@
 from micrograd_cn import Value
 from micrograd_cn.flow.texts import PAGE
 
-# A page keeps its state in the tab's name here: on a busy machine, what a page has put into the browser's storages may
-# come late to the next page, also to the same one after a reload.
+# A page keeps its state in the tab's name here: on a busy machine, the browser's storage may come late to the next.
 STORAGE = """{
   const kept = JSON.parse(window.name || "{}");
-  for (const storage of ["localStorage", "sessionStorage"]) {
-    const own = kept[storage] ??= {};
-    const setItem = (key, value) => { own[key] = String(value); window.name = JSON.stringify(kept); };
-    Object.defineProperty(window, storage, { value: { setItem, getItem: key => own[key] ?? null } });
-  }
+  const setItem = (key, value) => window.name = JSON.stringify(Object.assign(kept, { [key]: String(value) }));
+  Object.defineProperty(window, "localStorage", { value: { setItem, getItem: key => kept[key] ?? null } });
 }"""
 
 # The page gives what is inside it to this function, and to nobody else. A test then uses it by its name.
@@ -86,9 +82,12 @@ class Opened:
         self.page.goto(link if link.startswith("file:") else f"{self.url}#{link}")
 
     def leave(self):
-        """Show nothing, since a page that plays would cost time, and forget what the page has kept."""
+        """Show nothing, and keep nothing of the page.
+
+        A page that plays would cost time. All files share the browser's storage, which ends at 5 MB.
+        """
+        self.page.evaluate("sessionStorage.clear(), Storage.prototype.setItem = () => {}, window.name = ''")
         self.page.goto("about:blank")
-        self.page.evaluate("window.name = ''")
 
     def stop_clock(self):
         """Stop the page's clock until the tab is closed: time passes only where a test calls `clock.run_for`.

@@ -17,7 +17,8 @@ function keptBefore() {
   }
 }
 
-addEventListener("pagehide", () => {
+// At both events: on a busy machine, what is stored at the second one may come late to the page that is loaded again.
+window.onbeforeunload = window.onpagehide = () => {
   const made = Object.fromEntries([...rooms].map(([name, room]) => [name, room.made?.()]));
   try {
     sessionStorage.setItem(
@@ -27,8 +28,7 @@ addEventListener("pagehide", () => {
   } catch {
     /* not allowed here, or too much */
   }
-});
-
+};
 /**
  * Restore in `state` what the room `name` had made before a reload. Return whether it had, with the same settings.
  * @param {string} name
