@@ -9,11 +9,12 @@ MIN_LONE_LOOP_PRODUCTS products, or at least MIN_LOOP_PRODUCTS if another such s
 sum is in lanes, its right factors must be in lanes, too, and either all or none of its left factors. A gather loads one
 of its operands, by an index that is known at run time.
 
-The ranks of a phase are in the order of their computation. They are sorted by the largest number of long sums and
-gathers of the phase on a path to one of their instructions. Of the ranks with the same count, those of long sums are
-computed after those of other instructions, and the gathers come last. Long sums with the same right factors are a rank
-by themselves, and are computed as a matrix times a vector. But if all factors are in lanes, the sums are computed one
-by one, as inner products.
+The ranks of a phase are in the order of their computation. Long sums and gathers are computed as late as possible: each
+instruction has a count, the largest number of long sums and gathers that come before it on one path of operands, and
+ranks are sorted by this count. Of the ranks with the same count, those of long sums are computed after those of other
+instructions, and the gathers come last. Long sums with the same right factors are a rank by themselves, and are
+computed as a matrix times a vector. But if all factors are in lanes, the sums are computed one by one, as inner
+products.
 """
 
 from __future__ import annotations

@@ -35,11 +35,11 @@ def _gather(machine: Machine, name: str, count: int) -> Function:
 
     A gather loads the operand that its index selects. Its operands are row values, which depend on the row, or scalars.
 
-    The kernel's table has these words (see the module `sums`), with offsets in bytes: the number of groups of gathers.
-    The gathers of a group have the same index, and the same number of operands. Then, for each group: the offset of the
-    index, the number of operands, and the number of results. Then, for each result of the group: its offset, the
-    distance in bytes from one lane of an operand to the next lane, which is 0 if the operands are scalars, and the
-    address of a table with the offsets of the operands and of a nan.
+    The gathers of a group have the same index, and the same number of operands. The kernel's table has these words (see
+    the module `sums`), with offsets in bytes: the number of groups. Then, for each group: the offset of the index, the
+    number of operands, and the number of results. Then, for each result of the group: its offset, the distance in bytes
+    from one lane of an operand to the next lane, which is 0 if the operands are scalars, and the address of a table
+    with the offsets of the operands and of a nan.
     """
     f = Kernel(KERNEL_PREFIX + name)
     lanes = Lanes(f, count, WORD * machine.simd)
@@ -74,10 +74,10 @@ def _scatter(machine: Machine, name: str, count: int) -> Function:
     For each row, the kernel adds a value to the total that the index selects. A total is a sum over the rows of a
     batch.
 
-    The kernel's table has these words (see the module `sums`), with offsets in bytes: the number of groups of scatters.
-    The scatters of a group have the same index, and the same number of totals. Then, for each group: the offset of the
-    index, the number of totals, and the number of scatters. Then, for each scatter: the offset of the value, and the
-    offset of the first total.
+    The scatters of a group have the same index, and the same number of totals. The kernel's table has these words (see
+    the module `sums`), with offsets in bytes: the number of groups. Then, for each group: the offset of the index, the
+    number of totals, and the number of scatters. Then, for each scatter: the offset of the value, and the offset of the
+    first total.
     """
     f = Kernel(KERNEL_PREFIX + name)
     lanes = Lanes(f, count, WORD * machine.simd)
@@ -106,7 +106,7 @@ def _add_to(totals: Doubles, number: Integer, count: Integer, x: Vector) -> None
 
 @contextmanager
 def _groups(f: Kernel, size: int) -> Iterator[tuple[Integer, Integer, Integer, Words]]:
-    """Write a loop over the groups of gathers or scatters in a table, see `gather`.
+    """Write a loop over the groups of gathers or scatters in a table, see `_gather` and `_scatter`.
 
     This is a context manager: the code in its `with` block writes the loop's body.
 

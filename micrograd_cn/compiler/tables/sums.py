@@ -514,7 +514,7 @@ def _columns(machine: Machine, f: Kernel, base: Doubles, letter: str = "") -> Fu
         f: the kernel.
         base: the kernel's argument from which the results' offsets count: the address of the scalars, or of the totals.
         letter: what the word for the start values means, as in `operand_loads`. If it is "", there is no such word, and
-            each sum starts from the value in place of its result.
+            each sum is added to the number that is stored where its result goes.
     """
     simd = machine.simd
     lanes = Lanes(f, simd)

@@ -44,7 +44,8 @@ class Threaded:
         calls: for each phase, the calls of kernels that compute its stages.
         places: a copy of the plan's places in memory, to which a place for every value of the straight-line code is
             added.
-        stored: False, since the driver `forward` copies the outputs, see `native.NativeCode`.
+        stored: whether the code itself stores the outputs, as in `native.NativeCode`. It is False: the driver `forward`
+            copies them.
     """
 
     stored = False

@@ -425,11 +425,13 @@ def _inputs_of(args: Any, arguments: Packed) -> list[Any]:
 def _record_in_torch(
     f: Callable[..., Any], args: Any, upstream: Any, arguments: Packed, outputs: Packed
 ) -> tuple[Any, ...]:
-    """Call f in PyTorch; return its results, the arguments that require gradients, and the weights of the results.
+    """Call f in PyTorch, and return what is needed to differentiate the results.
 
-    These are three lists of tensors, which are followed by everything that f returned. The weights of a result are its
-    upstream gradient: the part of `upstream` at the position of the result in the output. A result is left out if this
-    part is None, or if PyTorch cannot differentiate the result.
+    Returns:
+        Four items. The first three are lists of tensors: the results of f, the arguments that require gradients, and
+        the weights of each result. The weights of a result are its upstream gradient: the part of `upstream` at the
+        position of the result in the output. A result is left out if this part is None, or if PyTorch cannot
+        differentiate the result. The fourth item is the whole output of f.
     """
     inputs = _inputs_of(args, arguments)
     if arguments.has_array_parts:

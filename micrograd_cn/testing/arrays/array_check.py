@@ -104,8 +104,8 @@ def compare_arrays(
         generators: the states of the global random number generators, if the caller knows them (see `Problem`).
 
     Returns:
-        The comparisons, whether an argument or output is in half precision (float16 or bfloat16), and the relative
-        tolerance.
+        Three items: the comparisons; True if an argument or output is in half precision (float16 or bfloat16), else
+        False; and the relative tolerance.
 
     Raises:
         TypeError: the function seems to return a value and its gradient.
@@ -258,14 +258,14 @@ def compare_singly(problem: Problem) -> list[Comparison]:
 
 
 def _unless_hidden(comparison: Comparison, phi: DirectionalFunction) -> ComparedAlong:
-    """Return the comparison, but without a verdict if it would also call other derivatives of the same size right.
+    """Return the comparison, but without the verdict "right" if noise is so large that it says nothing.
 
-    It would if rounding of f makes the estimated error of the numerical derivative thousands of times as large as the
-    derivative that is checked.
+    This is so if rounding of f makes the estimated error of the numerical derivative thousands of times as large as the
+    derivative that is checked. A derivative of the opposite sign, for example, would then count as right, too.
 
-    But the verdict stays if the checked derivative is itself nothing but rounding, as the derivative with respect to a
-    bias before a batch norm is. Such a derivative changes by about its own size if all elements of the point move by a
-    few last bits.
+    But the verdict stays if the checked derivative consists of rounding alone, as the derivative with respect to a bias
+    before a batch norm does. Such a derivative changes by about its own size if all elements of the point move by a few
+    last bits.
     """
     problem, size, e = phi.problem, math.fabs(comparison.analytic), comparison.numeric
     error = ESTIMATED_ERRORS * e.error
@@ -284,12 +284,12 @@ def _unless_hidden(comparison: Comparison, phi: DirectionalFunction) -> Compared
 
 
 def _excuse_infinite_point(comparison: Comparison, phi: DirectionalFunction) -> Comparison:
-    """Return the comparison, but as not compared if a wrong derivative is not finite because the point is not either.
+    """Return the comparison; mark a derivative as not compared if infinite or nan numbers at the point explain it.
 
-    This is assumed if an element that moves is infinite or nan, or if it affects an output that is infinite or nan at
-    the point. The backward pass may then multiply the weight of that output, which is 0, by an infinite derivative:
-    exp(100) is infinite in float32, and 0 times infinity is nan. `phi` is the function that was differentiated. It
-    tells which elements moved.
+    This concerns only a derivative that is infinite or nan itself, and counts as wrong. There are two explanations. An
+    element that moves is infinite or nan. Or it affects an output that is infinite or nan at the point. The backward
+    pass may then multiply the weight of that output, which is 0, by an infinite derivative: exp(100) is infinite in
+    float32, and 0 times infinity is nan. `phi` is the function that was differentiated. It tells which elements moved.
     """
     if comparison.agrees is not False or math.isfinite(comparison.analytic):
         return comparison
@@ -304,11 +304,13 @@ def _reach_infinite_output(problem: Problem, moved: NDArray[np.bool_]) -> bool:
     """Return whether an output that is not finite at the point depends on the elements in `moved`, which is a mask.
 
     An output depends on them if it becomes finite when these elements are set to 0, or when they move by random steps
-    of about their own size, to one side or to the other. Random steps take equal elements apart, whose standard
-    deviation has no derivative, and hardly lead to a whole number, which may be a pole of lgamma.
+    of about their own size, to one side or to the other. After random steps, equal elements are no longer equal; the
+    standard deviation of equal elements has no derivative. Random steps also hardly ever lead to a whole number, which
+    may be a pole of lgamma.
 
-    The output may also be infinite because of other elements, as c * exp(x) is, which depends on c. So all elements are
-    moved towards 0 until the output is finite. It depends on the elements in `moved` if it changes with them there.
+    The output may also be infinite because of other elements: c * exp(x) is infinite because of x, but depends on c,
+    too. So all elements are moved towards 0 until the output is finite. The output depends on the elements in `moved`
+    if it changes with them there.
     """
     if problem.all_outputs_finite:
         return False
@@ -609,9 +611,9 @@ class SampledCheck:
         """Compare along a random direction, and along up to two more if that cannot show an error of 1 %.
 
         Along some directions, the function changes too little to show an error of 1 %, or it has a kink. Return the
-        first comparison that is exact enough. If there is none, return one in which two derivatives in half precision
-        are equal up to their last bit. If there is none either, return the last comparison, without a verdict if it has
-        called the derivative right. The title of the comparison has the number `k` + 1.
+        first comparison that is exact enough, or that has run out of calls. If there is none, return one in which two
+        derivatives in half precision are equal up to their last bit. Failing that, return the last comparison, but
+        without its verdict if it has called the derivative right. The title of the comparison has the number `k` + 1.
         """
         problem = self._problem
         even = problem.x.size <= MAX_EVEN_SIZE  # among many elements, the changes uphill and downhill may cancel
@@ -772,7 +774,8 @@ class SampledCheck:
 
         Up to two points farther away are tried if the comparison has no verdict, or if it calls the derivative wrong
         and finds a kink. In half precision, they may also be tried if the derivative is wrong without a kink, or if it
-        agrees with a numerical derivative of 0.
+        agrees with a numerical derivative of 0. The last comparison is then returned. It loses its verdict "wrong" if
+        the mismatches at the points are so different that they cancel in the mean, as those of many close kinks do.
 
         Args:
             found: the comparison at the problem's point. It is returned if no calls are left for another comparison.
@@ -821,12 +824,12 @@ class SampledCheck:
 
 
 def _of_single_output(comparison: Comparison, phi: DirectionalFunction, of_one: Vector) -> Comparison | None:
-    """Return the comparison for the only output that changes, without its weight; None if several outputs change.
+    """Turn a comparison for a weighted sum of outputs into one for the only output that changes; None if more change.
 
-    `comparison` is that of `phi`, the weighted sum of the outputs as a function of one element. If a single output has
-    changed in all steps so far, the derivatives in `comparison` divided by the weight of this output are its own. They
-    are not if other outputs contribute to the checked derivative, although they do not change. So None is also returned
-    if the checked derivative of this output alone, times its weight, is not that of the weighted sum.
+    `phi` is the weighted sum as a function of one element. If only one output has changed in all steps so far, dividing
+    the derivatives in `comparison` by the weight of this output gives the derivatives of the output. This is not so for
+    the checked derivative if outputs that do not change contribute to it, too. So None is also returned if the checked
+    derivative of this output, times its weight, is not the checked derivative of the weighted sum.
 
     Args:
         comparison: a comparison that calls the derivative of `phi` wrong.

@@ -235,9 +235,10 @@ def _check_zero_upstream(problem: Problem, u: Vector, g: Vector) -> None:
     """Check that the backward pass gives 0 for an upstream gradient of 0, up to a tolerance.
 
     If it gives another gradient, a term of the gradient does not contain the upstream gradient. `_check_linearity`
-    misses a term that is small compared with `g`, as it may be if the outputs are small, for which `u` and `g` are
-    large. Here the tolerance is rtol times g / max |u|, which is about the gradient for an upstream gradient of order
-    1. There is a tolerance, since a backward pass that solves equations step by step may stop at a small residual.
+    misses such a term if it is small compared with `g`. It may be, for example, if the outputs are small: their weights
+    `u`, and so `g`, are then large. Therefore the tolerance is rtol times g / max |u| here, where g / max |u| is about
+    the gradient for an upstream gradient of order 1. There is a tolerance, since a backward pass that solves equations
+    step by step may stop at a small residual.
 
     Nothing is checked if the backward pass raises an error, or gives inf or nan: it may multiply 0 by an infinite
     derivative, or divide by the norm of the upstream gradient.

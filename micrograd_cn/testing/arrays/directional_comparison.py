@@ -209,8 +209,11 @@ def within_features(question: Question, found: Attempt) -> Attempt | None:
 
     Such features are, for example, the teeth of a sawtooth. Return the new attempt if it can tell whether the
     derivative is right. Otherwise, return the attempt `found` without a verdict, since the features hide whether the
-    derivative is right. None is returned if f has no such features, or if `found` has no verdict. None is also returned
-    for the gradient of a step function, and for a gradient of 0 where f has a slope: earlier stages have judged these.
+    derivative is right. None is returned in these cases:
+
+    - f has no such features, or `found` has no verdict.
+    - The derivative is 0, and f is a step function, or has a slope over the steps. Earlier stages have judged this.
+    - No calls are left for a new attempt.
     """
     comparison, phi, zero = found.comparison, found.phi, found.comparison.analytic == 0.0
     if comparison.agrees is None or not takes_long_steps(phi):

@@ -70,7 +70,7 @@ class DirectionalFunction:
 
     @property
     def moved_arrays(self) -> list[slice]:
-        """A slice of the vector of elements for each array of the arguments that the direction moves an element of."""
+        """The arrays of the arguments in which the direction moves something, as slices of the vector of elements."""
         return [place for place in self.problem.arguments.slices() if self.v[place].any()]
 
     def known(self, t: float) -> float:

@@ -513,7 +513,7 @@ def _may_be_noise(phi: DirectionalFunction, slope: float, off: float) -> bool:
 
     The mismatch is the difference of two derivatives of `phi`. Noise is how far `phi` is from a straight line with the
     slope `slope` in the finest steps. If `phi` does not change, although the change of the line is far larger than the
-    known rounding error of `phi`, noise of unknown size hides the changes.
+    known rounding error of `phi`, noise of unknown size hides the changes, and the result is True.
     """
     finest = phi.problem.steps.finest
     values = phi(finest), phi(-finest)

@@ -122,8 +122,8 @@ def excuse(doubt: Doubt) -> str:
 def rounding_in_half_precision(doubt: Doubt) -> str:
     """Return a note if rounding in half precision explains why the derivative differs from the numerical one; else "".
 
-    Rounding explains the difference of the two derivatives if they do not differ so at points nearby, or if they agree
-    over larger steps (see `rounding_excuse`).
+    Rounding explains the difference if the derivatives do not differ by about as much at points nearby, or if they
+    agree over larger steps (see `rounding_excuse`).
     """
     phi = doubt.phi
 
@@ -217,10 +217,10 @@ def features_wider_than_finest_steps(doubt: Doubt) -> str:
     """Return a note if the slope of f over each of several short steps is the derivative that is checked; else "".
 
     Longer steps then miss a feature of f, such as a bend beside a kink, or a tread of a quantiser that is multiplied by
-    x. The point may also lie at a jump, as 0 does for a sawtooth. Steps that cross the point then show the jump. In
-    this case, it is the slopes over short steps on one side of the point, to the left and to the right, that must all
-    be the checked derivative. Noise would scatter the slopes over steps of several sizes. A slope of 0 does not count,
-    since it may be that of a tread that rounding makes.
+    x. If f jumps at the point, as a sawtooth does at 0, steps across the point show the jump and not the slope. Then
+    the slopes over steps that lie wholly on the left or wholly on the right of the point must all be the checked
+    derivative. Noise would make the slopes over steps of several sizes different. A slope of 0 does not count, since it
+    may be that of a tread that rounding makes.
     """
     phi, finest = doubt.phi, doubt.problem.steps.finest
     close = CLOSE_SLOPE * min(doubt.mismatch, math.fabs(phi.analytic))
@@ -276,10 +276,12 @@ def hidden_feature(doubt: Doubt) -> str:
 
     An example in float32 is the cosine distance 1 - a * x / sqrt(1e-12 + x**2) for a tiny constant a. At x = 0 its
     derivative is -1e6 * a, and far beyond |x| = 1e-6 the derivative vanishes. But the cosine is so small that rounding
-    loses it beside 1. Three conditions must hold. Rounding would hide the mismatch of the two derivatives, the analytic
-    and the numerical one, in the finest steps. At the ends of these and of longer steps, the analytic derivative is
-    near the numerical one. At points very near the checked one, the analytic derivative is nearly the same as at the
-    checked point; so a mistake at a special number alone, such as 0, is not excused.
+    loses it beside 1. Three conditions must hold:
+
+    - In the finest steps, rounding would hide the mismatch, the difference of the analytic and numerical derivatives.
+    - At the ends of the finest steps and of longer ones, the analytic derivative is near the numerical derivative.
+    - Very near the checked point, the analytic derivative is nearly the same as at the point. So a mistake that is made
+      only at a special number, such as 0, is not excused.
     """
     phi, finest, mismatch = doubt.phi, doubt.problem.steps.finest, doubt.mismatch
     if mismatch * finest > phi.rounding:
@@ -317,9 +319,9 @@ def treads_of_a_factor(doubt: Doubt) -> str:
     """Return a note if f, or a factor of f, does not change near the point, and then jumps by rounding; else "".
 
     XLA's tanh is an example: between -20 and -17.8, it differs from -1 by a few last bits, and below -20 it is -1
-    exactly. A function such as x * (1 + tanh(x)) is then x times a staircase: it is smooth on a tread, and its
-    derivative there lacks the part of tanh. In x * log(1 + x * x), the sum absorbs most of x * x for small x. A batch
-    norm that computes x * a - mean * a, as a function of a, is a smooth function less a staircase.
+    exactly. A function such as x * (1 + tanh(x)) is then x times a staircase: it is smooth on a tread, but its slope
+    there lacks the term x * tanh'(x), since tanh does not change. In x * log(1 + x * x), the sum absorbs most of x * x
+    for small x. A batch norm that computes x * a - mean * a, as a function of a, is a smooth function less a staircase.
 
     The rounding error of f is taken to be the height of the next jump. But this may be a low jump: XLA's tanh is off by
     3.5 last bits at -20, and jumps by half a last bit beside -17.8. So if the estimated rounding of intermediate
@@ -800,7 +802,7 @@ def _scatter_over(phi: DirectionalFunction, h: float, mismatch: float) -> float:
 
 
 def _on_way(phi: DirectionalFunction, part: float) -> Vector:
-    """Return the point with each moved element x replaced by (1 - part) * x, rounded to the arguments' types."""
+    """Return a point on the way to 0: each moved element x becomes (1 - part) * x, rounded to its type."""
     x = phi.x - part * np.where(phi.v != 0.0, phi.x, 0.0)
     return phi.problem.arguments.rounded(x)
 

@@ -48,7 +48,8 @@ class IntervalMean(NamedTuple):
         noise: the error of `mismatch` that comes from rounding.
         bias: the error of `mismatch` that comes from curvature.
         jumps: the error of `mismatch` that comes from single jumps of the function, which its derivative does not have.
-        noise_beside_curvature: `noise`, without the curvature of the mismatch of a wrong derivative.
+        noise_beside_curvature: like `noise`, but the scatter is measured around a parabola. The curvature that a wrong
+            derivative leaves in the values, which looks like noise, is then not part of it.
     """
 
     analytic: float
@@ -71,7 +72,8 @@ def mean_over_interval(phi: DirectionalFunction, h: float) -> IntervalMean | Non
     is the noise. If the derivative is wrong, the difference is curved where `phi` is. A parabola, which has the same
     slope in the middle, tells this curvature from noise.
 
-    Among very many numbers, fewer points suffice beside the problem's own point, where only the verdict counts.
+    If there are very many numbers in half precision (`Problem.few_comparisons`), fewer values of `phi` are computed at
+    points other than the problem's own: only the verdict is needed there.
     """
     few = phi.problem.few_comparisons and phi.x is not phi.problem.x
     ts = np.linspace(-h, h, FEW_INTERVAL_POINTS if few else INTERVAL_POINTS)

@@ -396,10 +396,11 @@ class Problem:
             self._check_same("it", expected, found, self.outputs, self._random_source)
 
     def check_random_numbers(self) -> None:
-        """Call f again, since it may use a global random number generator, and many times if it does not seed this one.
+        """Find out whether f uses a global random number generator without seeding it, and if so, call f many times.
 
-        The caller has seen that the state of a generator has changed since the states in `generators`. Either f or its
-        derivative has used it. The attribute `drawn` gets the name of a generator that f uses without seeding it.
+        The caller has seen that the state of a generator differs from that in `generators`, so f or its derivative has
+        used the generator. The attribute `drawn` gets the name of a generator that f uses without seeding it. All calls
+        of f must give the same results.
 
         Raises:
             NotDeterministic: two calls gave different results.

@@ -75,9 +75,9 @@ def choose_elements(
 ) -> list[int]:
     """Return indices of elements to compare: up to two with an infinite or nan gradient, the steepest, and random ones.
 
-    The first two are finite numbers, although their gradients are not. The steepest element is that for which the
-    absolute value of the gradient times the element's entry in `Problem.scale` is largest. The random elements are
-    drawn from one array after the other.
+    An element with an infinite or nan gradient is taken only if its own number is finite. The steepest element is that
+    for which the absolute value of the gradient times the element's entry in `Problem.scale` is largest. The random
+    elements are drawn from one array after the other.
 
     Args:
         problem: the function, its derivative and the point.
@@ -85,7 +85,7 @@ def choose_elements(
         g: the gradient; None if it is not known.
         among: a mask. The steepest element is chosen where it is True, and the random elements from arrays in which
             it is True somewhere.
-        count: how many elements are compared, if there are so many.
+        count: how many indices are returned; fewer if there are not so many elements to choose from.
     """
     found: list[int] = []
     if g is not None:

@@ -233,7 +233,7 @@ class _Line(NamedTuple):
 def keeps_slope(
     phi: DirectionalFunction, slope: float | None = None, both_sides: bool = False, beside: float = 0.0
 ) -> bool:
-    """Return whether f has about this slope in its finest steps; by default, that of the derivative that is checked.
+    """Return whether f has about the slope `slope` in its finest steps.
 
     The result is False for a step function, which keeps its value in such steps. The result is True, too, if rounding
     hides the change in these steps, and in steps that are a little longer, or if f is not finite there. The slope of f
@@ -242,7 +242,7 @@ def keeps_slope(
 
     Args:
         phi: f along a direction.
-        slope: the slope.
+        slope: the slope; by default the derivative that is checked.
         both_sides: whether to take steps along the direction and against it, and to compare the mean of both slopes. By
             default, the step is taken along the direction.
         beside: the size of intermediate results of f, if it is known. Rounding of their last bits may hide the change.
@@ -267,11 +267,12 @@ def step_heights(phi: DirectionalFunction) -> Vector | None:
     """Return how far each output jumps if f is a step function along the direction of `phi`; else None.
 
     Far from 0, even the smallest steps may be longer than the treads of a step function: in float32, floor(x) is x for
-    each x above 8388608. Therefore f is also computed near points that are nearer to 0, also near one at which the
-    distance of neighbouring numbers is about 1. If f is a step function at one of them, the heights of its jumps there
-    are known. At the points that are farther from 0, at least half of the outputs must not change, or must jump by
-    about the same heights, except for their last bits. Five calls of f suffice to return None for a smooth function,
-    except in half precision and at points at which neighbouring numbers are farther apart than 1.
+    each x above 8388608. Therefore the steps are repeated at points that are nearer to 0. If neighbouring numbers at
+    the point are farther apart than 1, one of the new points is where they are about 1 apart. If f is a step function
+    at one of these points, the heights of its jumps are known. At the points that are farther from 0, at least half of
+    the outputs must not change, or must jump by about the same heights, except for their last bits. Five calls of f
+    suffice to return None for a smooth function, except in half precision and at points at which neighbouring numbers
+    are farther apart than 1.
     """
     line = _Line(phi.problem, phi.u, phi.v, phi.x, phi.outputs)
     heights = _heights_of_steps(line, 0.0 if phi.problem.half_precision else LEAST_SUBNORMALS)

@@ -63,13 +63,12 @@ def has_tied_kink(phi: DirectionalFunction, mismatch: float = math.inf) -> bool:
 
 
 def has_cancelling_kinks(phi: DirectionalFunction, mismatch: float) -> bool:
-    """Return whether kinks of several elements cancel along the direction of `phi`, so that f, the function that is
-    checked, seems smooth along it.
+    """Return whether kinks of several elements cancel along the direction of `phi`, so f seems smooth along it.
 
     An example is min(max(x, -1), 1) at (-1, 1): if both elements grow, one begins to change f, and the other one ceases
     to. Along a direction that moves the elements by other distances, such kinks do not cancel, so f is computed along
-    some of these directions. The result is False, without calls of f, if few elements are numbers with few digits, such
-    as -1 and 0.25: others are hardly ever at a kink.
+    some of these directions. An element is hardly ever at a kink unless its number has few digits, as -1 and 0.25 have.
+    So if there are few such elements, the result is False, and f is not called.
 
     `mismatch` is the distance of the derivative of `phi` that is checked from the numerical one. A kink that is small
     compared with the slopes counts only if it may explain the mismatch.

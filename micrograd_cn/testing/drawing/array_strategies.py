@@ -37,10 +37,10 @@ def points(
 ) -> SearchStrategy[Any]:
     """Return a Hypothesis strategy for numpy arrays, at which the gradient of a function of arrays can be checked.
 
-    Most arrays have elements of up to 0.1, 1 or 10, or up to a bound that is below 10, as arrays in a neural network
-    do. In one of five examples of a test, arrays are extreme: much larger, much smaller, or with elements of very
-    different magnitudes. All arrays of an example are extreme together, since rounding would hide the effect of a usual
-    array beside that of a huge one. Some elements are 0.0 or -0.0.
+    In most arrays, as in a neural network, the absolute values go up to 0.1, 1 or 10, or up to that of the larger bound
+    if it is below 10. In one of five examples of a test, arrays are extreme: much larger, much smaller, or with
+    elements of very different magnitudes. All arrays of an example are extreme together, since rounding would hide the
+    effect of a usual array beside that of a huge one. Some elements are 0.0 or -0.0.
 
     Args:
         shape: the shape of the arrays; () for a single number.

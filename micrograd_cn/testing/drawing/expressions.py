@@ -224,8 +224,9 @@ def expressions(
 def step_strategy(op: Op, interval: Interval) -> SearchStrategy[StepRecipe]:
     """Return a Hypothesis strategy for recipes of a step: the operation `op`, and a pair for each operand.
 
-    The pair has an integer that says whether the operand is an earlier result, a new input or a constant, and the
-    number of this input or constant, which lies in `interval`.
+    The first item of the pair is an integer that says whether the operand is an earlier result, a new input or a
+    constant. The second item is the value that the operand has if it is a new input or a constant. It lies in
+    `interval`, and is None if `interval` has no number in the domain of the operand.
     """
     st = import_strategies()
     operands = []
@@ -242,12 +243,12 @@ def step_strategy(op: Op, interval: Interval) -> SearchStrategy[StepRecipe]:
 
 
 def with_small_numbers(op: Op, choices: tuple[tuple[int, float | None], ...], low: float, high: float) -> StepRecipe:
-    """Return a recipe for a step of an expression, with small numbers in place of the drawn numbers in `choices`.
+    """Return a recipe for a step of an expression, with small values in place of the drawn values in `choices`.
 
     The step applies `op`. `choices` has a pair for each operand: an integer that says whether the operand is an earlier
-    result, a new input or a constant, and the number of this input or constant. The small numbers lie between `low` and
-    `high`. The caller needs them if no step of the expression is possible with the drawn numbers. The integers and the
-    index of a gather stay the same.
+    result, a new input or a constant, and the value of the operand if it is a new input or a constant. The small values
+    lie between `low` and `high`. The caller needs them if no step of the expression is possible with the drawn values.
+    The integers and the index of a gather stay the same.
     """
     gentle = []
     for i, (choice, x) in enumerate(choices):
@@ -261,8 +262,8 @@ def build_steps(recipes: list[StepRecipe], max_inputs: int) -> list[NudgedValue]
     """Return the inputs and the results of steps that apply operations to operands, as the recipes say.
 
     A recipe is an operation, and a pair for each operand: an integer that says whether the operand is an earlier
-    result, a new input or a constant, and the number of this input or constant. A step is left out if no operands suit
-    it, or if `smooth_step` rejects it. There are at most `max_inputs` inputs.
+    result, a new input or a constant, and the value of the operand if it is a new input or a constant. A step is left
+    out if no operands suit it, or if `smooth_step` rejects it. There are at most `max_inputs` inputs.
     """
     nodes: list[NudgedValue] = []
     inputs: list[NudgedValue] = []

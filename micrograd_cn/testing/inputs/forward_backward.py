@@ -29,8 +29,8 @@ def pair_of_functions(
     """Return a function and its vjp, from `forward`, which returns `(out, cache)`, and `backward(dout, cache)`.
 
     The returned functions raise TypeError if `forward` does not return such a pair. The vjp has two more keyword
-    arguments: it calls `_between()` after the forward pass, and returns the gradient of the last of `_passes` (1 or 2)
-    backward passes with one cache.
+    arguments, by which a check sees whether the backward pass uses stale state: the vjp calls `_between()` after the
+    forward pass, and returns the gradient of the last of `_passes` (1 or 2) backward passes with one cache.
 
     Args:
         forward: the forward pass.

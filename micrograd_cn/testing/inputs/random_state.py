@@ -44,11 +44,14 @@ def _comparable(python: Any, of_numpy: Any, of_torch: Any) -> dict[str, Any]:
 
 
 def _numpy_memory() -> tuple[int, bytes] | None:
-    """Return the memory of numpy's global generator, a Mersenne Twister, and its address; None for another generator.
+    """Return the address and the content of the memory in which numpy's global generator keeps its state.
 
-    The memory has 624 words and the place of the next one. To read it takes a hundredth of the time of `get_state`.
-    numpy draws normal numbers in pairs, and keeps the second of a pair elsewhere. As long as it keeps none, each draw
-    changes this memory.
+    Two results differ if numbers were drawn in between, and reading the memory takes a hundredth of the time of
+    `get_state`. The memory has the 624 words of a Mersenne Twister, and the index of the next word. If the generator is
+    not a Mersenne Twister, None is returned.
+
+    There is one exception: numpy draws normal numbers in pairs, and keeps the second of a pair elsewhere. Drawing the
+    number that is kept does not change this memory, so the caller must know that none is kept.
     """
     numpy = sys.modules["numpy"]
     generator = numpy.random.get_bit_generator()

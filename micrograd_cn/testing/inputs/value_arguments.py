@@ -417,9 +417,9 @@ def _without_asked(found: Binding) -> tuple[Binding, Derivatives | None]:
 def _without_failing(found: Binding) -> Binding:
     """Return a binding in which whole numbers are constants if the function fails when they are `Value`s.
 
-    If the function still fails when whole numbers are constants, the binding that is returned has the same variables as
-    `found`. The function may work if one part of the arguments, such as a float, is a constant. The attribute `hint` of
-    the returned binding then says how to make this part static.
+    If the function still fails when all whole numbers are constants, the returned binding has the same variables as
+    `found`. Then each part of the arguments, such as a float, is tried as the only constant. If the function works with
+    one of them, the attribute `hint` of the returned binding says how to make this part static.
     """
     whole = [i for i in sorted(found.chosen) if found.parts[i].kind == "whole"]
     for others in [*([i] for i in whole), whole]:
@@ -510,7 +510,7 @@ def _is_whole(x: Any) -> bool:
 
 
 def _is_one_float(x: Any) -> bool:
-    """Return whether `x`, an item of the arguments that has no whole numbers, is neither a `Value` nor an array."""
+    """Return whether `x` is a single number: neither a `Value` nor an array. The caller knows that it is not whole."""
     return not (isinstance(x, Value) or is_array(x))
 
 

@@ -198,10 +198,14 @@ def compare(claim: Claim) -> Comparison:
     """Compare the derivative in a claim with a numerical one, by the first stage in `STAGES_AT_POINT` that decides.
 
     At a kink, the derivative is right if it lies between the two one-sided derivatives. At the edge of the domain, it
-    is right if it is the one-sided derivative. In two cases, a derivative that differs from the numerical one counts as
-    not compared instead of wrong: if the function seems to have a feature, such as a jump or a spike, that is as narrow
-    as the finest step in `Claim.steps`; and, if `needs_first_order` is set, if neither the order of the Taylor
-    remainder nor `is_off_in_first_order` shows a mistake.
+    is right if it is the one-sided derivative. In three cases, the verdict of the stage is changed:
+
+    - A wrong derivative counts as not compared if the function seems to have a feature, such as a jump or a spike, that
+      is as narrow as the finest step in `Claim.steps`.
+    - If `needs_first_order` is set, a wrong derivative counts as not compared unless the order of the Taylor remainder
+      or `is_off_in_first_order` shows the mistake.
+    - If `needs_first_order` is set, a derivative that noise hides counts as wrong if the central numerical derivative
+      and `is_off_in_first_order` show the mistake.
     """
     comparison = first_verdict(STAGES_AT_POINT, claim)
     if comparison.noisy and claim.needs_first_order and _is_off_though_noisy(claim):
@@ -277,10 +281,10 @@ def has_one_slope(claim: Claim) -> Comparison | None:
 
 
 def lies_at_kink(claim: Claim) -> Comparison | None:
-    """Return a comparison that calls the derivative right if it lies between the left and the right numerical one.
+    """Call the derivative right if it lies between the left and the right numerical one, and wrong if it does not.
 
-    None is returned if either of these is not exact enough. The function has a kink at the point, since `has_one_slope`
-    has found that they differ.
+    A derivative of nan gets no verdict. None is returned instead of a comparison if either of the numerical derivatives
+    is not exact enough. The function has a kink at the point, since `has_one_slope` has found that they differ.
     """
     if not claim.knows(claim.left, claim.right):
         return None
@@ -293,9 +297,9 @@ def lies_at_kink(claim: Claim) -> Comparison | None:
 def lies_at_edge(claim: Claim) -> Comparison | None:
     """Return a comparison of the derivative with the numerical derivative of one side, as at the edge of the domain.
 
-    The left side is taken, unless only the numerical derivative of the right side is exact enough. If there is a jump
-    or a pole on the other side, the comparison has no verdict. None is returned if the numerical derivative of neither
-    side is exact enough.
+    The left side is taken, unless only the numerical derivative of the right side is exact enough. None is returned if
+    neither is. A derivative that disagrees counts as wrong if the function is smooth on the other side, too, or is not
+    finite there. If it disagrees and neither is so, or if the function jumps at the point, there is no verdict.
     """
     sides = {"left": claim.left, "right": claim.right}
     known = [where for where, side in sides.items() if claim.knows(side)]

@@ -138,10 +138,10 @@ def _check(op: Op, reference: Reference, examples: int, partial_tables: list[str
 
 
 def _rows_at_fixed_index(op: Op) -> Iterator[tuple[Point, Op]]:
-    """Yield some indices of a gather, each with a new operation, which is the gather with this index.
+    """Yield pairs: an index, as a tuple of one number, and the operation that a gather becomes if this index is fixed.
 
     A gather is an operation that picks one of its operands by an index, which is its first operand. The new operation
-    takes only the other operands.
+    takes only the other operands. Its derivatives can be compared, since none is with respect to the index.
     """
     for index in FIXED_INDICES:
         arities = [n - 1 for n in (*SMALL_ARITIES, *LARGE_ARITIES) if n in op.arities and n - 1 > index]
@@ -151,9 +151,9 @@ def _rows_at_fixed_index(op: Op) -> Iterator[tuple[Point, Op]]:
 
 
 def _partials_after(op: Op, index: float, y: Any, *xs: Any) -> tuple[Any, ...]:
-    """Return the partials of a gather with respect to the operands `xs`, of which it picks one by the index.
+    """Return the partials of a gather with respect to `xs`, the operands that come after its index.
 
-    `y` is the value of the gather.
+    The gather picks one of them by the index. `y` is its value.
     """
     return op.local_derivatives(y, index, *xs)[1:]
 
