@@ -121,6 +121,27 @@ def test_a_loss_that_is_nan_for_another_reason_is_trained_with_as_in_a_loop():
     assert np.isnan(w[0].data)
 
 
+def test_a_loss_that_is_nan_is_explained_at_most_once():
+    """The function is called for it, which takes longer than an epoch."""
+
+    def calls(epochs):
+        w, called = weights(), []
+        f = compile(lambda x, y: called.append(x) or mc.take(w, y) * mc.log(x))
+        f.fit([(1.0, 1.0), (-1.0, 0.0)], SGD(w, lr=0.1), epochs, callback=lambda epoch, loss: None)
+        return len(called)
+
+    assert calls(9) == calls(2) == calls(1)
+
+
+def test_an_index_that_only_training_puts_out_of_range_is_an_error():
+    w, p = weights(), Value(1.0)
+    losses = []
+    f = compile(lambda x: mc.take(w, mc.floor(p)) * x + p)
+    with pytest.raises(IndexError, match=r"fit\(\): sample 0: an index or class is -1\.0"):
+        f.fit([(1.0,)], SGD([p], lr=0.5), 9, callback=lambda epoch, loss: losses.append(loss))
+    assert losses == pytest.approx([1.4, 0.8, 0.3])
+
+
 def test_what_the_function_itself_says_of_a_sample_is_raised():
     w = weights()
     f = compile(lambda x, y: cross_entropy([[w[0] * x, w[1]]], [y], ignore_index=-100))

@@ -111,6 +111,8 @@ def test_check_compares_derivatives():
     with pytest.raises(Mismatch, match=r"row 1, .*, output 0: the derivative .* is 0.0"):
         several.check([[1.0, 3.0], [2.0, 2.0]], lambda x, y: [w * (x if x < 2 else x.data), y * y])
     compile(lambda x: mc.where(x, mc.dot([w, y], [mc.div(1.0, x), x]), x)).check([(0.0,)])  # the factor is infinite
+    both = compile([w * x, w.detach() * 3.0], [x])
+    both.check([[3.0]], lambda x: [w * x, w.detach() * 3.0])  # an output that is a constant has the derivative 0
 
 
 def test_check_follows_values_that_were_computed_before_the_call_to_their_leaves():
