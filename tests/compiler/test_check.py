@@ -92,6 +92,8 @@ class Larger(Value):
 
 
 REVERSED, LARGER = Reversed(2.0), Larger(2.0)
+BY_KIND = {0: lambda x: W * x if type(x) is float else W}
+FROM_DICT, FROM_LIST = BY_KIND.get, [*BY_KIND.values()].__getitem__
 # Functions that may tell a `Value` from a number: the first call calls them with numbers, too, and compares
 ASKING = {name: f for name, (f, _) in [*OF_NUMBERS.items()][:8]} | {
     "isinstance of a Value": lambda x: W * x if isinstance(x, Value) else W,
@@ -108,6 +110,8 @@ ASKING = {name: f for name, (f, _) in [*OF_NUMBERS.items()][:8]} | {
     "items": lambda xs: sum(W * x if isinstance(x, float) else W for x in xs),
     "a reversed operator": lambda x: x - REVERSED,
     "a comparison of a subclass": lambda x: W * x if x < LARGER else W,
+    "a function that a method of a dict returns": lambda x: FROM_DICT(0)(x),
+    "a function that a method of a list returns": lambda x: FROM_LIST(0)(x),
 }
 ARGUMENTS = {"dtype": np.ones(3), "numbers in a dict": {"a": (1,)}, "items": [3.0, 4.0]}
 # Functions that may tell an element from a `Value` that is computed in its place
