@@ -51,6 +51,7 @@ CONSTANTS = Path(__file__).parents[2] / ".hypothesis/constants"
 
 def run(folder, *options):
     (folder / "test_it.py").write_text(TESTS)
+    (folder / "pytest.ini").write_text("[pytest]\n")  # else one of a folder around it counts, and names begin there
     (folder / ".hypothesis").mkdir()
     (folder / ".hypothesis/constants").symlink_to(CONSTANTS)
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
