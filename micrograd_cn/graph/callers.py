@@ -135,8 +135,8 @@ def _read(code: CodeType, at: int) -> _Place:
     names: tuple[str, ...] = ()
     loaded: list[str] = []  # the variables and texts that were loaded last, one after the other
     path: tuple[str, ...] = ()  # the variable that was loaded last, with attributes that were read from it
-    path_is_global = False
-    is_global, is_built, follows, passed = False, False, False, ()
+    passed: tuple[str, ...] = ()
+    is_global = path_is_global = is_built = follows = False
     line, _, column, _ = [*code.co_positions()][at // 2]
     for found in dis.get_instructions(code):
         place, kind, argument = found.positions, found.opname, found.argval
