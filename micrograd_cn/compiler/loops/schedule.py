@@ -9,10 +9,9 @@ MIN_LONE_LOOP_PRODUCTS products, or at least MIN_LOOP_PRODUCTS if another such s
 sum is in lanes, its right factors must be in lanes, too, and either all or none of its left factors. A gather loads one
 of its operands, by an index that is known at run time.
 
-The ranks of a phase are in the order of their computation. Long sums and gathers are computed as late as possible: each
-instruction has a count, the largest number of long sums and gathers that come before it on one path of operands, and
-ranks are sorted by this count. Of the ranks with the same count, those of long sums are computed after those of other
-instructions, and the gathers come last. Long sums with the same right factors are a rank by themselves, and are
+The ranks of a phase are in the order of their computation. Each instruction has a count: the largest number of the
+phase's long sums and gathers that come before it on one path of operands. The ranks are sorted by this count. Of the
+ranks with the same count, those of long sums are computed after those of other instructions, and the gathers come last. Long sums with the same right factors are a rank by themselves, and are
 computed as a matrix times a vector. But if all factors are in lanes, the sums are computed one by one, as inner
 products.
 """
@@ -176,7 +175,7 @@ class Schedule:
         """Yield the instructions with these numbers in ranks: groups of instructions that do not depend on each other.
 
         The ranks are in the order of their computation, and all instructions belong to one phase. Long sums and gathers
-        are loops. They wait until no other instruction can be computed without their results.
+        are loops. A loop comes after all instructions that need no more loops before them than the loop itself does.
         """
         code, long, gathers = self.code, self.long_sums, self.gathers
         ranks: dict[tuple[int, int, int], list[int]] = defaultdict(list)

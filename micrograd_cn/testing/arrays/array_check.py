@@ -350,7 +350,8 @@ def compare_within_budget(
         reserved: how many comparisons the caller will run later. Their shares of the calls are kept for them.
         max_wrong: the number of wrong derivatives after which no further comparison runs; by default, all run.
         once: whether no comparison runs a second time.
-        known_wrong: whether a derivative was wrong before, so the comparisons only show where it is.
+        known_wrong: whether a derivative was wrong before, so the comparisons only show which element causes it. Then
+            no comparison runs a second time, and the limit `MAX_UNCLEAR_AFTER_WRONG` holds from the beginning.
     """
     found: list[ComparedAlong] = []
     budget = problem.budget
@@ -453,7 +454,8 @@ class SampledCheck:
     def compare(self) -> list[Comparison]:
         """Compare derivatives along directions that move all arrays, or one array, and with respect to single elements.
 
-        A direction says how far each element moves. If the derivative along a direction is wrong, elements whose
+        A direction says how far each element moves. An array of the result whose outputs change far less than others
+        has a comparison in which only its outputs count. If the derivative along a direction is wrong, elements whose
         derivatives are far off are looked for, and compared before other elements.
         """
         problem, several = self._problem, len(self._arrays) > 1
@@ -565,7 +567,7 @@ class SampledCheck:
         """Compare the derivative of u · f, the weighted sum of the outputs, with respect to one element.
 
         If it is wrong, a single output whose own derivative is wrong is looked for, and that derivative is compared
-        instead.
+        instead. If a kink prevents a verdict, the derivative is compared at a point nearby.
 
         Args:
             i: the index of the element.
@@ -690,7 +692,8 @@ class SampledCheck:
     def _compare_group(self, names: str, mask: Vector, u: Vector, gradient_norm: float) -> ComparedAlong:
         """Compare the derivative along a random direction that moves one group of arrays.
 
-        If the comparison is not exact enough to show an error of 1 %, a second random direction is tried.
+        If the comparison is not exact enough to show an error of 1 %, a second random direction is tried, with other
+        weights of the outputs. If that comparison is not exact enough either, it does not call the derivative right.
 
         Args:
             names: the names of the arrays.
@@ -719,7 +722,9 @@ class SampledCheck:
     def _compare_along(
         self, title: str, part: float, mask: Vector | None = None, u: Vector | None = None, gradient_norm: float = 0.0
     ) -> ComparedAlong:
-        """Compare the derivative along a random direction; if the point is at a kink, compare next to it instead.
+        """Compare the derivative along a random direction; at a kink or a fine feature, compare next to it instead.
+
+        In half precision, noise may hide a kink. Then the derivative is compared next to the point, too.
 
         Args:
             title: the name of the derivative.

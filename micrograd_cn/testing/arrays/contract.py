@@ -313,7 +313,9 @@ def _check_repeated(problem: Problem, u: Vector, g: Vector, again: Vector, nearb
 
 
 def _check_drawing(problem: Problem, u: Vector, g: Vector) -> None:
-    """Call f and its derivative many times more if they use a global random number generator; compare the results.
+    """If f or its derivative uses a global random number generator, check that more calls give the same results.
+
+    There are many more calls of f if f does not seed the generator, and many more of the derivative if that does not.
 
     Args:
         problem: the function, its derivative and the point.

@@ -221,7 +221,10 @@ class Case:
     def compare_at_point(self, rounding: float, tolerance: ArrayTolerance) -> Comparison:
         """Compare the derivative of `phi` at 0 with numerical derivatives there, which are extrapolated to steps of 0.
 
-        `rounding` is the rounding error of the values of `phi`.
+        `rounding` is the rounding error of the values of `phi`. A derivative that looks wrong gets no verdict if the
+        mismatch is no larger than rounding explains in small outputs beside large ones, or in large intermediate
+        results. This does not hold in half precision. There, a derivative that agrees gets no verdict if the numerical
+        derivative is not exact enough, except at a kink.
         """
         problem, phi, half, title = self.problem, self.phi, self.half_precision, self.title
         steps = problem.steps._replace(absolute_error=EXACT_ENOUGH * problem.rtol * self.tolerance.typical_slope)
@@ -271,8 +274,9 @@ class Case:
     ) -> tuple[Comparison, ArrayTolerance]:
         """Return a comparison that allows for rounding of the analytic derivative, and the tolerance that it used.
 
-        If the derivative agrees in `comparison`, this comparison is returned. If not, the rounding of the analytic
-        derivative is measured, and the derivative is compared once more. `rounding` is the rounding error of the values
+        If the derivative does not agree in `comparison`, the rounding of the analytic derivative is measured, and the
+        derivative is compared once more. But `comparison` itself is returned if the derivative is infinite or nan, or,
+        except in half precision, if rounding cannot change its verdict. `rounding` is the rounding error of the values
         of `phi`.
         """
         problem, phi, half, tolerance = self.problem, self.phi, self.half_precision, self.tolerance
@@ -492,8 +496,8 @@ def _compare_quickly(phi: DirectionalFunction, title: str, tolerance: ArrayToler
 def _stands_out(phi: DirectionalFunction, slope: float, mismatch: float, steps: Sequence[float]) -> bool:
     """Return whether difference quotients with small steps agree so well that the mismatch cannot be noise.
 
-    They must agree with `slope` up to a small part of the mismatch. Noise as large as the mismatch would scatter them
-    far more. At a kink, or next to a feature as small as the steps, they do not agree either. If `slope` is 0, but an
+    They must agree with `slope` up to a small part of it and of the mismatch. Noise as large as the mismatch would
+    scatter them far more. At a kink, or next to a feature as small as the steps, they do not agree either. If `slope` is 0, but an
     output changes in far larger steps, the result is False, since rounding may hide the changes in small steps.
 
     Args:

@@ -200,7 +200,7 @@ def narrow_features(doubt: Doubt) -> str:
 
     The mismatch is the difference of the checked derivative from the numerical one. The features do not excuse the
     derivative if a comparison with shorter steps has called it wrong, too. Nor do they excuse a gradient of 0 if f has
-    a slope over the steps, since only a step function may have both.
+    a slope over the steps: only a step function may have both, and an earlier stage (`is_step`) has called that right.
     """
     phi = doubt.phi
     numeric = doubt.comparison.numeric.slope
