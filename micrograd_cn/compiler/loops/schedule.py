@@ -11,9 +11,9 @@ of its operands, by an index that is known at run time.
 
 The ranks of a phase are in the order of their computation. Each instruction has a count: the largest number of the
 phase's long sums and gathers that come before it on one path of operands. The ranks are sorted by this count. Of the
-ranks with the same count, those of long sums are computed after those of other instructions, and the gathers come last. Long sums with the same right factors are a rank by themselves, and are
-computed as a matrix times a vector. But if all factors are in lanes, the sums are computed one by one, as inner
-products.
+ranks with the same count, those of long sums are computed after those of other instructions, and the gathers come last.
+Long sums with the same right factors are a rank by themselves, and are computed as a matrix times a vector. But if all
+factors are in lanes, the sums are computed one by one, as inner products.
 """
 
 from __future__ import annotations

@@ -497,8 +497,9 @@ def _stands_out(phi: DirectionalFunction, slope: float, mismatch: float, steps: 
     """Return whether difference quotients with small steps agree so well that the mismatch cannot be noise.
 
     They must agree with `slope` up to a small part of it and of the mismatch. Noise as large as the mismatch would
-    scatter them far more. At a kink, or next to a feature as small as the steps, they do not agree either. If `slope` is 0, but an
-    output changes in far larger steps, the result is False, since rounding may hide the changes in small steps.
+    scatter them far more. At a kink, or next to a feature as small as the steps, they do not agree either. If `slope`
+    is 0, but an output changes in far larger steps, the result is False, since rounding may hide the changes in small
+    steps.
 
     Args:
         phi: the function of one number that is differentiated.

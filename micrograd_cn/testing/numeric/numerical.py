@@ -106,7 +106,8 @@ def derivative(
     Difference quotients with steps h, h/2, h/4, ... are extrapolated to h = 0 (Richardson). The differences of the
     extrapolated values estimate the error, and the extrapolation stops when these differences grow again (Ridders 1982,
     Advances in Engineering Software 4, 75). Several first steps h are tried, since only a step that is smaller than the
-    distance to the next kink, pole or edge of the domain can give the correct result.
+    distance to the next kink, pole or edge of the domain can give the correct result. If no result can be trusted, the
+    slope is nan.
 
     Args:
         g: the function of one number that is differentiated.
