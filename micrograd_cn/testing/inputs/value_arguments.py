@@ -141,7 +141,8 @@ class Binding:
         hint: the end of an error message, which says what the user should write if the function fails; "" if that is
             not known.
         compared: the names of the variables that the function compares with an equal number by `==`, or uses as a
-            condition, so a change of these numbers may take another branch.
+            condition, so a change of these numbers may take another branch. It may also do so with a number that is
+            computed from the variable.
         doubtful: other bindings. In each of them, one more part is a variable, which holds whole numbers. If the
             function gets these numbers as `Value`s, its outputs stay the same, but its derivatives with respect to the
             other variables change, and may be wrong.
@@ -251,9 +252,10 @@ class Binding:
         return subject.f(*args), fresh + own
 
     def asked(self) -> set[str]:
-        """Return the names of the variables that the last call compared with an equal number by `==`.
+        """Return the names of the variables that decided what the last call did.
 
-        Variables that the call used as a condition are returned, too.
+        The call compared such a variable, or a number that is computed from it, with an equal number by `==`, or used
+        it as a condition.
         """
         found = variables.get()
         if not isinstance(found, AskedVariables) or not found.asked:

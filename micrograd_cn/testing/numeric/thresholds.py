@@ -24,7 +24,7 @@ RESERVED_CALLS = 8
 CALLS_AFTER_WRONG = 16
 """Calls of the function. After a wrong element, each further element has so many; a clear mistake shows after 6."""
 MAX_UNCLEAR_AFTER_WRONG = 2
-"""Comparisons. After a wrong element, if so many further elements take more calls than they have, so would the rest."""
+"""Comparisons. After a wrong element, no more are made once so many have run out of calls: the others would, too."""
 CALLS_TO_COMPARE = 6
 """Calls of the function. Before it is said that f depends on an argument's type, its derivatives are computed so often
 again. A function with dropout of one number by half gives equal results with a probability of 2 ** -6."""
@@ -57,9 +57,10 @@ MANY_IN_HALF_PRECISION = 2**18
 """Elements and outputs together. In half precision, a comparison takes many calls of f and of its derivative, so among
 more numbers, it is made along `FEW_DIRECTIONS`, for `FEW_ELEMENTS`, and at `FEW_INTERVAL_POINTS`."""
 FEW_DIRECTIONS = 2
-"""Directions. So many are compared then, since each takes as long as among few numbers a whole check."""
+"""Directions. So many are compared among more than `MANY_IN_HALF_PRECISION` numbers, where each takes as long as a
+whole check of few numbers."""
 FEW_ELEMENTS = 2
-"""Elements. So many are compared then, since they say little about a million."""
+"""Elements. So many are compared among more than `MANY_IN_HALF_PRECISION` numbers: a few say little about a million."""
 MAX_GROUPS = 12
 """Directions. Each array gets a direction of its own; if there are more arrays than this, some share a direction."""
 MAX_EVEN_SIZE = 1000
@@ -149,7 +150,8 @@ mistake that the default atol would excuse."""
 KNOWN_ROUGHLY = 0.02
 """Relative to the derivative. Numerical derivatives with at most this error show a mistake that is far larger."""
 OUTSIDE = 10.0
-"""Estimated errors. A derivative is wrong if it is farther than this from the roughly known ones of both sides."""
+"""Estimated errors. A derivative is wrong if it is farther than this from the numerical ones, those of both sides and
+the central one, even if they are known only roughly."""
 AGREEING_ERRORS = 10.0
 """Estimated errors. Two numerical derivatives agree if they differ by at most so many of both together."""
 SAME_SLOPE = 10.0
@@ -257,8 +259,8 @@ give levels that are closer to each other."""
 # Comparisons along a direction.
 
 TYPICAL_MOVE = 1e4
-"""1: the typical slope over the slope of φ over the largest step. A gradient that says more is wrong, or the point is
-stationary, and the change of the outputs bounds what is typical."""
+"""1: the typical slope over the slope of φ over the largest step. If it is more, the gradient is wrong, or the point is
+stationary. Then this multiple of the slope of φ is taken as the typical slope."""
 FAR_STEP = 23.0 / 3.0
 """Steps. In a step this large, every output changes that depends on the moved elements at all. Even times a power of 2,
 it is not a whole number, since a periodic function may return to its value after whole steps."""
@@ -369,7 +371,7 @@ WIDER_SHARE = 0.75
 """1: the relative mismatch in the mean over such an interval, over that at the point. If it is less, it vanishes over
 wide intervals. A derivative that is off by a factor keeps it, and errors of the mean hardly make it a quarter less."""
 FEATURE = 8.0
-"""Rounding. What looks like more noise, between far points only, is a feature of the function."""
+"""Rounding. A jump or scatter of the values that is larger is a feature of the function, and not rounding."""
 LONG_STEP = 2.0**-7
 """Move of an element. Where even the finest steps are as long, features at whole numbers are not seen."""
 OSCILLATION_POINTS = 48
@@ -447,7 +449,7 @@ MANY_TIES = 64
 """Elements. If more of them are equal to others, their kinks hardly cancel along a random direction. Among many numbers
 of float32, chance alone makes some equal."""
 TRIED_AMONG_MANY = 3
-"""Directions. So many are tried then."""
+"""Directions. So many are tried if more than `MANY_TIES` elements are equal to others."""
 SHORTEST_MOVED_PART = 0.25
 """Entries of a direction. Along an uneven one, each element moves by at least this part of its entry."""
 UNEVEN_DIRECTIONS = 2

@@ -115,6 +115,8 @@ def raise_or_warn(
 ) -> None:
     """Pass results of a check to the hooks of `result_hooks`, then raise an exception or give a warning if necessary.
 
+    Inside `collected_noise`, an exception or a warning for which noise is the only reason is collected instead.
+
     Args:
         subject: the function that was checked.
         comparisons: the result of comparing each derivative with a numerical one.
