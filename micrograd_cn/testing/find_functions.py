@@ -20,8 +20,11 @@ def find_functions(module: ModuleType | type | str) -> dict[str, Any]:
     module named `__main__` is not searched, since importing it would run a program.
 
     Args:
-        module: a package, a module or a class, or the name of a package or module. Of a class, the class itself and its
+        module: a package, a module or a class, or the name of a package or module. If it is a class, the class and its
             attributes are searched.
+
+    Raises:
+        TypeError: `module` is none of these.
 
     Warns:
         RuntimeWarning: a module in the package cannot be imported, and is left out. Python's option `-W error` makes an

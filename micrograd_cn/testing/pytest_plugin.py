@@ -124,7 +124,7 @@ def _summary_line(
         function: the name of the function.
         argument: the name of the argument; "" if the result is about all arguments together.
         points: how many times the gradient was checked.
-        error: the largest relative error of a derivative. It is not used.
+        error: the largest relative error of a derivative. Each row has it, but only the table of all checks shows it.
         verdict: "right", "wrong" or "not compared".
         share: the largest error of a derivative, as a multiple of the error that is allowed.
         unknown: how many of the checks could not compare the gradient, or only a part of it.

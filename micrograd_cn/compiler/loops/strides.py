@@ -120,7 +120,8 @@ def strided_groups(
         places: a dict from each item to the places of its operands, sorted by the places, which differ from item to
             item.
         min_length: the least length of a run.
-        fixed: items that no interleaved run may have. They need not be sorted by their places.
+        fixed: items whose order must not change, so no interleaved run may have them. They need not be sorted by their
+            places.
 
     >>> [*strided_groups({x: [x] for x in (1, 2, 3, 10, 12, 14, 16, 20)}, 3)]
     [[1, 2, 3], [10, 12, 14, 16], [20]]

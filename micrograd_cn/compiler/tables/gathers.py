@@ -111,8 +111,8 @@ def _groups(f: Kernel, size: int) -> Iterator[tuple[Integer, Integer, Integer, W
     This is a context manager: the code in its `with` block writes the loop's body.
 
     Yield four values: the offset of the group's index, the number of operands or totals, the number of the group's
-    items, and the address of the first item's words in the table. An item is a result of a gather, or a scatter, and
-    has `size` words.
+    items, and the address of the first item's words in the table. An item has `size` words. It is one result of a
+    gather, or one scatter.
     """
     with f.loop(f.table[0], [f.table + 1]) as group:
         [at] = group.carried

@@ -120,10 +120,10 @@ def load_singly(lanes: Lanes, words: Words, first: Integer | int) -> Vector:
 
 
 def operand_loads(lanes: Lanes, word: Words, letter: str) -> Callable[[Integer], Vector]:
-    """Return a function that writes loads of scalars, of which each lane of a vector needs one.
+    """Return a function that writes code which loads scalars into a vector, one into each lane.
 
-    The returned function takes an index, and loads the scalars from this index on into the lanes of a vector. How it
-    does so depends on a letter, which `loops.strides.pattern_of` finds:
+    The returned function takes an index: the scalars from this index on are loaded. How they are loaded depends on a
+    letter, which `loops.strides.pattern_of` finds:
 
         s (splat)   all scalars are the same one; the word is its offset
         v (vector)  the scalars are contiguous; the word is the offset of the first one

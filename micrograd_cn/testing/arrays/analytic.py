@@ -54,7 +54,7 @@ class ReverseMode:
     Df(x) is the Jacobian matrix of f at the point x, and u has a weight for each output of f (see `Derivative`).
 
     Args:
-        pullback: computes the gradient from the vectors x and u; the last two gradients are cached.
+        pullback: computes the gradient from the vectors x and u; the last three gradients are cached.
         run: stored as the attribute `backward_pass`, which is described below.
         graph: stored as the attribute `differentiable_outputs`.
         changed: stored as the attribute `changed`.
@@ -359,10 +359,10 @@ def derivative_of(
 def _nan_outside_domain(
     compute: Callable[[Vector, Vector], Vector], point: Vector, size: int
 ) -> Callable[[Vector, Vector], Vector]:
-    """Return the function `compute`, but let it return nans if it raises a domain error away from the point.
+    """Return a function like `compute` that returns nans where `compute` raises a domain error, except at `point`.
 
-    Points beside the `point` of a check may lie outside the domain of f, or of its derivative. An error at the point
-    itself is raised. `size` is the length of the vectors that `compute` returns.
+    Points beside the `point` of a check may lie outside the domain of f, or of its derivative. An error at `point` is
+    raised. `size` is the length of the vectors that `compute` returns.
     """
 
     def computed(x: Vector, other: Vector) -> Vector:

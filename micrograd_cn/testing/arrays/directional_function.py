@@ -79,7 +79,7 @@ class DirectionalFunction:
 
     @property
     def known_changes(self) -> list[float]:
-        """The absolute values of this function that have been computed before, as far as they are finite."""
+        """The absolute values of this function at all steps taken so far, without those that are infinite or nan."""
         return [*filter(math.isfinite, map(math.fabs, self._memo.values()))]
 
     @property

@@ -277,8 +277,9 @@ class Problem:
     def _outputs_and_gradient(self, tree: Any, u: Vector) -> tuple[Vector, Vector] | None:
         """Return the outputs of f for the arguments in `tree`, and the gradient of u · f, from one call of f.
 
-        None is returned if the derivative is not PyTorch's, if PyTorch cannot differentiate the outputs, or if there is
-        a domain error. An output that is not finite at the problem's own point is 0.
+        None is returned if the derivative is not PyTorch's, if PyTorch cannot differentiate the outputs, if there is a
+        domain error, or if `like` was given: the outputs that are compared are then not those of f. An output that is
+        not finite at the problem's own point is 0.
         """
         both = self.derivative.outputs_and_gradient if isinstance(self.derivative, ReverseMode) else None
         if both is None or not self._has_own_values:
@@ -584,7 +585,8 @@ def element_scales(x: Vector) -> Vector:
     """Return how far each number of an array may be moved in a check of derivatives, as powers of 2.
 
     A number may be moved by its absolute value, or by the root mean square of the array if that is larger, rounded down
-    to a power of 2. A number that is infinite or nan counts as 0, also in the root mean square.
+    to a power of 2. A number that is infinite or nan counts as 0, also in the root mean square. If all numbers of the
+    array are 0, each may be moved by 1.
 
     >>> element_scales(np.array([8.0, 0.0])), element_scales(np.array([8.0, np.nan]))
     (array([8., 4.]), array([8., 4.]))

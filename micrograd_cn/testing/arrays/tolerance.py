@@ -43,7 +43,9 @@ class ArrayTolerance(NamedTuple):
     def is_exact_enough(self, e: Estimate, mismatch: float = 0.0) -> bool:
         """Return whether the numerical derivative `e` is so exact that a comparison with it would show a mistake.
 
-        A mistake of 1 % of the numerical derivative must show, or of `atol` if that is larger.
+        A mistake of 1 % of the numerical derivative must show, or of 1 % of `typical_slope` if that is larger. The
+        attributes `own_slope` and `flat_slope` say which size is taken instead of `typical_slope` or of a derivative
+        near 0. In any case, an error up to `atol` may be hidden.
 
         Args:
             e: the numerical derivative.

@@ -126,8 +126,9 @@ class _Changes:
 
     Attributes:
         phi: the function f along a direction.
-        long: how many times as long as `move` a long move is, rounded to an odd number. A long move is `part *
-            SLOPE_STEPS` times the step `Steps.first_steps[2]`, where `part` is the last argument of `__init__`.
+        long: the multiple of `move` that is called a long move, rounded to an odd number. In a long move, an element
+            goes about as far as in `part * SLOPE_STEPS` times the step `Steps.first_steps[2]`, where `part` is the last
+            argument of `__init__`.
         last_bits: half of the last bit of each output.
     """
 

@@ -53,8 +53,9 @@ def suspicious_intervals(op: Op) -> tuple[tuple[Interval, ...], ...]:
     """Return the suspicious intervals for each operand; for an n-ary operation, those for all operands together.
 
     Each operand in turn takes the numbers of a grid, while the other operands stay the same. An interval of the grid is
-    suspicious if the integral of the partial is not the change of the value, however finely the interval is divided. It
-    is also suspicious if the partial changes four times as fast as on both sides of the interval.
+    suspicious if the integral of the partial differs from the change of the value, however finely the interval is
+    divided for the integral. It is also suspicious if the partial changes four times as fast as on both sides of the
+    interval.
 
     >>> from micrograd_cn import less, tanh, where
     >>> bad = Op("bad", lambda x: x * x, (lambda y, x: where(less(1.3, x) * less(x, 1.35), 2.1, 2.0) * x,))
@@ -154,7 +155,7 @@ def unexplained_change(a: Sample, b: Sample) -> float:
     `a` and `b` are the samples at the ends of the interval. The prediction is the integral of the partial by the
     trapezoidal rule. The distance is reduced by what rounding may explain, so it may be negative. It is relative to the
     size of the change plus the integral of the partial's size. If the change is infinite or nan, the result is 0.0.
-    Otherwise, if a partial is infinite or nan, it is 1.0.
+    Otherwise, if a partial is infinite or nan, the result is 1.0.
     """
     change, dx = b[1] - a[1], b[0] - a[0]
     if not math.isfinite(change):
