@@ -57,8 +57,9 @@ def points(
         ImportError: hypothesis or numpy is missing.
 
     >>> from hypothesis import find
-    >>> find(points(2, "float32", apart=0.25), lambda x: x.sum() > 0.5)
-    array([0.25, 0.5 ], dtype=float32)
+    >>> x = find(points(2, "float32", apart=0.25), lambda x: x.sum() > 0.5)
+    >>> x.shape, x.dtype, bool(min(abs(x[0]), abs(x[1]), abs(x[1] - x[0])) >= 0.25)
+    ((2,), dtype('float32'), True)
     """
     st = import_strategies()
     try:
