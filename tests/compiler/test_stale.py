@@ -15,7 +15,7 @@ import pytest
 
 from micrograd_cn import Value, less, no_grad, where
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
-from micrograd_cn.compiler.function import array_calls, jit, stale
+from micrograd_cn.compiler.function import stale
 from micrograd_cn.compiler.function.arguments import Arguments
 from micrograd_cn.compiler.function.recorder import Recorder
 from micrograd_cn.compiler.function.stale import StaleCheck
@@ -491,6 +491,92 @@ def test_a_change_amid_many_calls_is_noticed_soon():
     assert f(1.0) == 1.0
 
 
+class Settings:
+    """An object of a user, with numbers that a function reads."""
+
+    __slots__ = ("__dict__", "slot")
+    of_class = 2.0
+
+    def __init__(self):
+        self.slot = self.number = 2.0
+        self.text, self.pair, self.numpys = "a", (2.0, 1.0), np.float32(2.0)
+        self.double = lambda x: 2.0 * x
+        self.leaf, self.leaves = Value(2.0), [Value(2.0)]
+        self.list, self.dict, self.array, self.nested = [2.0], {"k": 2.0}, np.array([2.0]), {"a": {"b": [2.0]}}
+
+
+WATCHED = {
+    "variable": (lambda held: lambda x: factor * x, lambda held: change("factor", 3.0)),
+    "slot": (lambda held: lambda x: held.slot * x, lambda held: setattr(held, "slot", 3.0)),
+    "of_class": (lambda held: lambda x: held.of_class * x, lambda held: setattr(type(held), "of_class", 3.0)),
+    "number": (lambda held: lambda x: held.number * x, lambda held: setattr(held, "number", 3.0)),
+    "text": (lambda held: lambda x: len(held.text) * x, lambda held: setattr(held, "text", "abc")),
+    "pair": (lambda held: lambda x: held.pair[0] * x, lambda held: setattr(held, "pair", (3.0, 1.0))),
+    "numpys": (lambda held: lambda x: float(held.numpys) * x, lambda held: setattr(held, "numpys", np.float32(3.0))),
+    "double": (lambda held: lambda x: held.double(x), lambda held: setattr(held, "double", lambda x: 3.0 * x)),
+    "leaf": (lambda held: lambda x: held.leaf * x, lambda held: setattr(held, "leaf", Value(3.0))),
+    "leaves": (lambda held: lambda x: held.leaves[0] * x, lambda held: held.leaves.__setitem__(0, Value(3.0))),
+    "list": (lambda held: lambda x: held.list[0] * x, lambda held: held.list.__setitem__(0, 3.0)),
+    "dict": (lambda held: lambda x: held.dict["k"] * x, lambda held: held.dict.__setitem__("k", 3.0)),
+    "array": (lambda held: lambda x: held.array[0] * x, lambda held: held.array.__setitem__(0, 3.0)),
+    "nested": (
+        lambda held: lambda x: held.nested["a"]["b"][0] * x,
+        lambda held: held.nested["a"]["b"].__setitem__(0, 3.0),
+    ),
+}
+
+
+@pytest.mark.usefixtures("_as_before")
+@pytest.mark.parametrize("of_arrays", [False, True])
+@pytest.mark.parametrize("name", WATCHED)
+def test_the_next_call_notices_that_a_number_was_replaced_which_the_function_reads(name, of_arrays, monkeypatch):
+    """It does so amid many calls, when a look at all that the function can read is not due for a long time."""
+    monkeypatch.setattr(Settings, "of_class", 2.0)
+    make, replace = WATCHED[name]
+    held = Settings()
+    f = compile(make(held))
+    call = (lambda: f.forward(np.array([1.0]))[0]) if of_arrays else lambda: f(1.0)
+    for _ in range(50):
+        before = call()
+    f._stale.due = float("inf")
+    call()
+    replace(held)
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        call()
+    assert before == (1.0 if name == "text" else 2.0)
+
+
+def test_a_number_of_a_variable_of_an_enclosing_function_is_compared_at_every_call():
+    k = 2.0
+    f = compile(lambda x: k * x)
+    for _ in range(50):
+        f(1.0)
+    f._stale.due = float("inf")
+    k = 3.0
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        f(1.0)
+
+
+def test_a_number_whose_changes_have_no_effect_is_soon_compared_no_longer(monkeypatch):
+    """To record the function at each call because of a counter would take long. Other numbers are still compared."""
+    held, compared, compare = types.SimpleNamespace(count=0, k=2.0), [], StaleCheck.compare
+    monkeypatch.setattr(
+        StaleCheck, "compare", lambda self, *args, **how: compared.append(1) or compare(self, *args, **how)
+    )
+    f = compile(lambda x: held.k * x if held.count >= 0 else x)
+    for _ in range(50):
+        f(1.0)
+    f._stale.due = float("inf")
+    del compared[:]
+    for held.count in range(1, 40):
+        f(1.0)
+        f._stale.due = float("inf")
+    assert 0 < len(compared) < 12
+    held.k = 3.0
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        f(1.0)
+
+
 def test_the_next_look_does_not_wait_long_because_a_look_was_interrupted(monkeypatch):
     """Another program may run for a second while a thread looks at what a function can read."""
     now, takes, look = [0.0], [1e-3], Snapshot.has_changed
@@ -500,9 +586,8 @@ def test_the_next_look_does_not_wait_long_because_a_look_was_interrupted(monkeyp
         return look(self)
 
     monkeypatch.setattr(Snapshot, "has_changed", has_changed)
-    for room in (stale, jit, array_calls):
-        monkeypatch.setattr(room, "perf_counter", lambda: now[0])
-    held = [2.0]
+    monkeypatch.setattr(stale, "perf_counter", lambda: now[0])
+    held = [2.0] * 100  # so many are not watched
     f = compile(lambda x: held[0] * x)
     for takes[0] in [1e-3] * 20 + [1.0]:
         now[0] += 0.2

@@ -13,7 +13,6 @@ import sys
 from array import array
 from collections.abc import Callable, Sequence
 from math import isnan, prod
-from time import perf_counter
 from typing import Any, NamedTuple, cast
 
 from ...graph import context, outdated
@@ -351,7 +350,7 @@ class ArrayCalls:
         key = (of, *map(id, wrt)) if wrt else of, shapes if inside is None else (shapes, inside)
         if not now:
             stale.note_call("" if method == "call" else called or method, key)
-        if perf_counter() >= stale.due and stale.has_changed():
+        if stale.is_due and stale.has_changed():
             return None
         found = self.runners.get(key, NOT_YET)
         if found is not NOT_YET:
@@ -391,7 +390,7 @@ class ArrayCalls:
         if (merged := latest.call.merged) and not merged.is_current(self._store.parameters):
             self._repeated.clear()
             return False
-        return perf_counter() < stale.due or not stale.has_changed()
+        return not (stale.is_due and stale.has_changed())
 
     def _limit_memory(self, key: Any) -> None:
         """Drop all prepared calls but the one with this key if there are many and their memory is large."""

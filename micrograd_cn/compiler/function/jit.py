@@ -17,7 +17,6 @@ import weakref
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import isnan
-from time import perf_counter
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Never, TypeVar, overload
 
@@ -185,9 +184,11 @@ def compile(  # noqa: A001 -- the field's name
     - `fit` always checks for changes. Calls and the other methods check at least the first four times. They also check
       whenever several calls before were those of another method, with arrays of other shapes, or with lists instead of
       arrays, as in the first evaluation after training.
-    - Otherwise they check so rarely that it takes a hundredth of their time, or a tenth if methods are called in turn.
-      So a call right after a change, in the middle of many fast ones, may still give what was recorded before. One of
-      the next calls then raises the error.
+    - Every call notices a change of what users change most: variables and attributes outside of this package, at most
+      16 of them, and up to four small lists, dicts and arrays of numbers or parameters.
+    - For anything else, such as an item of a large array, they check so rarely that it takes a hundredth of their time,
+      or a tenth if methods are called in turn. So a call soon after such a change, in the middle of many fast ones, may
+      still give what was recorded before. A later call raises the error, unless the change was undone until then.
     - Of a collection of more than 10000 items, they check only the length if the items are many for what the function
       computes. `fit` says what else is not checked, and records the function again instead.
 
@@ -518,7 +519,7 @@ class CompiledFunction:
         name, of_arrays = self._stale.latest
         if name or (of_arrays and not may_have_arrays):
             self._stale.note_call("")
-        if perf_counter() >= self._stale.due:  # inlined from `compare_if_due`
+        if self._stale.is_due:  # inlined from `compare_if_due`
             self._stale.compare_if_changed("", [bucket_of_row(key, row)])
         if not (context.active and context.here().detect_anomaly):
             store = self._store
@@ -1198,7 +1199,7 @@ class CompiledFunction:
         The function is recorded again only if something that it reads has changed. For speed, a call that comes soon
         after a look for such changes does not look again.
         """
-        if self._stale.latest[0] or perf_counter() >= self._stale.due:
+        if self._stale.latest[0] or self._stale.is_due:
             self._stale.compare_if_changed("", [self._arguments.bucket_of(args, {})])
 
     def __repr__(self) -> str:

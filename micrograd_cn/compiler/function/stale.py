@@ -7,6 +7,7 @@ function is recorded again, and the two recordings are compared.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from math import inf
@@ -21,7 +22,7 @@ from ..program import Program
 from ..surroundings.objects import are_same
 from ..surroundings.reach import Reach
 from ..surroundings.reachable_code import ReachableCode
-from ..surroundings.snapshot import Snapshot
+from ..surroundings.snapshot import Snapshot, Watched
 from ..surroundings.surroundings import OF_VALUES, Surroundings
 from ..training.epochs import TrainingOptions, call
 from .arguments import Arguments
@@ -33,6 +34,7 @@ FIRST_CHECKS = 8  # so many checks are made in the first calls, at most two in a
 TIMES_AS_LONG = 100  # each later check waits for so many times as long as the one before took
 TIMES_AFTER_OTHERS = 10  # the same for a call of another method, or with other shapes, than the call before
 MANY_IN_A_ROW = 3  # after so many calls of one method with arrays of the same shapes, a call of another one checks
+MAX_WITHOUT_EFFECT = 8  # a number is no longer watched after so many changes that changed no recording
 ITEMS_PER_OPERAND = 32  # to record an operand of an operation takes about as long as to compare this many items
 
 
@@ -88,11 +90,31 @@ class StaleCheck:
         self._in_a_row = 0  # how many calls with a key were like the latest one
         self._due_after_others = 0.0  # as `due`, for a call of another method than the one before
         self._last_look = self._last_comparison = inf  # how many seconds they took
-        self._known: _Known | None = None
+        self._known_or_none: _Known | None = None
+        self._watched: Watched | None = None  # of the snapshot in `_known`, if there is anything to watch
+        self._without_effect = Counter[Any]()  # how often each watched place has changed, and no recording with it
         self._unsure: list[Recording] = []  # recordings of a function that may tell a `Value` from a number
         self._could_read: tuple[Snapshot | None, list[Value]] = None, []  # for what `could_read` last returned True
         self._incomplete_calls = 0  # how often `fit` was called while not all that the function can read was known
         self._known_leaves: tuple[list[Value], set[Value]] = [], set()  # the store's parameters, and a set of them
+
+    @property
+    def _known(self) -> _Known | None:
+        return self._known_or_none
+
+    @_known.setter
+    def _known(self, known: _Known) -> None:
+        before, self._known_or_none = self._known_or_none, known
+        if before is None or before.snapshot is not known.snapshot:
+            watched = known.snapshot.watched
+            if too_often := {place for place, n in self._without_effect.items() if n >= MAX_WITHOUT_EFFECT}:
+                watched = watched.without(too_often)
+            self._watched = watched if watched else None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether `has_changed` looks now: since it is time, or since a number that is watched has changed."""
+        return perf_counter() >= self.due or (self._watched is not None and self._watched.have_changed())
 
     def note(self, made: Recording) -> None:
         """Note that `made` is a new recording of the function, which was just made and is not stale.
@@ -114,15 +136,16 @@ class StaleCheck:
         """Return whether something that the function can read has changed since its recordings were made or compared.
 
         If so, later calls return True, too, until `compare_if_changed` has compared the recordings. The first calls of
-        this method look at everything that the function can read, and so does a call of another method, or with arrays
-        of other shapes, than several calls before. Other calls look again only after about a hundred times as long as a
-        look takes. So a call may miss a change, which one of the next calls notices. Places that cannot be looked at
-        may change unnoticed, such as arrays of a library other than numpy, PyTorch and pandas, and items of collections
-        of more than `MAX_COMPARED`.
+        this method look at everything that the function can read. So does a call of another method, or with arrays of
+        other shapes, than several calls before, and a call after which a number has changed that is `Watched`. Other
+        calls look again only after about a hundred times as long as a look takes. So a call may miss a change of
+        something else, which one of the next calls notices. Places that cannot be looked at may change unnoticed, such
+        as arrays of a library other than numpy, PyTorch and pandas, and items of collections of more than
+        `MAX_COMPARED`.
         """
-        start = perf_counter()
-        if start < self.due:
+        if not self.is_due:
             return False
+        start = perf_counter()
         known = self._known
         if known is None:  # an interrupt may have come after a recording was published, and before `note` was called
             self._changed = bool(self.store.programs)
@@ -173,6 +196,8 @@ class StaleCheck:
             self._compare_numbers(buckets)
         if self.has_changed():
             start = perf_counter()
+            if self._watched is not None:
+                self._without_effect.update(self._watched.changed())
             self.compare(name, buckets, trusts_partial=True)
             self._changed = False
             before, self._last_comparison = self._last_comparison, perf_counter() - start

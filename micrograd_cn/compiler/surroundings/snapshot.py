@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import chain, compress, repeat
 from operator import attrgetter, is_, itemgetter, not_, or_
-from types import CellType, FunctionType, ModuleType
+from types import CellType, FunctionType, MemberDescriptorType, ModuleType
 from typing import Any
 
 from ...engine import Value
@@ -21,6 +22,10 @@ COMPARABLE = {*COLLECTIONS, OrderedDict, defaultdict, Counter}
 _cell_contents = attrgetter("cell_contents")
 _mro_of = vars(type)["__mro__"].__get__  # without a property of the metaclass
 _first, _second = itemgetter(0), itemgetter(1)
+
+MAX_WATCHED = 16  # so many variables and attributes are compared at every call
+MAX_WATCHED_COLLECTIONS = 4  # so many collections and arrays of numbers, together
+MAX_WATCHED_ITEMS = 16  # of a collection or an array
 
 
 class Snapshot:
@@ -55,6 +60,7 @@ class Snapshot:
         self._pointers = [*map(bytes_of, self._object_arrays)]  # of an array of objects: their addresses
         self._items = [[*x.flat] for x in self._object_arrays]  # which keep their addresses while they are held here
         self._held, self._bytes = self._objects(), [*map(bytes_of, self._arrays)]
+        self.watched = Watched(readable)
 
     @cached_property
     def leaves(self) -> frozenset[Value]:
@@ -128,6 +134,104 @@ class Snapshot:
         if len(held) != len(self._held):
             return True
         return not all(map(is_, held, self._held)) and not all(map(_is_same, held, self._held))
+
+
+class Watched:
+    """The variables and attributes that a user most easily replaces, to be compared at every call.
+
+    To look at a whole snapshot takes too long for that. This object has at most `MAX_WATCHED` variables and attributes,
+    numbers and texts first, and at most `MAX_WATCHED_COLLECTIONS` small lists, dicts and arrays of numbers or `Value`s.
+    No attribute of an object of this package is among them. Where an object was replaced, the two are compared with
+    `==`: that they differ only in type, as 1 and 1.0 do, is left to `Snapshot.has_changed`.
+
+    Args:
+        readable: the places that code can read.
+        leaves_out: places that are not watched, as `changed` returns them.
+    """
+
+    def __init__(self, readable: Readable, leaves_out: Collection[Any] = ()) -> None:
+        self._readable, own = readable, readable.own
+        places = [place for place in readable.variables if id(place[0]) not in own and _place(place) not in leaves_out]
+        held = [(place, content_of(*place, MISSING)) for place in places]
+        held.sort(key=lambda pair: not _is_number(pair[1]))
+        # To read a cell takes longest, and objects in cells are rarely replaced
+        held = [
+            (place, x) for place, x in held if x is not MISSING and (type(place[0]) is not CellType or _is_number(x))
+        ]
+        watched = [place for place, _ in held[:MAX_WATCHED]]
+        names = defaultdict[int, list[Any]](list)
+        for holder, name in watched:
+            names[0 if type(holder) is CellType else id(holder)].append((holder, name))  # all cells together
+        self._places = [[*map(_place, group)] for group in names.values()]
+        readers = [*map(_reader, names.values())]
+        collections = [x for x in readable.collections if type(x) in (dict, list) and id(x) not in own]
+        small = [x for x in collections if 0 < len(x) <= MAX_WATCHED_ITEMS and all(map(_is_simple, values_of(x)))]
+        self._collections = [x for x in small if id(x) not in leaves_out][:MAX_WATCHED_COLLECTIONS]
+        arrays = [x for x in readable.arrays if len(bytes_of(x)) <= 8 * MAX_WATCHED_ITEMS and id(x) not in leaves_out]
+        for x in arrays[: MAX_WATCHED_COLLECTIONS - len(self._collections)]:
+            readers.append((lambda x: (bytes_of(x),), x))
+            self._places.append([id(x)])
+        self._held = [(read, x, read(x)) for read, x in readers]
+        self._copies = [x.copy() for x in self._collections]
+
+    def __bool__(self) -> bool:
+        return bool(self._held or self._copies)
+
+    def have_changed(self) -> bool:
+        """Return whether one of the places holds something else now, or may do so."""
+        try:
+            for read, x, before in self._held:
+                if read(x) != before:
+                    return True
+            return self._collections != self._copies
+        except Exception:  # a variable was deleted, arrays have no single answer, or another thread changes a dict
+            return True
+
+    def changed(self) -> list[Any]:
+        """Return the places that hold something else now, each as a key for `without`."""
+        found = [id(x) for x, before in zip(self._collections, self._copies, strict=True) if x != before]
+        for (read, x, before), places in zip(self._held, self._places, strict=True):
+            try:
+                now = read(x)
+            except Exception:  # a variable was deleted
+                found += places
+                continue
+            found += [place for place, a, b in zip(places, now, before) if not _is_same(a, b)]  # noqa: B905 -- see `_reader`
+        return found
+
+    def without(self, places: Collection[Any]) -> Watched:
+        """Return another such object, which does not watch `places`."""
+        return Watched(self._readable, places)
+
+
+def _place(variable: tuple[Any, Any]) -> Any:
+    holder, name = variable
+    return id(holder) if type(holder) is CellType else (id(holder), name)
+
+
+def _reader(variables: list[tuple[Any, Any]]) -> tuple[Callable[[Any], tuple[Any, ...]], Any]:
+    """Return a function and its argument, so that a call gives a tuple of what some variables hold.
+
+    The variables are all in one holder, or they are all in cells. Tuples are compared item by item, and at first by
+    identity, which an array could not be.
+    """
+    holder, name = variables[0]
+    if type(holder) is CellType:
+        return lambda cells: (*map(_cell_contents, cells),), [cell for cell, _ in variables]
+    names = [name for _, name in variables]
+    if isinstance(name, MemberDescriptorType):
+        return lambda x: tuple([slot.__get__(x) for slot in names]), holder
+    # With one name, an itemgetter would return no tuple
+    return itemgetter(*names, name), holder if issubclass(type(holder), dict) else vars(holder)
+
+
+def _is_simple(x: Any) -> bool:
+    return type(x) is Value or _is_number(x)
+
+
+def _is_number(x: Any) -> bool:
+    """Return whether `x` is a plain number or text, or a number of numpy."""
+    return is_plain(x) or (type(x).__module__ == "numpy" and issubclass(type(x), sys.modules["numpy"].generic))
 
 
 class _Collections:
