@@ -361,9 +361,9 @@ CHANGES = {
     "wrong_neighbour": (
         gathers,
         "_indices",
-        lambda found, lanes, x, count: [(k + 1).minimum(count) for k in found],
+        lambda found, lanes, x, count: (found[0], [(k + 1) % count for k in found[1]]),
     ),
-    "index_of_another_lane": (gathers, "_indices", lambda found, *_: found[::-1] if len(found) > 1 else found),
+    "index_of_another_lane": (gathers, "_indices", lambda found, *_: (found[0], found[1][::-1])),
     "totals_of_one_lane": (sums, "horizontal_sums", lambda found, xs: xs[0]),
     "exchanged_in_a_table": (Threaded, "_operands", lambda found, *_: found[::-1] if len(found) == 2 else found),
     "no_constants": (Places, "fill", lambda _, self, view: [view.__setitem__(at, 0.0) for at in self.constants]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from itertools import chain
@@ -68,7 +68,8 @@ class Graph:
     Attributes:
         operations: the interior nodes with their operations, operands first.
         parameters: the nodes in `first_parameters`, followed by the other leaves that require a gradient and are not
-            inputs, in the order in which the graph uses them first.
+            inputs, in the order in which the graph uses them first. If gathers with one index take a row of a table,
+            the parameters of a row follow each other.
         first_parameters: as in the arguments.
         constants: a dict from each leaf that is neither an input nor a parameter to its value.
         has_gathers: whether an operation is a gather: its first operand is an index, and it takes one of the others.
@@ -101,7 +102,7 @@ class Graph:
         interior, leaves = traverse(*reversed(outputs))
         interior.reverse()
         self.operations = [(node, node.op) for node in interior if node.op]
-        others = _in_order_of_use(interior, outputs, leaves.difference(inputs, first_parameters))
+        others = _in_order_of_use(self.operations, outputs, leaves.difference(inputs, first_parameters))
         self.parameters = [*first_parameters, *(x for x in others if x.requires_grad)]
         self.constants = {x: x.data for x in others if not x.requires_grad}
         self._kinds = dict.fromkeys([(op, op.arity or len(node.operands)) for node, op in self.operations])
@@ -209,15 +210,35 @@ def _texts(formulas: Mapping[Any, FormulaSteps]) -> dict[tuple[str, str, int], s
     return found
 
 
-def _in_order_of_use(nodes: Iterable[Value], outputs: Iterable[Value], leaves: set[Value]) -> list[Value]:
-    """Return the leaves in the order in which they are first used as operands of `nodes`.
+def _in_order_of_use(
+    operations: Sequence[tuple[Value, Op]], outputs: Iterable[Value], leaves: set[Value]
+) -> list[Value]:
+    """Return the leaves in the order in which they are first used as operands, except for gathers.
 
-    Leaves that are outputs, but no operands, come last.
+    The gathers with one index and equally many operands take a row of a table, whose columns their operands are. These
+    operands are met row by row, so a row lies together in memory. Leaves that are outputs, but no operands, come last.
     """
     if not leaves:
         return []
-    met = chain(chain.from_iterable([node.operands for node in nodes]), outputs)
+    columns: dict[tuple[Any, int], list[Sequence[Any]]] = {}
+    used: list[Iterable[Any]] = []
+    for node, op in operations:
+        operands = node.operands
+        if not op.lowerings.is_gather:
+            used.append(operands)
+            continue
+        index, *column = operands
+        if (key := (index, len(column))) not in columns:
+            columns[key] = []
+            used += [index], chain.from_iterable(_rows_of(columns[key]))
+        columns[key].append(column)
+    met = chain(chain.from_iterable(used), outputs)
     return [*filter(leaves.__contains__, dict.fromkeys(met))]  # by a loop in C, for speed
+
+
+def _rows_of(columns: list[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a table, whose columns are in `columns` when the first row is asked for."""
+    yield from zip(*columns, strict=True)
 
 
 def check_gradient_flow(nodes: Iterable[Value], exempt: Collection[Value] = ()) -> None:

@@ -199,6 +199,12 @@ class Condition(Operand):
     def __bool__(self) -> bool:
         raise TypeError("whether a condition holds is known only when the function runs; use f.when(condition)")
 
+    def lane(self, lane: int) -> Condition:
+        """Return the condition in a lane of this mask."""
+        if self.count == 1:
+            return self
+        return Condition(self.f, self.f.op(f"extractelement {self.type} {self.name}, i32 {lane}"))
+
     def any(self) -> Condition:
         """Return the condition that this mask holds in at least one lane."""
         if self.count == 1:
@@ -453,6 +459,10 @@ class Pointer(Operand):
             return self.name
         return self.f.op(f"getelementptr {element}, ptr {self.name}, i64 {index}")
 
+    def differs(self, other: Pointer) -> Condition:
+        """Return whether this address differs from another one."""
+        return Condition(self.f, self.f.op(f"icmp ne ptr {self.name}, {other.name}"))
+
     def call(self, *operands: Operand | int | str, returns: str = "void") -> str:
         """Write a call of the function at this address, and return the name of its result, or "" if there is none.
 
@@ -512,3 +522,17 @@ class Doubles(Pointer):
 
     def __setitem__(self, index: Integer | int, value: Vector) -> None:
         self.f.do(f"store double {value}, ptr {self._address(index, 'double')}, align 8")
+
+
+class Flags(Pointer):
+    """The address of an array of flags, each of which is a byte: 0 if the flag is clear, and 1 if it is set."""
+
+    __slots__ = ()
+
+    def is_clear(self, index: Integer) -> Condition:
+        """Return whether a flag is clear."""
+        return Condition(self.f, self.f.op(f"icmp eq i8 {self.f.op(f'load i8, ptr {self + index}')}, 0"))
+
+    def set(self, index: Integer, to: int = 1) -> None:
+        """Set a flag, or clear it if `to` is 0."""
+        self.f.do(f"store i8 {to}, ptr {self + index}")

@@ -15,6 +15,7 @@ from .places import WORD, Places
 from .schedule import Schedule
 from .stages import Gathers, Map, OuterProduct, Stage, StraightLine, Sums, dead_after
 from .strides import MIN_LOOP_LENGTH
+from .touched import touched_totals
 from .vectorizer import Vectorizer
 
 # A panel consists of the blocks that are computed together.
@@ -41,6 +42,9 @@ class Plan:
         width: the length of a row of numbers, which is the number of inputs.
         scalars: the first free place among the scalars. The places before it are those of the parameters.
         outputs: the instruction numbers of values that need a vector in a block, even if they do not depend on the row.
+        gradients: the instruction number of each parameter's gradient; empty if there is no gradient.
+        gradients_at: the place, among the scalars, to which the first gradient is copied. The gradients have as many
+            places as the parameters, which are before them.
 
     Attributes:
         places: the places of all values. Its `scalar`, `vector` and `offset` are attributes of the plan too.
@@ -49,9 +53,11 @@ class Plan:
             scalars, or if rows are in lanes, the index of the first input's vector in a block.
         blocks: the number of blocks in a panel. Each stage is computed for all blocks of a panel before the next stage.
         total_count: the length of the array in which totals, the sums over the rows of a batch, are added up. It is a
-            multiple of the number of doubles in a SIMD vector.
+            multiple of the number of doubles in a SIMD vector. The touched totals are not among them.
+        touched: the touched totals (see the module `touched`); None if there are none.
+        touched_at: the place of the first block of touched totals, in the same array.
         totals_at: the place, among the scalars, of the first total divided by the number of rows. The quotients of the
-            other totals follow it.
+            other totals follow it. Those of touched totals are where the gradients of their parameters are.
         total_place: a dict from the index of each total in `Lowering.totals` to its index in the array of totals.
         outer_products: the matrices of totals. Each of them is a sum of outer products, see `OuterProduct`.
 
@@ -72,16 +78,20 @@ class Plan:
         width: int,
         scalars: int,
         outputs: Iterable[int] = (),
+        gradients: Sequence[int] = (),
+        gradients_at: int = 0,
     ) -> None:
-        self.schedule, self.simd = schedule, simd
+        self.schedule, self.simd, self._gradients_at = schedule, simd, gradients_at
         self.places = places = Places(schedule, simd, lanes if schedule.rows_in_lanes else 1, scalars)
         self.code, self.lanes = schedule.code, places.lanes
         self.scalar, self.vector, self.offset = places.scalar, places.vector, places.offset
         # A value keeps the first place that it is given, so the order of these steps matters. Leaves come first.
         self.row_at = places.allocate_vectors(width) if schedule.rows_in_lanes else places.allocate(width)
         self.total_place: dict[int, int] = {}
-        self.total_count = 0
+        self.total_count = self.touched_at = 0
         self.outer_products = [self._best_orientation(group) for group in schedule.totals.outer_products]
+        scatters = schedule.totals.scatters
+        self.touched = touched_totals(scatters, schedule.code, gradients, gradients_at, lanes)
         self._place_totals()
         self.totals_at = self.places.allocate(self.total_count)
         self._place_leaves()
@@ -116,6 +126,8 @@ class Plan:
             opcode = instruction[0]
             if opcode == "parameter":
                 scalars[i] = instruction[1]
+            elif opcode == "mean" and self.touched and instruction[1] in self.touched.place:
+                scalars[i] = self._gradients_at + self.touched.place[instruction[1]]
             elif opcode == "mean":
                 scalars[i] = self.totals_at + self.total_place[instruction[1]]
             elif opcode == "input" and self.schedule.rows_in_lanes:
@@ -189,12 +201,17 @@ class Plan:
                 self.total_place.update({k: place for place, k in enumerate(row, self.total_count)})
                 self.total_count += width
         for scatter in self.schedule.totals.scatters:
-            self.total_place.update({k: place for place, k in enumerate(scatter.totals, self.total_count)})
-            self.total_count += self.places.padded(len(scatter.totals))
+            if not self.touched or scatter not in self.touched.scatters:
+                self.total_place.update({k: place for place, k in enumerate(scatter.totals, self.total_count)})
+                self.total_count += self.places.padded(len(scatter.totals))
         for k, _ in self.schedule.totals.single:
             self.total_place[k] = self.total_count
             self.total_count += 1
         self.total_count = self.places.padded(self.total_count)
+        if self.touched:
+            lanes = self.touched.lanes
+            self.touched_at = -(-self.total_count // lanes) * lanes
+            self.total_place.update({k: self.touched_at + place for k, place in self.touched.place.items()})
 
     def _place_values_in_memory(self) -> None:
         """Give a place in memory to each value that a loop, another stage or the caller reads.
@@ -281,6 +298,8 @@ class Plan:
         if not self.schedule.rows_in_lanes:
             return 1
         size = WORD * self.lanes * max(self.places.vector_count, 1)
-        if not self.total_count and all(isinstance(stage, StraightLine) for stage in self.stages[SAMPLE]):
+        if not (self.total_count or self.touched) and all(
+            isinstance(stage, StraightLine) for stage in self.stages[SAMPLE]
+        ):
             return min(MAX_BLOCKS, max(L1_BYTES // size, 1))
         return min(MAX_BLOCKS, max(L2_BYTES // size, 1 + (size <= L2_BYTES)))

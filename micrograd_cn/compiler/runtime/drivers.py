@@ -24,19 +24,23 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from ..data.columns import TABLE_BIT
 from ..data.nodes import NodeLoop, address_of, slot_offset
 from ..llvm.builtin import BUILTIN_SIGNATURE, operands_of, return_object
 from ..llvm.lanes import Lanes
 from ..llvm.machine import Machine
-from ..llvm.operands import Condition, Doubles, Integer, Operand, Pointer, Vector, Words, transpose
+from ..llvm.operands import Condition, Doubles, Flags, Integer, Operand, Pointer, Vector, Words, transpose
 from ..llvm.text import KERNEL_PREFIX, Function
 from ..loops.places import WORD
 from ..loops.stages import END_OF_CALLS
+from ..tables.gathers import touch
 
-LANE_INDEPENDENT = ("run", "update", "step", "accumulate", "clip", "fit", "mean_gradient")
+LANE_INDEPENDENT = (
+    *("run", "update", "update_touched", "publish_touched", "step"),
+    *("accumulate", "clear_touched", "add_touched", "clip", "fit", "mean_gradient"),
+)
 LANE_SPECIFIC = (
     *("load", "load_narrow", "forward", "prepared_forward", "prepared_gradient"),
     *("begin", "panels", "add", "finish", "gradient"),
@@ -45,8 +49,8 @@ BLOCKS_PER_UPDATE = 64  # this many blocks of parameters stay in the cache while
 MEMORY_PARAMETERS = "ptr %s, ptr %w, ptr %a"
 FIT_PARAMETERS = (
     "ptr %index, ptr %words, ptr %starts, i64 %batches, i64 %first, i64 %steps, ptr %losses, ptr %rates, ptr %s, "
-    "ptr %gradients, i64 %parameters, ptr %update, ptr %us, ptr %uw, i64 %fixed, i64 %own, i64 %all, ptr %clip, "
-    "ptr %places, i64 %n, ptr %norms"
+    "ptr %gradients, i64 %parameters, ptr %update, ptr %us, ptr %uw, i64 %fixed, i64 %own, i64 %all, i64 %skips, "
+    "ptr %clip, ptr %places, i64 %n, ptr %norms"
 )
 MEMORY_ARGUMENTS = ("ptr %s", "ptr %w", "ptr %a")
 
@@ -72,6 +76,13 @@ class Header(NamedTuple):
     gradient_table: int  # the address of a table: of each span its offset, its first gradient's index, its length
     gradients_at: int  # where the spans are copied to, one after the other
     spoiled_at: int  # where the driver `finish` leaves nan to be mended, see `finish`; 0 if nobody wants to know
+    touched_blocks: int  # in how many blocks the touched totals are; 0 if there are none. See `loops.touched`
+    touched_at: int  # where the first of these blocks is among the totals
+    touched: int  # where the lists and flags of `tables.tables.TouchedWords` are among the totals
+    updated: int
+    flags: int
+    kept: int
+    always_touched: int  # the address of a list of blocks, after their count: those that also have other parameters
 
 
 EMPTY_HEADER = Header(*[0] * len(Header._fields))
@@ -171,6 +182,39 @@ class Record:
     def after(self) -> Words:
         """Return the address after the last word."""
         return self._words + len(self._place)
+
+
+class _TouchedBlocks:
+    """The touched totals of a program (see `loops.touched`), and the lists of the blocks that rows have touched.
+
+    Args:
+        header: the header of the program's executable.
+        totals: the address of the program's totals.
+
+    Attributes:
+        totals: the address of the touched totals.
+        touched: the address of the list of touched blocks: their count, and then the blocks.
+        updated: the address of the list of the blocks that the last step has updated; see `Drivers.update_touched`.
+        kept: the address of the gradients of these blocks, in the order of the list.
+        flags: a flag for each block; it is set if the block is in the list of touched blocks.
+    """
+
+    def __init__(self, header: Record, totals: Doubles) -> None:
+        f = totals.f
+        self.totals = totals.bytes(header["touched_at"])
+        self.touched, self.updated = (Words(f, totals.bytes(header[name]).name) for name in ("touched", "updated"))
+        self.flags, self.kept = Flags(f, totals.bytes(header["flags"]).name), totals.bytes(header["kept"])
+
+    @classmethod
+    def of(cls, call: Record) -> Self:
+        """Return those of the program that a call computes; `call` has `GradientCallWords`."""
+        return cls(Record(call.words("header"), Header), call.doubles("totals"))
+
+    @contextmanager
+    def each(self, f: Function) -> Iterator[Integer]:
+        """Write a loop over the touched blocks. The `with` block, which writes its body, gets the block."""
+        with f.repeat(self.touched[0]) as loop:
+            yield self.touched[loop.index + 1]
 
 
 def _field(f: Function, name: str) -> Integer:
@@ -495,7 +539,7 @@ class Drivers:
             "double",
         )
         stride, size, table = _field(f, "block"), _field(f, "panel"), _table(f, "output_table")
-        f.clear("%a", _field(f, "total_count"))
+        self._clear_totals(f)
         n = Integer(f, "%n")
         count = self._block_count(n)
         self._run(f, "broadcast", count.minimum(size), stride)
@@ -527,8 +571,55 @@ class Drivers:
             place = loop.index * lanes.count
             x, y = (lanes.load(base + place) for base in (totals, others))
             lanes.store(x + y, totals + place)
+        with f.when(_field(f, "touched_blocks") != 0):
+            self._call(f, "void", "add_touched", "ptr %p", totals, others)
         f.do("ret void")
         return f
+
+    def _clear_totals(self, f: Function) -> None:
+        """Write code that sets all totals to 0."""
+        f.clear("%a", _field(f, "total_count"))
+        with f.when(_field(f, "touched_blocks") != 0):
+            self._call(f, "void", "clear_touched", "ptr %p", "ptr %s", "ptr %a")
+
+    def clear_touched(self) -> Function:
+        """Write the driver that clears the touched totals, and the gradients that the last batch has left of them.
+
+        Blocks that have other parameters are put into the list of touched blocks again, since the optimiser has to
+        update them in each step.
+        """
+        f = Function(self.name["clear_touched"], "ptr %p, ptr %s, ptr %a")
+        lanes = self._lanes_of_block(f)
+        zero, blocks = lanes.splat(0.0), _TouchedBlocks(Record(Words(f, "%p"), Header), Doubles(f, "%a"))
+        gradients = Doubles(f, "%s").bytes(_field(f, "gradients_at"))
+        with blocks.each(f) as block:
+            place = block * lanes.count
+            lanes.store(zero, blocks.totals + place)
+            lanes.store(zero, gradients + place)
+            blocks.flags.set(block, 0)
+        blocks.touched[0] = Integer(f, "0")
+        always = _table(f, "always_touched")
+        with f.repeat(always[0]) as loop:
+            touch(blocks.touched, blocks.flags, always[loop.index + 1])
+        f.do("ret void")
+        return f
+
+    def add_touched(self) -> Function:
+        """Write the driver that adds the touched totals of another thread, see `add`."""
+        f = Function(self.name["add_touched"], "ptr %p, ptr %a, ptr %others")
+        lanes, header = self._lanes_of_block(f), Record(Words(f, "%p"), Header)
+        blocks, others = (_TouchedBlocks(header, Doubles(f, name)) for name in ("%a", "%others"))
+        with others.each(f) as block:
+            place = block * lanes.count
+            x, y = (lanes.load(each.totals + place) for each in (blocks, others))
+            lanes.store(x + y, blocks.totals + place)
+            touch(blocks.touched, blocks.flags, block)
+        f.do("ret void")
+        return f
+
+    def _lanes_of_block(self, f: Function) -> Lanes:
+        """Return the lanes of a block of parameters, or of touched totals."""
+        return Lanes(f, self.machine.width, WORD * self.machine.simd)
 
     def finish(self) -> Function:
         """Write the driver that divides the totals by the number of rows and computes the gradients from these means.
@@ -537,6 +628,8 @@ class Drivers:
         nan, so such a lane can spoil a total. If a total is not finite and the last block has such lanes, the totals
         are computed again, and the rows of the last block then come one at a time: the row is in all lanes, and each
         lane has an equal share of the seed.
+
+        The touched totals, see `loops.touched`, become gradients where they are touched. Elsewhere these are 0 already.
 
         If the header's field `spoiled_at` is not 0, the driver stores a double at this offset among the scalars. It is
         nan if a total is not finite, and otherwise 0. If the program has no inputs, so rows have no numbers, it tells
@@ -549,7 +642,7 @@ class Drivers:
         if self.lanes > 1:
             ragged = rows % self.lanes != 0
             with f.when(ragged & bad.is_nan()):
-                f.clear("%a", _field(f, "total_count"))
+                self._clear_totals(f)
                 each, whole, size = one.constant(1.0 / self.lanes), rows // self.lanes, _field(f, "panel")
                 with f.when(whole != 0), f.loop(whole, step=size) as panel:
                     blocks = (whole - panel.index).minimum(size)
@@ -588,11 +681,30 @@ class Drivers:
             [total] = loop.carried
             loop.next = [total + mean * 0.0]
         [total] = loop.next
-        bad: Vector = total.horizontal_sum()
+        bad: Vector = total.horizontal_sum() + self._scale_touched(f, scale)
         spoiled_at = _field(f, "spoiled_at")
         with f.when(spoiled_at != 0):
             scalars.bytes(spoiled_at)[0] = bad
         return bad
+
+    def _scale_touched(self, f: Function, scale: Vector) -> Vector:
+        """Write code that multiplies the touched totals by `scale`, and stores the products as gradients.
+
+        Return a double that is nan if a gradient is not finite, and 0 otherwise.
+        """
+        lanes = self._lanes_of_block(f)
+        factor, gradients = lanes.splat(scale), Doubles(f, "%s").bytes(_field(f, "gradients_at"))
+        blocks = _TouchedBlocks(Record(Words(f, "%p"), Header), Doubles(f, "%a"))
+        count = (_field(f, "touched_blocks") != 0).select(blocks.touched[0], 0)
+        with f.repeat(count, [lanes.splat(0.0)]) as loop:
+            place = blocks.touched[loop.index + 1] * lanes.count
+            mean = lanes.load(blocks.totals + place) * factor
+            lanes.store(mean, gradients + place)
+            [total] = loop.carried
+            loop.next = [total + mean * 0.0]
+        [total] = loop.next
+        found: Vector = total.horizontal_sum()
+        return found
 
     def _nan_unless_finite(self, f: Function, numbers: Doubles, count: Integer) -> Vector:
         """Write code that returns nan if one of `count` numbers is not finite, and 0 otherwise.
@@ -657,20 +769,18 @@ class Drivers:
             self.name["update"],
             "ptr %p, ptr %s, ptr %gradients, ptr %rate, ptr %us, ptr %uw, i64 %fixed, i64 %own, i64 %all",
         )
-        width = self.machine.width
-        lanes = Lanes(f, width, WORD * self.machine.simd)
+        lanes = self._lanes_of_block(f)
+        width = lanes.count
         stride, outputs, table = _field(f, "block"), _field(f, "outputs"), _table(f, "output_table")
         fixed, own_blocks, all_blocks = Integer(f, "%fixed"), Integer(f, "%own"), Integer(f, "%all")
         trained, gradients = Doubles(f, "%s"), Doubles(f, "%gradients")
         scalars, panel = Doubles(f, "%us"), Doubles(f, "%uw")
-        end, steps = panel.bytes(all_blocks * stride), scalars + 1
-        scalars[0] = Doubles(f, "%rate")[0]
-        steps[0] = steps[0] + 1.0
+        end = panel.bytes(all_blocks * stride)
 
         def run(name: str, w: Doubles, count: Integer | int) -> None:
             self._call(f, "void", "run", _table(f, name), scalars, w, "ptr null", count, stride)
 
-        run("batch", panel, 1)
+        self._begin_update(f)
         with f.loop(all_blocks, first=fixed, step=BLOCKS_PER_UPDATE) as group:
             first = group.index
             count = (all_blocks - first).minimum(BLOCKS_PER_UPDATE)
@@ -694,6 +804,73 @@ class Drivers:
                 from_ = w.bytes(block.index * stride)
                 place = (first + block.index) * width
                 lanes.store(lanes.load(from_), trained + place, 8)
+        f.do("ret void")
+        return f
+
+    def _begin_update(self, f: Function) -> None:
+        """Write code that sets the scalars of a step, and computes what the parameters have in common."""
+        scalars = Doubles(f, "%us")
+        steps = scalars + 1
+        scalars[0] = Doubles(f, "%rate")[0]
+        steps[0] = steps[0] + 1.0
+        self._call(f, "void", "run", _table(f, "batch"), scalars, "ptr %uw", "ptr null", 1, _field(f, "block"))
+
+    def update_touched(self) -> Function:
+        """Write the driver that takes a step of an optimiser which leaves parameters alone whose gradient is 0.
+
+        The gradients are touched totals, see `loops.touched`. The driver reads the data of the parameters among the
+        scalars of their program, and writes the new data there, so `publish_touched` must be called before the blocks
+        of the update are read. Only the parameters of touched blocks are read and written. They are copied to memory
+        that follows the blocks of the update, `BLOCKS_PER_UPDATE` blocks at a time.
+
+        `%call` is the address of the operands by which the gradient was computed, `GradientCallWords`. The other
+        arguments are those of the driver `update`.
+        """
+        f = Function(self.name["update_touched"], "ptr %p, ptr %rate, ptr %us, ptr %uw, i64 %all, ptr %call")
+        lanes, stride, table = self._lanes_of_block(f), _field(f, "block"), _table(f, "output_table")
+        width = lanes.count
+        call = Record(Words(f, "%call"), GradientCallWords)
+        data, gradients, blocks = call.doubles("scalars"), call.doubles("gradient"), _TouchedBlocks.of(call)
+        # Neither the blocks nor the memory for the outputs of `update`
+        copies = Doubles(f, "%uw").bytes(Integer(f, "%all") * stride) + _field(f, "outputs") * width
+        self._begin_update(f)
+        all_touched = blocks.touched[0]
+        with f.when(all_touched != 0), f.loop(all_touched, step=BLOCKS_PER_UPDATE) as group:
+            count = (all_touched - group.index).minimum(BLOCKS_PER_UPDATE)
+            listed, kept = blocks.touched + group.index, blocks.kept + group.index * width
+            with f.loop(count) as loop:
+                place, to = listed[loop.index + 1] * width, copies.bytes(loop.index * stride)
+                gradient = lanes.load(gradients + place, 8)
+                lanes.store(lanes.load(data + place, 8), to)
+                lanes.store(gradient, to + width)
+                lanes.store(gradient, kept + loop.index * width)
+            for name in ("broadcast", "sample"):
+                self._call(f, "void", "run", _table(f, name), "ptr %us", copies, "ptr null", count, stride)
+            with f.loop(count) as loop:
+                place, from_ = listed[loop.index + 1] * width, copies.bytes(loop.index * stride)
+                lanes.store(lanes.load(from_.bytes(table[0])), data + place, 8)
+        f.copy(blocks.updated, blocks.touched, all_touched + 1)
+        f.do("ret void")
+        return f
+
+    def publish_touched(self) -> Function:
+        """Write the driver that copies the results of `update_touched` to where `update` leaves its results.
+
+        These are the data of the parameters, and their gradients in the last step. The arguments have the same names.
+        """
+        f = Function(self.name["publish_touched"], "ptr %p, ptr %s, ptr %uw, i64 %own, ptr %call")
+        lanes, stride, panel = self._lanes_of_block(f), _field(f, "block"), Doubles(f, "%uw")
+        width = lanes.count
+        call = Record(Words(f, "%call"), GradientCallWords)
+        data, blocks, zero = call.doubles("scalars"), _TouchedBlocks.of(call), lanes.splat(0.0)
+        f.copy("%s", data, call["parameters"])
+        with f.repeat("%own") as loop:
+            to = panel.bytes(loop.index * stride)
+            lanes.store(lanes.load(data + loop.index * width, 8), to)
+            lanes.store(zero, to + width)
+        with f.repeat(blocks.updated[0]) as loop:
+            to = panel.bytes(blocks.updated[loop.index + 1] * stride)
+            lanes.store(lanes.load(blocks.kept + loop.index * width), to + width)
         f.do("ret void")
         return f
 
@@ -803,6 +980,10 @@ class Drivers:
         an address even if nothing is clipped. If a norm is not finite, no further step is taken, but the losses of the
         remaining batches are still computed.
 
+        `%skips` is not 0 if the update leaves parameters alone whose gradient is 0. If one program with touched totals,
+        see `loops.touched`, computes all rows, and gradients are not clipped, a step does nothing for the blocks of
+        parameters that no row touches. The parameters then stay among the program's scalars from step to step.
+
         The driver returns `%steps`, even if a norm was not finite. But if the gradient for a batch has to be computed
         anew, it ends before this batch, and returns how many batches came before it.
         """
@@ -811,21 +992,43 @@ class Drivers:
         stays = Condition(f, f.op("icmp eq ptr %rates, null"))
         clips = Condition(f, f.op("icmp ne ptr %clip, null"))
         # The norm before the first step is 0, or that of the steps which an earlier call has taken
-        with f.loop("%steps", [norms[1] < inf]) as step:
-            [going] = step.carried
+        null = Words(f, "null")
+
+        def publish(call: Words) -> None:
+            """Write code that copies results from the scalars of the program of `call`, unless `call` is null."""
+            with f.when(call.differs(null)):
+                memory = ("ptr %update", "ptr %s", "ptr %uw", "i64 %own")
+                self._call(f, "void", "publish_touched", *memory, call)
+
+        with f.loop("%steps", [norms[1] < inf, null]) as step:
+            # `holder` is the call of the step before if the current data are among the scalars of its program alone
+            going, holder = step.carried
             number = (Integer(f, "%first") + step.index) % Integer(f, "%batches")
             batch = Words(f, "%words") + Words(f, "%starts")[number]
-            loss, nan_if_spoiled, gradient = self._loss_of_batch(f, batch)
-            f.end_unless(nan_if_spoiled.compare("ord", 0.0), f"i64 {step.index}")
+            rate = stays.select(Doubles(f, "%us"), rates + step.index)
+            call, alone = self._first_call(f, batch)
+            header = Record(Record(call, GradientCallWords).words("header"), Header)
+            # A learning rate of -0.0 would have a gradient of 0 change a parameter that is -0.0
+            skips = (Integer(f, "%skips") != 0) & ~clips & (rate[0] > 0.0)
+            stays_there = alone & skips & (header["touched_blocks"] != 0)
+            published = (stays_there & ~call.differs(holder)).select(null, holder)
+            publish(published)
+            holder = published.differs(null).select(null, holder)
+            loss, nan_if_spoiled, gradient = self._loss_of_batch(f, batch, holder)
+            finite_loss = nan_if_spoiled.compare("ord", 0.0)
+            publish(finite_loss.select(null, holder))
+            f.end_unless(finite_loss, f"i64 {step.index}")
             losses[step.index] = loss
             with f.when(clips & going):  # once a norm has ended training, this norm is kept
                 Pointer(f, "%clip").call(gradient, "ptr %places", "i64 %n", norms)
             finite = norms[1] < inf
-            rate = stays.select(Doubles(f, "%us"), rates + step.index)
-            with f.when(finite):
+            with f.when(stays_there):
+                self._call(f, "void", "update_touched", "ptr %update", rate, "ptr %us", "ptr %uw", "i64 %all", call)
+            with f.when(finite & ~stays_there):
                 work = (rate, "ptr %us", "ptr %uw", "i64 %fixed", "i64 %own", "i64 %all")
                 self._call(f, "void", "update", "ptr %update", "ptr %s", gradient, *work)
-            step.next = [finite]
+            step.next = [finite, stays_there.select(call, null)]
+        publish(step.next[1])
         f.do("ret i64 %steps")
         return f
 
@@ -843,33 +1046,47 @@ class Drivers:
             "ptr %index, ptr %words, ptr %s, ptr %gradients, i64 %parameters, ptr %spoiled",
             "double",
         )
-        loss, nan_if_spoiled, _ = self._loss_of_batch(f, Words(f, "%words"))
+        loss, nan_if_spoiled, _ = self._loss_of_batch(f, Words(f, "%words"), Words(f, "null"))
         Doubles(f, "%spoiled")[0] = nan_if_spoiled
         f.do(f"ret double {loss}")
         return f
 
-    def _loss_of_batch(self, f: Function, words: Words) -> tuple[Vector, Vector, Doubles]:
+    def _first_call(self, f: Function, words: Words) -> tuple[Words, Condition]:
+        """Return the address of the operands by which the first sub-batch of a batch calls its program.
+
+        Return also the condition that there is no other sub-batch, and that the program has all parameters. `words` is
+        the address of the description of the batch.
+        """
+        batch = Record(words, BatchWords)
+        call = Record(batch.after(), SubBatchWords).words("call")
+        has_all = Record(call, GradientCallWords)["parameters"] == Integer(f, "%parameters")
+        return call, (batch["sub_batches"] == 1) & has_all
+
+    def _loss_of_batch(self, f: Function, words: Words, holder: Words) -> tuple[Vector, Vector, Doubles]:
         """Write code that computes the mean loss of a batch, and its gradient, for `fit` and `mean_gradient`.
 
-        `words` is the address of the description of the batch. Return three things: the loss; another number, which is
-        nan if the gradient has to be computed anew; and the address of the gradient. The gradients of several
-        sub-batches are added up at `%gradients`. If there is only one sub-batch, and its program reads all parameters,
-        nothing is added up, and the address is the one at which that program leaves the gradient.
+        `words` is the address of the description of the batch, and `holder` that of the operands of a call whose
+        program has the parameters' current data among its scalars; null if there is none. Return three things: the
+        loss; another number, which is nan if the gradient has to be computed anew; and the address of the gradient. The
+        gradients of several sub-batches are added up at `%gradients`. If there is only one sub-batch, and its program
+        reads all parameters, nothing is added up, and the address is the one at which that program leaves the gradient.
         """
         gradients, parameter_count = Doubles(f, "%gradients"), Integer(f, "%parameters")
         batch = Record(words, BatchWords)
         rows, sub_batches = batch["rows"].to_double(), batch["sub_batches"]
-        first = Record(Record(batch.after(), SubBatchWords).words("call"), GradientCallWords)
+        operands, alone = self._first_call(f, words)
+        first = Record(operands, GradientCallWords)
         # If there is one sub-batch with all parameters, there are no gradients to add up.
-        alone = (sub_batches == 1) & (first["parameters"] == parameter_count)
         several = ~alone
         with f.when(several):
             f.clear(gradients, parameter_count)
         with f.loop(sub_batches, [batch.after(), Vector(f, "0.0"), Vector(f, "0.0")]) as loop:
             [one, mean, spoiled] = loop.carried
             sub_batch = Record(one, SubBatchWords)
-            call, count = Record(sub_batch.words("call"), GradientCallWords), sub_batch["row_count"]
-            loss, nan_if_spoiled = self._call_gradient(f, call, Words(f, "%index") + sub_batch["first"], count)
+            operands, count = sub_batch.words("call"), sub_batch["row_count"]
+            index, copies = Words(f, "%index") + sub_batch["first"], operands.differs(holder)
+            call = Record(operands, GradientCallWords)
+            loss, nan_if_spoiled = self._call_gradient(f, call, index, count, copies)
             share = count.to_double() / rows
             with f.when(several):
                 found, own = call.doubles("gradient"), call["parameters"]
@@ -878,14 +1095,19 @@ class Drivers:
         _, mean, spoiled = loop.next
         return mean, spoiled, alone.select(first.doubles("gradient"), gradients)
 
-    def _call_gradient(self, f: Function, call: Record, index: Words, count: Integer) -> tuple[Vector, Vector]:
+    def _call_gradient(
+        self, f: Function, call: Record, index: Words, count: Integer, copies: Condition
+    ) -> tuple[Vector, Vector]:
         """Write a call of the driver `gradient` of a program for `count` rows, whose indices are at address `index`.
+
+        If `copies` holds, the parameters' data are copied to the program's scalars first.
 
         Return the loss and another number, which is nan if the gradient has to be computed anew: since a total is not
         finite or, for a merged program, since the loss is nan.
         """
         names = ("driver", "header", "rows", "scalars", "panel", "totals")
         driver, header, rows, scalars, panel, totals = (call.pointer(name) for name in names)
-        f.copy(scalars, "%s", call["parameters"])
+        with f.when(copies):
+            f.copy(scalars, "%s", call["parameters"])
         loss = Vector(f, driver.call(header, rows, index, count, scalars, panel, totals, returns="double"))
         return loss, call.doubles("spoiled")[0] + (call["merged"] != 0).select(loss, 0.0)

@@ -14,6 +14,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from itertools import chain
 from math import inf, isnan
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
@@ -37,7 +38,7 @@ from ..loops.plan import Plan
 from ..loops.schedule import Schedule
 from ..loops.strides import contiguous_spans
 from ..native import NativeCode
-from ..tables.tables import Tables
+from ..tables.tables import Tables, touched_words
 from ..tables.threaded import Threaded
 from ..threads.background import BackgroundTasks
 from ..threads.collector import without_collector
@@ -164,7 +165,8 @@ class Executable:
         self.plan = plan = tables.plan
         self.lanes, self.seconds = plan.lanes, 0.0
         schedule = plan.schedule
-        copied = contiguous_spans([*map(plan.offset, wanted.gradients)], WORD)
+        copied = self._copied_gradients(wanted)
+        touched, lists = plan.touched, touched_words(plan)
         self.code: Threaded | NativeCode
         if native:
             self.code = NativeCode(tables, wanted.outputs if wanted.kind == "forward" else ())
@@ -194,12 +196,17 @@ class Executable:
                 gradient_table=tables.table(copied),
                 gradients_at=WORD * wanted.padded_parameters,
                 spoiled_at=2 * WORD * wanted.padded_parameters if self.omits_gates else 0,
+                touched_blocks=touched.blocks if touched else 0,
+                touched_at=WORD * plan.touched_at,
+                **lists._asdict(),
+                always_touched=tables.table([len(touched.always), *touched.always]) if touched else 0,
             )
         )
         self.outputs = len(outputs)
         # The last block may have lanes without a row; their outputs are stored after the panel.
         unused = self.lanes * self.outputs if stored and schedule.rows_in_lanes else 0
-        self.sizes = places.scalar_count + PADDING, plan.blocks * self.block + unused, plan.total_count + PADDING
+        totals = plan.touched_at + touched.words if touched else plan.total_count
+        self.sizes = places.scalar_count + PADDING, plan.blocks * self.block + unused, totals + PADDING
         self.bytes = WORD * (sum(self.sizes) + sum(map(len, tables.all)))
         self._unused: list[Buffers] = []
         self._drivers: dict[tuple[str, bool], Any] = {}
@@ -209,6 +216,15 @@ class Executable:
             if wanted.kind == "forward" and self.lanes == 1:  # the second call with a single row needs it
                 tables.kernels |= [writer.named("prepared_forward")]
         tables.link(fast=native)  # compiles missing kernels, and writes the addresses of kernels into the tables
+
+    def _copied_gradients(self, wanted: Wanted) -> list[int]:
+        """Return the contiguous spans of the gradients that are copied, as `contiguous_spans` describes them.
+
+        The gradients that are touched totals (see `loops.touched`) are where they have to be.
+        """
+        spans = contiguous_spans([*map(self.plan.offset, wanted.gradients)], WORD)
+        parts = zip(spans[::3], spans[1::3], spans[2::3], strict=True)
+        return [*chain(*[part for part in parts if part[0] != WORD * (wanted.padded_parameters + part[1])])]
 
     def new_scalars(self) -> Memory:
         """Return memory for the scalars, with the constants in it."""
@@ -476,7 +492,8 @@ class Tiers:
             code = code.copy()  # a schedule with totals adds instructions, and an exception may end this half-way
         schedule = Schedule(code, [*wanted.outputs, *wanted.gradients], totals, wanted.rows_in_lanes)
         taken = 2 * wanted.padded_parameters + PARAMETER_ALIGNMENT * wanted.omits_gates
-        self.tables = Tables(Plan(schedule, on.simd, on.width, wanted.width, taken, wanted.outputs), on)
+        gradients = wanted.gradients, wanted.padded_parameters
+        self.tables = Tables(Plan(schedule, on.simd, on.width, wanted.width, taken, wanted.outputs, *gradients), on)
         self.bytes = BYTES_PER_INSTRUCTION * len(code.instructions) + BYTES_PER_OPERAND * sum(map(len, code.operands))
 
     def get(self, native: bool) -> Executable:

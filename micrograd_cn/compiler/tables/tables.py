@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from math import nan
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..instructions.code import AFTER, BATCH, SAMPLE, SUM_OPCODES, Pair
 from ..llvm.machine import Machine
@@ -19,7 +19,7 @@ from ..llvm.text import Function, KernelWriters
 from ..loops.places import WORD, Places
 from ..loops.plan import Plan
 from ..loops.stages import END_OF_CALLS, Call, Gathers, Map, OuterProduct, Stage, Sums
-from ..loops.strides import pattern_of, stride
+from ..loops.strides import contiguous_spans, pattern_of, stride
 from . import gathers, maps, sums
 
 
@@ -254,20 +254,38 @@ class Tables:
 
     def _gathers(self, stage: Gathers) -> Call:
         in_lanes = self.schedule.in_lanes(stage.numbers[0])
-        groups: dict[tuple[int, int], list[int]] = {}
+        # By the index, the number of operands and their distance; 0 if they are not at equal distances
+        groups: dict[tuple[int, int, int], list[int]] = {}
         for i in stage.numbers:
             index, *xs = self.code.operands[i]
-            groups.setdefault((index, len(xs)), []).append(i)
-        words: list[str | int] = [len(groups)]
+            groups.setdefault((index, len(xs), self._distance(xs)), []).append(i)
         if in_lanes:
-            self.places.broadcast([index for index, _ in groups])
-        for (index, count), numbers in groups.items():
-            words += [self.places.block_offset(index) if in_lanes else self.offset(index), count, len(numbers)]
+            self.places.broadcast([index for index, _, _ in groups])
+        listed, columns = list[int](), list[int]()
+        for (index, count, distance), numbers in groups.items():
+            at = self.places.block_offset(index) if in_lanes else self.offset(index)
+            if distance:
+                columns += [at, count, distance, len(numbers)]
+                for i in numbers:
+                    columns += [self.offset(i), self.offset(self.code.operands[i][1])]
+                continue
+            listed += [at, count, len(numbers)]
             for i in numbers:
                 operands = self.code.operands[i][1:]
                 vectors = any(map(self.schedule.in_lanes, operands))
-                words += [self.offset(i), WORD * vectors, self._operand_table(operands, vectors)]
+                listed += [self.offset(i), WORD * vectors, self._operand_table(operands, vectors)]
+        of_columns = sum(distance > 0 for _, _, distance in groups)
+        words = [len(groups) - of_columns, of_columns, *listed, *columns]
         return self.kernel(gathers.gather if in_lanes else gathers.gather_scalars), self.table(words)
+
+    def _distance(self, xs: Sequence[int]) -> int:
+        """Return the distance in bytes from one operand of a gather to the next; 0 if the operands are no column.
+
+        The operands of a column are parameters at equal distances. `xs` has their instruction numbers.
+        """
+        if any(self.code.instructions[x][0] != "parameter" for x in xs):
+            return 0
+        return max(stride([*map(self.offset, xs)]) or 0, 0)
 
     def _operand_table(self, xs: tuple[int, ...], vectors: bool) -> int:
         """Return the address of a table with the offsets of a gather's operands and of a nan.
@@ -334,17 +352,30 @@ class Tables:
         return [(self.kernel(sums.single_totals), self.table(words))]
 
     def _scatters(self) -> list[Call]:
-        groups: dict[tuple[int, int], list[int]] = {}
+        plan, touched = self.plan, self.plan.touched
+        # By the index, the number of totals and their distance
+        groups: dict[tuple[int, int, int], list[int]] = {}
+        spans: dict[tuple[int, int, int], list[int]] = {}  # the first touched totals that the index 0 selects
         for scatter in self.schedule.totals.scatters:
-            place = WORD * self.plan.total_place[scatter.totals[0]]
+            places = [plan.total_place[k] for k in scatter.totals]
+            distance = stride(places) or 1
             for index, value in scatter.sources:
-                items = groups.setdefault((index, len(scatter.totals)), [])
-                items += [self.places.block_offset(value), place]
+                key = index, len(places), WORD * distance
+                items = groups.setdefault(key, [])
+                items += [self.places.block_offset(value), WORD * places[0]]
+                if touched and scatter in touched.scatters:
+                    spans.setdefault(key, []).append(places[0] - plan.touched_at)
         if not groups:
             return []
-        words: list[str | int] = [len(groups)]
-        for (index, count), items in groups.items():
-            words += [self.places.block_offset(index), count, len(items) // 2, *items]
+        lists = touched_words(plan)
+        words: list[str | int] = [lists.touched, lists.flags, len(groups)]
+        for key, items in groups.items():
+            index, count, distance = key
+            firsts = sorted({*spans.get(key, ())})
+            found = contiguous_spans(firsts, 1)
+            pairs = [[firsts[k], firsts[k] + n - 1] for k, n in zip(found[1::3], found[2::3], strict=True)]
+            words += [self.places.block_offset(index), count, distance, len(pairs), len(items) // 2]
+            words += [*chain(*pairs), *items]
         make = gathers.scatter if self.schedule.rows_in_lanes else gathers.scatter_scalars
         return [(self.kernel(make), self.table(words))]
 
@@ -359,6 +390,32 @@ class Tables:
         for i in places.broadcasts:
             words += [places.block_offset(i), places.offset(i)]
         return [(self.kernel(sums.broadcast), self.table(words))]
+
+
+class TouchedWords(NamedTuple):
+    """Where the lists of touched blocks are, as offsets in bytes from the address of the totals; see `loops.touched`.
+
+    Attributes:
+        touched: the blocks that the rows of the latest batch have touched: their count, and then the blocks.
+        updated: the blocks that the latest step of an optimiser has updated, in the same form.
+        kept: the gradients of these blocks, in the order of the list.
+        flags: a flag, which is a byte, for each block; it is set if the block is in the first list.
+    """
+
+    touched: int
+    updated: int
+    kept: int
+    flags: int
+
+
+def touched_words(plan: Plan) -> TouchedWords:
+    """Return where the lists of touched blocks of a plan are. If it has no touched totals, all offsets are 0."""
+    if not (touched := plan.touched):
+        return TouchedWords(0, 0, 0, 0)
+    numbers, size = touched.blocks * touched.lanes, touched.list_words
+    kept = plan.touched_at + numbers
+    lists = kept + numbers
+    return TouchedWords(WORD * lists, WORD * (lists + size), WORD * kept, WORD * (lists + 2 * size))
 
 
 @cache

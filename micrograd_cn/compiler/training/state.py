@@ -31,6 +31,7 @@ from ..data.parameters import CachedData, data_version, new_version
 from ..data.partition import gather_rows, machine_code_is_ready, scatter_rows
 from ..llvm.machine import Memory
 from ..loops.places import WORD
+from ..runtime.drivers import BLOCKS_PER_UPDATE
 from ..runtime.executable import CompiledGraph, Executable, driver, padded_count
 from ..threads.forks import cached_property
 from .epochs import TrainingOptions, call
@@ -444,13 +445,14 @@ class ParameterBlocks:
 
     Attributes:
         count: how many blocks there are.
-        memory: the memory of the blocks, followed by memory for the new values that the update computes for one block.
+        memory: the memory of the blocks, followed by memory for the new values that the update computes for one block,
+            and by memory for copies of some blocks, which the driver `update_touched` needs.
     """
 
     def __init__(self, update: Executable, lanes: int) -> None:
         self._update = update
         self.count: int = -(-lanes // update.lanes)
-        self.memory = Memory(self.count * update.block + update.outputs * update.lanes)
+        self.memory = Memory((self.count + BLOCKS_PER_UPDATE) * update.block + update.outputs * update.lanes)
 
     @property
     def places(self) -> int:
@@ -468,11 +470,11 @@ class ParameterBlocks:
             view[inside] = source[outside]
 
     def copied(self) -> array[float]:
-        """Return a copy of the memory.
+        """Return a copy of the blocks.
 
         All numbers in it are those after one and the same step, even if another thread takes steps meanwhile.
         """
-        return array("d", self.memory.view.tobytes())
+        return array("d", self.memory.view[: self.count * self._update.block].tobytes())
 
     def read_columns(self, columns: Iterable[int], copied: array[float]) -> list[array[float]]:
         """Return an array for each of some columns, with its numbers. `copied` is a copy of the memory."""
@@ -847,7 +849,8 @@ class TrainingState:
         """
         (order, words, starts), (fit, clip) = batches, drivers
         described = address(order), address(words), address(starts), len(starts)
-        memory = gradients.address, len(self.parameters), *self._update_operands, clip, *self._clip_operands
+        skips = self.update.skips_zeros and self._trains_all
+        memory = gradients.address, len(self.parameters), *self._update_operands, skips, clip, *self._clip_operands
 
         def take(steps: int, rates: array[float] | None) -> int:
             step: int = 0

@@ -13,7 +13,7 @@ from operator import is_
 from typing import Any
 
 from ... import optim
-from ...optim import Optimizer
+from ...optim import SGD, Optimizer
 from ...optim.by_optimizer import ByOptimizer
 from ..instructions.code import BATCH, SAMPLE, Code
 from ..instructions.formulas import Formula
@@ -92,6 +92,9 @@ class CompiledUpdate:
             changes.
         columns: how many inputs a row has.
         uses_count: whether the update depends on the count of steps.
+        skips_zeros: whether it is known that the update leaves a parameter alone, to the last bit, whose gradient is 0,
+            if the learning rate is more than 0. So does SGD without momentum and weight decay: it subtracts 0. With
+            `maximize` it subtracts -0.0, which changes -0.0.
     """
 
     def __init__(self, optimizer: Optimizer, some_fixed: bool, counts_skipped: bool) -> None:
@@ -100,6 +103,11 @@ class CompiledUpdate:
         self.counts_errors = len(outputs) > 1 + len(names)
         self.used_state_indices = [k for k in used_state_indices(code, outputs) if k < len(names)]
         self.uses_count = _uses_count(code)
+        self.skips_zeros = (
+            type(optimizer) is SGD
+            and update_key(optimizer, some_fixed, counts_skipped) is not None
+            and not (optimizer.momentum or optimizer.weight_decay or optimizer.maximize)
+        )
         self.columns = 2 + len(names) + self.counts_errors + counts_skipped + some_fixed
         wanted = Wanted("update", True, (*outputs,), (), self.columns, padded_count(2), omits_gates=False)
         self.executable = shared_tiers(code, [], wanted, machine()).get(native=True)
