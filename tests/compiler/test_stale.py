@@ -753,3 +753,23 @@ def test_a_new_structure_takes_no_longer_after_many_others():
         finally:
             sys.setprofile(before)
     assert counts[2] == counts[-1] > 0
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 1}, {"progress": True}, {"schedule": lambda step: 0.1}])
+@pytest.mark.parametrize("known", [False, True])
+def test_fit_refuses_a_loss_that_reads_what_training_changes_in_the_optimizer(options, known):
+    """A program has only the first number. A loss that reads the optimiser without an effect is trained."""
+    p = Value(2.0)
+    optimizer = SGD([p], lr=0.1, momentum=0.5)
+    f = compile(lambda x: (p * x - 1.0) ** 2 + min(1.0, optimizer.steps / 5.0) * p * p)
+    if known:
+        f(1.0)
+    with pytest.raises(
+        ValueError, match=r"reads a number of the optimizer.* all steps were undone; make the number an"
+    ):
+        f.fit((np.ones(4),), optimizer, epochs=20, **options)
+    assert (p.data, optimizer.steps) == (2.0, 0)
+    g = compile(lambda x: (p * x - 1.0) ** 2 if optimizer.steps >= 0 and optimizer.lr else x)
+    g.fit((np.ones(4),), optimizer, epochs=20)
+    assert optimizer.steps == 20
+    assert abs(p.data - 1.0) < 0.01

@@ -19,7 +19,7 @@ from ..program import Program
 from ..runtime.executable import CompiledGraph
 from ..training.epochs import History, TrainingOptions, naming_validation
 from ..training.run import Dispatched, Dispatcher, TrainingRun
-from ..training.state import check_trainable
+from ..training.state import check_trainable, undo_of_steps
 from .plain_errors import PlainErrors
 from .refusals import check_has_gradient, check_has_trainable, check_single
 from .stale import FitCheck, StaleCheck
@@ -86,7 +86,10 @@ class FunctionFit(Dispatcher):
         if self._validation is not None:
             validate = self._mean_loss
             self._check_validation(self._validation)
+        undo = undo_of_steps(options.optimizer) if self._check.may_read_optimizer else None
         history = TrainingRun(self._buckets, self, options, validate).fit()
+        if undo and self._check.may_read_optimizer:
+            self._check.after_training(undo)
         if options.epochs and (made := [x.program for bucket in self._buckets for x in store.known(bucket)]):
             # The programs for other treedefs and branches are known only now
             check_has_trainable("fit", self._name, made)

@@ -252,6 +252,13 @@ class StaleCheck:
             self._could_read = known.snapshot, [*leaves]
         return found
 
+    def reads_items_of(self, attributes: dict[str, Any]) -> bool:
+        """Return whether the function can read items of `attributes`, the `__dict__` of an object, or may do so.
+
+        It may do so if it was not recorded yet.
+        """
+        return self._known is None or self._known.snapshot.has_items_of(attributes)
+
     def _wait_after(self, seconds: float) -> None:
         """Set the time of the next check: `TIMES_AS_LONG` times `seconds` from now.
 
@@ -513,6 +520,29 @@ class FitCheck:
                     f"fit(): {stale.name} makes parameters[{i}] of the optimizer, {p!r}, anew in each call, so "
                     "training would not change it; make it outside of the function"
                 )
+
+    @property
+    def may_read_optimizer(self) -> bool:
+        """Whether the function reads attributes of the optimiser, or may do so, since it was not recorded yet."""
+        return self._stale.reads_items_of(vars(self._optimizer))
+
+    def after_training(self, undo: Callable[[], None]) -> None:
+        """Check the function after the last step, if it can read the optimiser, whose numbers training has changed.
+
+        `undo` undoes all steps. It is called before an error is raised.
+
+        Raises:
+            ValueError: the function would be recorded otherwise now, for example since it reads `optimizer.steps`.
+        """
+        try:
+            self.now()
+        except ValueError as error:
+            undo()
+            raise ValueError(
+                f"fit(): {self._stale.name} reads a number of the optimizer, such as its steps or lr, which training "
+                "changes, and its program has the first one for all steps, so all steps were undone; make the number "
+                "an argument of the function, and write a loop of zero_grad(), backward() and step()"
+            ) from error
 
     def with_checks_after_callback(
         self, options: TrainingOptions, ends_early: Callable[[int], bool]

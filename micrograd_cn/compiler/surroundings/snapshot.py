@@ -67,6 +67,11 @@ class Snapshot:
         """The leaf `Value`s in the places of this snapshot."""
         return frozenset(self._leaves)
 
+    def has_items_of(self, attributes: dict[str, Any]) -> bool:
+        """Return whether items of `attributes`, the `__dict__` of an object, are among the places."""
+        collections = self._collections
+        return any(x is attributes for x in (*self._dicts, *collections.equal, *collections.exact, *collections.users))
+
     def _objects(self) -> list[Any]:
         """Return a list of all objects that are compared by identity: those in variables, collections and other places.
 
