@@ -109,7 +109,7 @@ def _assignment_operator(op: Op) -> Callable[[Value, Any], Any]:
         if type(self) is Value and self.requires_grad and not (context.active and _here().in_mode):
             partials: Any = op.partials
             x = self._data
-            if type(other) is float:
+            if type(other) is float and self.op is not None:  # `_changed_in_place` notes that a leaf does not change
                 y = op.forward(x, other)
                 return _node(op, y, self, other, partials[0](y, x, other), None)
             if type(other) is Value and other.requires_grad:
@@ -371,7 +371,7 @@ class Quick(Value):
         if type(self) is Value and self.requires_grad and not (context.active and _here().in_mode):
             if type(other) is Value and other.requires_grad:
                 return _node(_ADD, self._data + other._data, self, other, 1.0, 1.0)
-            if type(other) is float:
+            if type(other) is float and self.op is not None:
                 return _node(_ADD, self._data + other, self, other, 1.0, None)
         return self._changed_in_place(ops.add, other)
 

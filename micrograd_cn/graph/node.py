@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsFloat, SupportsIn
 from .. import ops
 from ..ops.number import flag, number, number_instead, number_or_none
 from ..ops.operation import Op
-from . import context, plain_numbers
+from . import context, outdated, plain_numbers
 from .array_updates import refuse_array_update, remember_arrays
 from .callers import is_numpys_code, warn_at_user
 from .closures import Closure, sends_nothing
@@ -335,6 +335,8 @@ class Node(NumpyMethods):
                 whether the user wants to change the leaf, as in PyTorch, or to compute a new value, as elsewhere.
         """
         if not context.active or self.op is not None or self._is_constant_result or not context.here().no_grad:
+            if self.op is None and self.requires_grad and type(other) is float and op in (ops.add, ops.sub):
+                outdated.expect_change(self, op, other)
             return NotImplemented
         sign = op.notation.symbol
         if isinstance(other, Node):

@@ -16,6 +16,9 @@ When the optimiser comes to the next step in which it asks, it warns if the grad
 `backward` was called meanwhile, but has reached none of them. A call of `zero_grad` makes earlier calls of `backward`
 count no more. If no `backward` follows it, optimisers of this package warn, too. For speed, `zero_grad` after a
 `backward` that has reached a parameter is noticed only between the first two steps.
+
+Where no optimiser asks, `p -= number` for a leaf outside `no_grad()` asks whether the next `backward` finds the leaf as
+it was; see `Subtraction`.
 """
 
 from __future__ import annotations
@@ -71,11 +74,50 @@ class Question:
         return not self.parameters.isdisjoint(parameters)
 
 
-expected: Question | None = None  # what the last optimiser asked; None if nothing was asked, or it was answered
+class Subtraction:
+    """What the next `backward` is asked after `p -= number` outside `no_grad()`, which leaves the leaf p as it was.
+
+    This makes a new node. If the next `backward` goes through the leaf, which still has its number, and not through the
+    new node, the user meant to train the leaf.
+
+    Attributes:
+        leaf: the leaf, which has a gradient.
+        op: `add` or `sub`.
+        number: the number that was added or subtracted.
+        data: the leaf's number at that time.
+    """
+
+    __slots__ = ("data", "leaf", "number", "op")
+
+    def __init__(self, leaf: Any, op: Any, number: Any) -> None:
+        self.leaf, self.op, self.number, self.data = leaf, op, number, leaf._data
+
+    def answer(self, order: Sequence[Any], leaves: set[Any]) -> None:
+        """Warn if `backward`, which visits the nodes in `order` and their leaves, finds the leaf untrained."""
+        leaf = self.leaf
+        if leaf not in leaves or leaf._data != self.data:
+            return
+        if any(node.op is self.op and node.operands[0] is leaf for node in order):
+            return  # the new node is used
+        sign = self.op.notation.symbol
+        warn_at_user(
+            f"p {sign}= {self.number!r} outside no_grad() has made a new Value, and left the leaf p, "
+            f"{leaf.label or repr(leaf)}, as it was, so this training changes nothing: write p.data {sign}= ..., or "
+            f"with no_grad(): p {sign}= ..."
+        )
+
+
+# What the last optimiser asked, or `p -= number` where none has; None if nothing was asked, or it was answered
+expected: Question | Subtraction | None = None
 answered: Question | None = None  # what the last optimiser asked in its first step, after `backward` has answered it
 # The optimiser that was answered last, and other leaves that this `backward` has sent gradients to, with their numbers
 _others: tuple[weakref.ref[Any] | None, list[tuple[Any, float]]] = (None, [])
 MOST_OTHERS = 10_000  # so many of these leaves are kept
+
+
+def _asked() -> Question | None:
+    """Return the open question of an optimiser."""
+    return expected if isinstance(expected, Question) else None
 
 
 def _forget(optimizer: weakref.ref[Any]) -> None:
@@ -86,7 +128,7 @@ def _forget(optimizer: weakref.ref[Any]) -> None:
     global expected, answered, _others
     if _others[0] is optimizer:
         _others = None, []
-    if expected and expected.optimizer is optimizer:
+    if (asked := _asked()) and asked.optimizer is optimizer:
         expected = None
     if answered and answered.optimizer is optimizer:
         answered = None
@@ -101,18 +143,29 @@ def expect_backward(optimizer: Any) -> None:
     expected, answered, _others = Question(optimizer), None, (None, [])
 
 
+def expect_change(leaf: Any, op: Any, number: Any) -> None:
+    """Ask the next `backward` whether `leaf` is still as it was after `leaf -= number`, or `+=`, outside `no_grad()`.
+
+    `op` is `add` or `sub`. Nothing is asked if an optimiser trains, or if the leaf has no gradient.
+    """
+    global expected
+    if expected is None and answered is None and leaf._grad:
+        expected = Subtraction(leaf, op, number)
+
+
 def was_missed(optimizer: Any) -> int | None:
     """Return since which step of `optimizer` all calls of `backward` have reached none of its parameters.
 
     Return None if there was no call since the last `expect_backward`, or one has reached a parameter; or if a compiled
     function or the user's code has changed a gradient, other than to 0 or None, or the list of parameters.
     """
-    if expected is None or not expected.missed or not _is_open(expected, optimizer):
+    asked = _asked()
+    if asked is None or not asked.missed or not _is_open(asked, optimizer):
         return None
-    changed = [p._grad for p, before in zip(expected.listed, expected.gradients, strict=True) if p._grad is not before]
-    if any(changed) or (expected.cleared and any(p._grad for p in expected.listed)):
+    changed = [p._grad for p, before in zip(asked.listed, asked.gradients, strict=True) if p._grad is not before]
+    if any(changed) or (asked.cleared and any(p._grad for p in asked.listed)):
         return None
-    return expected.step
+    return asked.step
 
 
 def take_others(optimizer: Any) -> list[tuple[Any, float]]:
@@ -133,7 +186,8 @@ def was_left_out(optimizer: Any) -> bool:
 
     Return False if a compiled function has added gradients to a parameter of `optimizer`, or nothing is known.
     """
-    return expected is not None and expected.cleared and not expected.missed and _is_open(expected, optimizer)
+    asked = _asked()
+    return asked is not None and asked.cleared and not asked.missed and _is_open(asked, optimizer)
 
 
 def _is_open(asked: Question, optimizer: Any) -> bool:
@@ -153,7 +207,7 @@ def note_cleared(parameters: Iterable[Any]) -> None:
     To be fast, call this only if one of this module's variables `expected` and `answered` is not None.
     """
     global expected, answered
-    asked = expected or answered
+    asked = _asked() or answered
     if asked and asked.concerns(parameters):
         expected, answered = asked, None
         asked.cleared, asked.missed, asked.reached = True, False, False
@@ -161,7 +215,7 @@ def note_cleared(parameters: Iterable[Any]) -> None:
 
 def note_gradients(parameters: Iterable[Any]) -> None:
     """Record that something other than `backward`, such as a compiled function, adds gradients to `parameters`."""
-    asked = expected
+    asked = _asked()
     if asked and not asked.reached:
         asked.reached = asked.concerns(parameters)
 
@@ -176,6 +230,10 @@ def warn_of_outdated(order: Sequence[Any], leaves: set[Any]) -> None:
         leaves: the leaves of their graph.
     """
     global expected, answered, _others
+    if isinstance(expected, Subtraction):
+        subtraction, expected = expected, None
+        subtraction.answer(order, leaves)
+        return
     asked = expected
     if asked is None or (optimizer := asked.optimizer()) is None:
         return

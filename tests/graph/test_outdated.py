@@ -374,3 +374,61 @@ def test_an_optimiser_is_not_asked_for_when_it_is_gone():
     assert outdated.expected
     del optimizer
     assert outdated.expected is None
+
+
+@pytest.mark.parametrize("sign", ["-=", "+="])
+def test_subtracting_from_a_leaf_outside_no_grad_is_named_as_the_reason_that_nothing_is_trained(sign):
+    """It makes a new node, as in micrograd, and the loop over parameters only gives the node the name p."""
+    w, b = Value(1.0, "w"), Value(0.0, "b")
+
+    def steps(count, update):
+        for _ in range(count):
+            loss = (w * 2.0 + b - 5.0) ** 2
+            w.grad = b.grad = 0.0
+            loss.backward()
+            for p in (w, b):
+                update(p)
+
+    def lost(p):
+        if sign == "-=":
+            p -= 0.05 * p.grad
+        else:
+            p += -0.05 * p.grad
+
+    def kept(p):
+        with mc.no_grad():
+            p -= 0.05 * p.grad
+
+    def assigned(p):
+        p.data -= 0.05 * p.grad
+
+    steps(2, kept)
+    steps(2, assigned)
+    before = w.data
+    with pytest.warns(UserWarning, match=rf"p \{sign[0]}= .* outside no_grad\(\) has made a new Value.* leaf p, w,"):
+        steps(2, lost)
+    assert w.data == before
+    with pytest.warns(UserWarning, match="p.data .= "):  # the last steps asked once more
+        steps(1, assigned)
+    steps(2, assigned)
+
+
+def test_subtracting_from_a_leaf_makes_a_new_node_without_a_word_where_the_node_is_used():
+    w = Value(1.0)
+    w.grad = 1.0
+    for _ in range(3):
+        h = w
+        h -= 0.5
+        (h * h).backward()
+        assert w.grad
+    x = Value(3.0)
+    for _ in range(5):  # x is no leaf after the first step, but its gradients are right
+        (x * x).backward()
+        x -= 0.1 * x.grad
+    assert x.data == pytest.approx(3.0 * 0.8**5)
+    optimizer = SGD([w])
+    optimizer.zero_grad()
+    (w * w).backward()
+    optimizer.step()
+    w -= 0.1 * w.grad
+    assert not isinstance(outdated.expected, outdated.Subtraction), "the optimiser's question goes first"
