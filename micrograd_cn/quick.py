@@ -381,7 +381,7 @@ class Quick(Value):
             if type(other) is Value and other.requires_grad:
                 b = other._data
                 return _node(_MUL, a * b, self, other, b, a)
-            if type(other) is float:
+            if type(other) is float and self.op is not None:
                 return _node(_MUL, a * other, self, other, other, None)
         return self._changed_in_place(ops.mul, other)
 

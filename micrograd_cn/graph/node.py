@@ -335,7 +335,7 @@ class Node(NumpyMethods):
                 whether the user wants to change the leaf, as in PyTorch, or to compute a new value, as elsewhere.
         """
         if not context.active or self.op is not None or self._is_constant_result or not context.here().no_grad:
-            if self.op is None and self.requires_grad and type(other) is float and op in (ops.add, ops.sub):
+            if self.op is None and self.requires_grad and type(other) is float:
                 outdated.expect_change(self, op, other)
             return NotImplemented
         sign = op.notation.symbol

@@ -18,7 +18,7 @@ count no more. If no `backward` follows it, optimisers of this package warn, too
 `backward` that has reached a parameter is noticed only between the first two steps.
 
 Where no optimiser asks, `p -= number` for a leaf outside `no_grad()` asks whether the next `backward` finds the leaf as
-it was; see `Subtraction`.
+it was; see `Reassignment`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Question:
         return not self.parameters.isdisjoint(parameters)
 
 
-class Subtraction:
+class Reassignment:
     """What the next `backward` is asked after `p -= number` outside `no_grad()`, which leaves the leaf p as it was.
 
     This makes a new node. If the next `backward` goes through the leaf, which still has its number, and not through the
@@ -82,8 +82,8 @@ class Subtraction:
 
     Attributes:
         leaf: the leaf, which has a gradient.
-        op: `add` or `sub`.
-        number: the number that was added or subtracted.
+        op: the operation, `sub` for `p -= number`.
+        number: the number.
         data: the leaf's number at that time.
     """
 
@@ -108,7 +108,7 @@ class Subtraction:
 
 
 # What the last optimiser asked, or `p -= number` where none has; None if nothing was asked, or it was answered
-expected: Question | Subtraction | None = None
+expected: Question | Reassignment | None = None
 answered: Question | None = None  # what the last optimiser asked in its first step, after `backward` has answered it
 # The optimiser that was answered last, and other leaves that this `backward` has sent gradients to, with their numbers
 _others: tuple[weakref.ref[Any] | None, list[tuple[Any, float]]] = (None, [])
@@ -144,13 +144,13 @@ def expect_backward(optimizer: Any) -> None:
 
 
 def expect_change(leaf: Any, op: Any, number: Any) -> None:
-    """Ask the next `backward` whether `leaf` is still as it was after `leaf -= number`, or `+=`, outside `no_grad()`.
+    """Ask the next `backward` whether `leaf` is still as it was after `leaf -= number` outside `no_grad()`.
 
-    `op` is `add` or `sub`. Nothing is asked if an optimiser trains, or if the leaf has no gradient.
+    `op` is `sub` then, and other operations for other such statements. Nothing is asked if an optimiser trains, or if the leaf has no gradient.
     """
     global expected
     if expected is None and answered is None and leaf._grad:
-        expected = Subtraction(leaf, op, number)
+        expected = Reassignment(leaf, op, number)
 
 
 def was_missed(optimizer: Any) -> int | None:
@@ -230,9 +230,9 @@ def warn_of_outdated(order: Sequence[Any], leaves: set[Any]) -> None:
         leaves: the leaves of their graph.
     """
     global expected, answered, _others
-    if isinstance(expected, Subtraction):
-        subtraction, expected = expected, None
-        subtraction.answer(order, leaves)
+    if isinstance(expected, Reassignment):
+        reassignment, expected = expected, None
+        reassignment.answer(order, leaves)
         return
     asked = expected
     if asked is None or (optimizer := asked.optimizer()) is None:

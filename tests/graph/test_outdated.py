@@ -431,4 +431,4 @@ def test_subtracting_from_a_leaf_makes_a_new_node_without_a_word_where_the_node_
     (w * w).backward()
     optimizer.step()
     w -= 0.1 * w.grad
-    assert not isinstance(outdated.expected, outdated.Subtraction), "the optimiser's question goes first"
+    assert not isinstance(outdated.expected, outdated.Reassignment), "the optimiser's question goes first"
