@@ -146,7 +146,8 @@ def expect_backward(optimizer: Any) -> None:
 def expect_change(leaf: Any, op: Any, number: Any) -> None:
     """Ask the next `backward` whether `leaf` is still as it was after `leaf -= number` outside `no_grad()`.
 
-    `op` is `sub` then, and other operations for other such statements. Nothing is asked if an optimiser trains, or if the leaf has no gradient.
+    `op` is `sub` then, and other operations for other such statements. Nothing is asked if an optimiser trains, or if
+    the leaf has no gradient.
     """
     global expected
     if expected is None and answered is None and leaf._grad:
