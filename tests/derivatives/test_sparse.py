@@ -147,11 +147,13 @@ def test_quotients_by_zeros_of_either_sign_have_derivatives_of_their_own(zeros):
     assert found == [math.copysign(math.inf, zero) for zero in zeros]
 
 
+@pytest.mark.parametrize("partials", ["partials", "local_derivatives"])
 @pytest.mark.parametrize("name", ["add", "sub", "mul", "div", "pow"])
-def test_a_user_row_with_one_function_for_all_partials_has_the_derivatives_of_the_row_that_it_copies(name):
-    """Such a function also computes partials with respect to operands that do not depend on a variable."""
+def test_a_user_row_has_the_derivatives_of_the_row_that_it_copies(name, partials):
+    """One function for all partials also computes those with respect to operands that depend on no variable."""
     op = mc.OPS[name]
-    copied = Op(name + "_", op.forward, op.local_derivatives, arities=(2,), lowerings=op.lowerings)
+    arities = (2,) if partials == "local_derivatives" else ()
+    copied = Op(name + "_", op.forward, getattr(op, partials), arities=arities, lowerings=op.lowerings)
 
     def results(row, xs):
         a, b = xs
