@@ -95,7 +95,6 @@ def _causes(comparison: Comparison, node: Value) -> Iterator[Cause]:
     for c in sent:
         if not c.flows and math.isnan(c.product) and gives(*[other.product for other in sent]):
             yield Cause("multiplied", about=c)
-            break
     expected = comparison.expected(node)
     only_root = all(c.user is comparison.root for c in sent)
     if expected and (only_root or all(other.op is None for other in comparison.wrong)):
@@ -114,7 +113,6 @@ def _causes(comparison: Comparison, node: Value) -> Iterator[Cause]:
         for c in sent:
             if gives(c.local, *[other.value for other in sent if other is not c]):
                 yield Cause("upstream", about=c)
-                break
     for kind, turns in (("early", _early), ("again", _again)):
         if cause := _sent_wrongly(comparison, sent, kind, turns, gives):
             yield cause

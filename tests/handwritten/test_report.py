@@ -105,6 +105,19 @@ def test_the_derivative_of_a_function_may_be_off_by_eight_rounding_units_of_1(va
         assert "the leaf 18" in message(y)
 
 
+@pytest.mark.parametrize(
+    "f", [lambda x: x.floor() + x.tanh() * 3.0, lambda x: x.tanh() * 3.0 + x.floor(), lambda x: x.tanh() * 3.0]
+)
+def test_an_operation_that_sends_nothing_does_not_change_how_far_a_derivative_may_be_off(f):
+    x = Value(18.0)
+    y = f(x)
+    y.backward()
+    right = x.grad
+    for units, is_right in ((7, True), (-7, True), (9, False), (-9, False)):
+        x.grad = right + 3.0 * units * 2.0**-52
+        assert (message(y) == "") is is_right
+
+
 # The first gradient that differs, in random graphs
 
 
