@@ -173,6 +173,17 @@ def test_the_arguments_are_a_tuple_of_as_many_items(given):
     assert place.tolist() == [*WHOLE.ravel(), 2.5]
 
 
+@pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
+def test_arrays_and_floats_are_copied_in_every_order(order):
+    place = array("d", bytes(8 * 10))
+    to = place.buffer_info()[0]
+    arguments = [Argument(None, to, FLOAT), Argument((3, 2), to + 8, DOUBLES), Argument((3,), to + 56, COLUMN)]
+    given = [2.5, WHOLE, np.arange(3.0)]
+    copy = reader.array_reader([arguments[k] for k in order], place)
+    assert copy(tuple([given[k] for k in order]))
+    assert place.tolist() == [2.5, *WHOLE.ravel(), 0.0, 1.0, 2.0]
+
+
 def test_the_reader_keeps_what_it_reads_and_writes():
     place = array("d", bytes(8 * 6))
     copy = reader.array_reader([Argument((3, 2), place.buffer_info()[0], CONVERTED)], place)

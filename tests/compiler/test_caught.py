@@ -78,6 +78,26 @@ def test_a_function_that_catches_an_error_is_refused_where_numbers_raise_it(func
     assert compiled(x) == pytest.approx(function(x))
 
 
+@pytest.mark.parametrize("branches", [False, True])
+@pytest.mark.parametrize("place", range(4))
+def test_an_operator_that_raises_is_found_beside_others_that_raise_nothing(place, branches):
+    """They are a sum, a division by a parameter, and one by a number."""
+    w = Value(4.0)
+
+    def function(x):
+        steps = [lambda: x + 1.0, lambda: 1.0 / w, lambda: x / 2.0]
+        steps.insert(place, lambda: 1.0 / x)
+        try:
+            return sum([step() for step in steps])
+        except ArithmeticError:
+            return 7.0
+
+    compiled = compile(function, branches=branches)
+    assert compiled(2.0) == 4.75
+    with pytest.raises(TypeError, match="an operator raises ZeroDivisionError for numbers, which the code catches"):
+        compiled(0.0)
+
+
 def test_numpys_errors_are_seen_where_the_code_switches_them_on():
     """np.log of 0 raises FloatingPointError inside `np.errstate(divide="raise")`, and -inf without it."""
 

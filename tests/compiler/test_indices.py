@@ -56,6 +56,19 @@ def test_an_index_out_of_range_is_an_error_of_fit_for_every_sample(name, batch_s
             assert np.isfinite(f.fit([s for s in samples if s[1] is not wrong], optimizer, 1)).all()
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_each_of_several_indices_is_checked(place):
+    w = weights()
+    f = compile(lambda a, b, c: mc.take(w, a) * mc.take(w, b) + mc.take(w, c))
+    samples = [[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]]
+    assert np.isfinite(f.fit(samples, SGD(w, lr=0.01), 1)).all()
+    samples[1][place] = 3.0
+    with pytest.raises(IndexError, match=r"fit\(\): sample 1: an index or class is 3\.0"):
+        f.fit(samples, SGD(w, lr=0.01), 1)
+    with pytest.raises(IndexError, match=r"row 1.* 3\.0"):
+        f.program(*samples[0]).fit(samples, SGD(w, lr=0.01), 1)
+
+
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_program_refuses_rows_with_indices_out_of_range(wrong):
     w, x, y = weights(), Value(1.0), Value(0.0)
