@@ -360,6 +360,14 @@ def test_check_finds_a_function_that_gives_something_else_for_numbers_than_for_v
             compile(f).check(samples)
 
 
+@pytest.mark.filterwarnings("ignore:.* for the numbers of")
+@pytest.mark.parametrize("wrong", range(3))
+def test_check_compares_the_results_for_the_numbers_of_every_sample(wrong):
+    f = compile(lambda x, n: W * x if n or not isinstance(x, float) else W * x * 2.0, static="n")
+    with pytest.raises(Mismatch, match=rf"^sample {wrong}, .* for numbers, but .* ask for a type\?"):
+        f.check([(3.0, k != wrong) for k in range(3)])
+
+
 def test_check_takes_functions_of_values_alone_and_numbers_of_all_kinds():
     compile(lambda x: x.tanh() * W).check([(0.5,), (2,)])
     compile(lambda x, y: (W * x[0] + y) / 3.0).check(

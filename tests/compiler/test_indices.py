@@ -118,6 +118,18 @@ def test_derivatives_for_a_class_that_does_not_exist_are_refused(name):
         assert np.isfinite(method(good)).all()
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_derivatives_for_each_of_several_classes_that_does_not_exist_are_refused(place):
+    f = compile(lambda x, *ts: sum(cross_entropy([x, 2.0 * x, 1.0], t) for t in ts))
+    good = [1.0, 0, 1, 2]
+    wrong = [*good]
+    wrong[1 + place] = 3
+    assert np.isfinite(f.gradient([good])).all()
+    for samples, at in (([wrong], 0), ([good, wrong], 1)):
+        with pytest.raises(IndexError, match=rf"gradient\(\): sample {at}: .* target is 3\.0, but the classes"):
+            f.gradient(samples)
+
+
 def test_derivatives_of_an_index_that_does_not_exist_are_those_of_the_plain_function():
     """The plain function raises nothing: `take` gives nan, and passes nothing on."""
     v, w = Value(2.0), Value(3.0)

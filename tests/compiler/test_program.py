@@ -110,6 +110,8 @@ def test_check_compares_derivatives():
     several.check([[1.0, 3.0]], lambda x, y: [w * x, y * y])
     with pytest.raises(Mismatch, match=r"row 1, .*, output 0: the derivative .* is 0.0"):
         several.check([[1.0, 3.0], [2.0, 2.0]], lambda x, y: [w * (x if x < 2 else x.data), y * y])
+    with pytest.raises(Mismatch, match=r"row 0, .*, output 1: the derivative .* is 3.0"):
+        several.check([[1.0, 3.0]], lambda x, y: [w.data * x.data, y * y.data])  # a number has no derivatives
     compile(lambda x: mc.where(x, mc.dot([w, y], [mc.div(1.0, x), x]), x)).check([(0.0,)])  # the factor is infinite
     both = compile([w * x, w.detach() * 3.0], [x])
     both.check([[3.0]], lambda x: [w * x, w.detach() * 3.0])  # an output that is a constant has the derivative 0

@@ -115,6 +115,20 @@ def test_modules_are_looked_at_inside_one_that_names_its_parameters():
         model.parameters()
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_a_list_of_a_class_is_looked_at_beside_modules_of_the_package_and_those_that_name_their_parameters(place):
+    class Filled(Module):
+        layers = []  # noqa: RUF012 -- the mistake
+
+    held = [Neuron(1), NamesItsOwn()]
+    held.insert(place, Filled())
+    model = Keeper(held)
+    model.parameters()  # the next look at a model that has not changed is quicker
+    Filled.layers.append(Value(2.0))
+    with pytest.raises(TypeError, match=r"^Filled\.layers\.0 is an attribute of the class"):
+        model.parameters()
+
+
 @pytest.mark.parametrize(("gone", "changed"), [*permutations("abc", 2)])
 def test_an_item_is_looked_at_beside_one_that_is_gone(gone, changed):
     model = Keeper({key: Value(1.0) for key in "abc"})
