@@ -865,6 +865,19 @@ def test_a_parameter_that_comes_later_and_that_nothing_trains_is_warned_of_once(
     assert other is None or len(other.parameters) == 2
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_a_parameter_that_comes_later_into_one_of_several_models_is_warned_of(place):
+    models = [MLP(1, [1], seed=0), MLP(1, [1], seed=1)]
+    models.insert(place, Lazy())
+    optimizer = SGD([p for model in models for p in model.parameters()], lr=0.01)
+    for i in range(2):
+        optimizer.zero_grad()
+        (sum(model(1.0 if type(model) is Lazy else [1.0]) for model in models) - 3.0).backward()
+        message = r"Lazy\.gain has come into the model since SGD was made"
+        with pytest.warns(UserWarning, match=message) if i == 1 else nullcontext():
+            optimizer.step()
+
+
 def test_the_nodes_that_use_parameters_are_found_in_one_walk(monkeypatch):
     """A step whose gradients are all 0 looks for them. With `gc.get_referrers`, it took 10 s for 30,000 parameters."""
     monkeypatch.setattr(gc, "get_referrers", None)
@@ -909,11 +922,13 @@ def test_a_parameter_that_comes_later_may_be_in_another_optimiser_however_that_w
 
 @pytest.mark.parametrize("cleared", [0, None])
 @pytest.mark.parametrize("width", [2, 20])  # with many parameters, machine code takes the steps
-def test_gradients_that_are_cleared_by_hand_after_backward_are_warned_of_once(cleared, width):
+@pytest.mark.parametrize("use", [lambda p: None, lambda p: p * 2.0])  # nodes that `backward` does not reach
+def test_gradients_that_are_cleared_by_hand_after_backward_are_warned_of_once(cleared, width, use):
     model = MLP(1, [width, 1], "tanh", seed=0)
     optimizer, before = SGD(model.parameters(), lr=0.1), model.state_dict()
     for i in range(32):
         optimizer.zero_grad()
+        unused = [use(p) for p in optimizer.parameters]
         loss = (model([1.0]) - 3.0) ** 2
         loss.backward()
         for p in optimizer.parameters:
@@ -921,6 +936,7 @@ def test_gradients_that_are_cleared_by_hand_after_backward_are_warned_of_once(cl
         advice = r"all gradients of SGD are 0, but backward\(\) has sent others.*clear them before"
         with pytest.warns(UserWarning, match=advice) if i == 1 else nullcontext():
             optimizer.step()
+        del unused
     assert model.state_dict() == before
 
 
@@ -1013,6 +1029,19 @@ def test_a_model_that_is_changed_copied_or_made_anew_late_is_noticed_soon_and_on
         noticed += [i] * len(caught)
     shares = change is copy.copy  # a shallow copy has the same parameters
     assert noticed == [] if shares else noticed in ([20], [21]), caught
+
+
+def test_a_change_is_noticed_soon_beside_an_optimiser_without_a_count_of_steps():
+    other, model = OnlyOfParameters([]), Late()
+    optimizer = SGD(model.parameters(), lr=0.001)
+    for i in range(22):
+        if i == 20:
+            add_an_attribute(model)
+        optimizer.zero_grad()
+        ((model(1.0 + i % 3) - 1.0) ** 2).backward()
+        with pytest.warns(UserWarning, match="has come into the model") if i == 21 else nullcontext():
+            optimizer.step()
+    assert not hasattr(other, "steps")
 
 
 @pytest.mark.parametrize("kind", [SGD, Adam, RMSprop])

@@ -51,6 +51,18 @@ def test_an_optimiser_notices_that_a_weight_of_a_network_was_replaced(inside):
         steps.step()
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_an_optimiser_of_some_parameters_notices_a_lost_item_beside_models_of_others(place):
+    models = [MLP(1, [1], seed=k) for k in range(2)]
+    models.insert(place, Many())
+    for model in models:
+        model.parameters()
+    steps = SGD(models[place].parameters()[:2], lr=0.1)
+    models[place].ws[0] = 0.5
+    with pytest.raises(TypeError, match=r"^Many\.ws\[0\] is 0\.5, where a parameter was"):
+        [steps.step() for _ in range(2)]
+
+
 CHANGED_ITEMS = [
     (lambda m: m.ws, 0, r"model\.ws\[0\]"),
     (lambda m: m.rows[1], 0, r"model\.rows\[1\]\[0\]"),

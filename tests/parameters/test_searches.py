@@ -51,6 +51,19 @@ def test_a_value_that_init_computed_is_looked_for_beside_anything(place, other):
         Model()
 
 
+class Own(Value):
+    """A class of a user's."""
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("other", [Own(1.0), Value(1.0, requires_grad=False), 1.0, "text", [Own(1.0)], None])
+def test_a_value_that_init_computed_is_looked_for_beside_anything_in_a_list(place, other):
+    held = [other, other]
+    held.insert(place, Value(2.0) * 0.5)
+    with pytest.raises(TypeError, match=rf"^Keeper\.held\.{place} is computed"):
+        Keeper(held)
+
+
 @pytest.mark.parametrize("place", range(3))
 @pytest.mark.parametrize(
     "other", [[], ["text"], [Value(1.0, requires_grad=False)], Value(1.0, requires_grad=False), (1.0,), "text"]

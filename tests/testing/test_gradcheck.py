@@ -608,6 +608,25 @@ def test_a_static_name_of_another_argument_does_not_hide_a_derivative_among_the_
         gradcheck(lambda x, a: x * a, 2.0, 3.0, lambda x, a: a, static=["a"])
 
 
+def doubled(x):
+    return 2.0 * x
+
+
+@pytest.mark.parametrize(
+    ("args", "static"),
+    [
+        ((doubled, 0.5), ()),
+        ((0.5, doubled), ()),
+        ((doubled, 0.5, math.sin), [2]),
+        ((doubled, 0.5, math.sin), [-1]),
+        ((math.sin, 0.5, doubled), [0]),
+    ],
+)
+def test_a_derivative_is_refused_as_the_first_and_as_the_last_argument(args, static):
+    with pytest.raises(TypeError, match=rf"to check it as the gradient of f, .* static=\[{args.index(doubled)}\]"):
+        gradcheck(lambda x: x * x, *args, static=static)
+
+
 def test_a_function_among_the_arguments_that_f_calls_is_a_constant():
     def wrong(x):
         return SQUARE_OFF(x)
