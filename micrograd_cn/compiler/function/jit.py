@@ -272,6 +272,8 @@ def compile(  # noqa: A001 -- the field's name
             `inputs`, a recorded `Value` or a list of them.
         inputs: for a recorded graph, the leaves that change from sample to sample, in the order of a row. All other
             leaves that require a gradient are parameters; constants keep the data that they have now.
+            Comparisons, as in `if` and `max`, and what was detached or computed in `no_grad()` were evaluated when the
+            graph was made, and stay as they are for all rows; `Program.check` finds this.
         static: the names of arguments whose Python values the function gets unchanged, without `Value`s in place of
             numbers. The function is recorded anew for each combination of these values. Values that Python calls equal,
             but that have different types or signs, such as 1, True and 1.0, count as different values. An object, a
