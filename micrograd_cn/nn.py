@@ -6,6 +6,7 @@ layer applies several neurons to the same inputs, and an MLP gives the outputs o
 
 from __future__ import annotations
 
+import functools
 import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -55,6 +56,16 @@ _NONE = ("linear", "identity", "none", "None", "")  # names by which users ask f
 _WITHOUT = "; for none, write nonlin=False in a Neuron or Layer, or activation=lambda x: x in an MLP"
 
 
+@functools.cache
+def _method_call(name: str) -> Callable[[Value], Value]:
+    """Return a function that calls the method `name` of its argument.
+
+    It looks for the method in each call, as micrograd does. So it calls the method of a user's subclass of `Value`, or
+    the function that a user has assigned to `Value.relu`, for example.
+    """
+    return operator.methodcaller(name)
+
+
 def _activation_function(activation: Activation) -> Callable[[Value], Value]:
     """Return the function that `activation` names, or `activation` itself if it is a function.
 
@@ -87,9 +98,9 @@ def _activation_function(activation: Activation) -> Callable[[Value], Value]:
         elif activation.lower() in ("softmax", "log_softmax"):
             write = "; softmax needs all outputs of a layer, so write softmax(model(x))"
         raise ValueError(f"unknown activation {activation!r}{write}; known: {', '.join(known)}")
-    own, built_in = getattr(Value, op.name, None), vars(ops).get(op.name) is op
-    if built_in and callable(own):
-        return cast(Callable[[Value], Value], own)  # the user may have replaced Value.relu, as code for micrograd does
+    built_in = vars(ops).get(op.name) is op
+    if built_in and callable(getattr(Value, op.name, None)):
+        return _method_call(op.name)
     return cast(Callable[[Value], Value], method(op))
 
 
@@ -294,8 +305,8 @@ class Neuron(Module):
 
     The sum of products is one node, made by `dot`. If a weight or an input is of a subclass of `Value` that overrides
     operators, the neuron calls these operators instead, as micrograd does. An operator that a user has replaced in
-    `Value` itself is not called. If a user has replaced a method such as `Value.relu`, the neurons that are made
-    afterwards call it.
+    `Value` itself is not called. An activation with a name, such as "relu", is a call of the method of this name, which
+    a subclass of `Value` may override, or a user may replace in `Value`.
 
     The bias b is 0 at first. By default, the module `random` draws the weights w from uniform(-1, 1). After the same
     `random.seed`, micrograd draws the same weights.

@@ -780,11 +780,45 @@ def test_a_neuron_calls_the_operators_that_a_subclass_of_value_overrides():
     assert plain([1.0]).op is mc.dot
 
 
-def test_an_activation_is_the_method_of_value_that_the_user_has_replaced(monkeypatch):
-    monkeypatch.setattr(Value, "relu", lambda x: x * 0.5)
-    neuron = Neuron(1, init="zeros")
-    neuron.b.data = -4.0
-    assert neuron([0.0]).data == -2.0
+def halved(x):
+    return x * 0.5
+
+
+@pytest.mark.parametrize("name", ["relu", "tanh"])
+def test_an_activation_is_the_method_of_value_that_the_user_has_replaced(name, monkeypatch):
+    """This holds for a neuron that was made before the replacement or is a copy, and until the method is put back."""
+
+    class ByHand(Neuron):  # as in code for micrograd
+        def __init__(self):
+            self.w, self.b = [Value(1.0)], Value(0.0)
+
+    neurons = [Neuron(1, activation=name, init="zeros"), *([ByHand()] if name == "relu" else [])]
+    for neuron in neurons:
+        neuron.b.data = -4.0
+    neurons += [pickle.loads(pickle.dumps(neurons[0])), copy.deepcopy(neurons[0])]
+    before = [neuron([0.0]).data for neuron in neurons]
+    with monkeypatch.context() as patch:
+        patch.setattr(Value, name, halved)
+        assert {neuron([0.0]).data for neuron in [*neurons, *copy.deepcopy(neurons)]} == {-2.0}
+    assert [neuron([0.0]).data for neuron in neurons] == before
+
+
+def test_an_activation_is_the_method_of_a_subclass_of_value():
+    class Leaky(Value):
+        def __add__(self, other):
+            return Leaky(super().__add__(other).data)
+
+        def __mul__(self, other):
+            return Leaky(super().__mul__(other).data)
+
+        __radd__, __rmul__ = __add__, __mul__
+
+        def relu(self):
+            return Leaky(self.data if self.data > 0 else 0.1 * self.data)
+
+    neuron = Neuron(2, init=lambda rng, nin, nout: 1.0)
+    y = neuron([Leaky(1.0), Leaky(-3.0)])
+    assert (type(y), y.data) == (Leaky, -0.2)
 
 
 def test_a_subclass_of_neuron_whose_activation_would_be_ignored_is_refused():

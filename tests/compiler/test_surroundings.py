@@ -1743,7 +1743,15 @@ def tripled(x, factor=2.0, *, offset=0.0):
 factor_of, of_doubling = operator.attrgetter("factor"), functools.partial(getattr, Doubling)
 
 
-NEURON = Neuron(1, seed=0)
+NEURON, PLAIN_MLP = Neuron(1, seed=0), MLP(1, [2, 1], activation="tanh", seed=0)
+
+
+class OfUser(Neuron):
+    def __init__(self):  # sets what micrograd's Neuron has, and takes the default activation
+        self.w, self.b = [Value(1.0)], Value(0.5)
+
+
+OF_USER = OfUser()
 
 
 def replaced(holder, name, x):
@@ -1770,6 +1778,10 @@ def replaced(holder, name, x):
         (lambda made, x: factor_of(made) * x, replaced(None, "factor", 3.0)),
         (lambda made, x: of_doubling("factor") * x, replaced(Doubling, "factor", 3.0)),
         (lambda made, x: x.tanh(), replaced(Value, "tanh", lambda x: 3.0 * x)),
+        (lambda made, x: made.factor * x, replaced(Value, "__mul__", lambda x, y: x + y)),
+        (lambda made, x: NEURON([x]), replaced(Value, "relu", lambda x: 3.0 * x)),
+        (lambda made, x: PLAIN_MLP([x]), replaced(Value, "tanh", lambda x: 3.0 * x)),
+        (lambda made, x: OF_USER([x]), replaced(Value, "relu", lambda x: 3.0 * x)),
         (lambda made, x: operator.neg(x), replaced(operator, "neg", lambda x: 3.0 * x)),
         (lambda made, x: mc.losses.mse_loss([x], [1.0]), replaced(loss_functions, "mse_loss", lambda xs, ts: xs[0])),
         (lambda made, x: NEURON([x]), replaced(Neuron, "__call__", lambda self, xs: 3.0 * xs[0])),
@@ -1783,6 +1795,20 @@ def test_fit_notices_that_other_code_runs_or_another_attribute_is_read(f, change
     change(monkeypatch, made)
     with pytest.raises(ValueError, match="is not what it was when its program was made"):
         loss.fit([(1.0,)], optimizer, 1)
+
+
+FACTORS = {"k": 2.0}
+
+
+@pytest.mark.parametrize("f", [lambda x: (x * 1.0).relu(), lambda x: NEURON([x])])
+def test_what_a_method_reads_that_a_user_has_assigned_to_value_is_watched(f, monkeypatch):
+    monkeypatch.setattr(Value, "relu", lambda x: x * FACTORS["k"])
+    monkeypatch.setitem(FACTORS, "k", 2.0)
+    compiled = compile(f)
+    assert compiled(-3.0) == f(Value(-3.0)).data != 0.0
+    FACTORS["k"] = 3.0
+    with pytest.raises(ValueError, match="is not what it was when its program was made"):
+        compiled(-3.0)
 
 
 def filled(kind, *items):

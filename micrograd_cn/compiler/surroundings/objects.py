@@ -21,7 +21,7 @@ from enum import EnumType
 from functools import lru_cache, singledispatch
 from io import IOBase
 from itertools import chain, count, cycle, islice, repeat, starmap
-from operator import is_, length_hint
+from operator import is_, length_hint, methodcaller
 from types import (
     BuiltinMethodType,
     CellType,
@@ -42,11 +42,12 @@ from ...engine import Value
 from ...module import Module
 from ...ops.operation import Op, Selection
 from ...ops.registry import OPS
-from .facts import PACKAGE_NAME, is_users_module
+from .facts import PACKAGE_NAME, is_users, is_users_module
 from .memory import MAX_COMPARED, bytes_of, is_array, is_object_array, plain_array
 
 PLAIN = (float, int, str, bytes, type(None))
 EXACTLY_PLAIN = {*PLAIN, bool}  # objects of these classes have no attributes of the user's
+SIGNS = ("add", "sub", "mul", "truediv", "mod", "pow", "neg", "abs")  # of the operators of a `Value`
 COLLECTIONS = (list, tuple, dict, set, deque)
 BUILT_IN_METHODS = (BuiltinMethodType, MethodWrapperType, MethodDescriptorType, WrapperDescriptorType)
 # Objects whose contents are found through the garbage collector, since other ways would make copies
@@ -233,7 +234,8 @@ def unlike_parts(attributes: Iterable[Any]) -> list[Any]:
     """Return those modules and functions in the attributes of a layer or a network that may run a user's code.
 
     If several neurons of a layer have the same class and activation function, only one of them is in the result.
-    Neurons of this package whose activation function is given by a string, such as "relu", are left out.
+    Of the neurons of this package whose activation function is given by a string, such as "relu", there is one for each
+    string.
     """
     found: dict[Any, Any] = {}
     for attribute in attributes:
@@ -242,8 +244,8 @@ def unlike_parts(attributes: Iterable[Any]) -> list[Any]:
         for x in attribute if type(attribute) is list else (attribute,):
             if issubclass(type(x), Module):
                 kind, activation = type(x), attributes_of(x).get("_activation", x)
-                if type(activation) is not str or kind.__module__.partition(".")[0] != PACKAGE_NAME:
-                    found[kind, id(activation)] = x
+                is_named = type(activation) is str and kind.__module__.partition(".")[0] == PACKAGE_NAME
+                found[kind, activation if is_named else id(activation)] = x
             elif callable(x):
                 found[id(x)] = x
     return [*found.values()]
@@ -449,6 +451,34 @@ def has_no_code(x: Any) -> bool:
     if kind in EXACTLY_PLAIN or kind is Value:
         return True
     return issubclass(kind, (Value, *PLAIN)) and not is_users_module(kind.__module__)
+
+
+def name_called_by(x: methodcaller) -> str:
+    """Return the name of the method that `x` calls, if it passes no arguments; otherwise "methodcaller".
+
+    >>> name_called_by(methodcaller("relu")), name_called_by(methodcaller("elu", 0.5))
+    ('relu', 'methodcaller')
+    """
+    reduced: Any = x.__reduce__()
+    kind, arguments = reduced[:2]
+    return arguments[0] if kind is methodcaller and len(arguments) == 1 else "methodcaller"
+
+
+METHODS = frozenset(name for base in Value.__mro__[:-1] for name in vars(base) if callable(vars(base)[name]))
+OPERATORS = METHODS.intersection(f"__{r}{name}__" for name in SIGNS for r in ("", "r"))
+_NAMES = [*METHODS]
+_OURS = [
+    None if issubclass(type(f), FunctionType) and is_users(f.__code__.co_filename) else f
+    for f in [getattr(Value, name) for name in _NAMES]
+]
+
+
+def methods_of_users() -> dict[str, Any]:
+    """Return those methods of `Value` that a user has replaced, by name."""
+    now = [getattr(Value, name) for name in _NAMES]
+    if are_same(now, _OURS):  # for speed
+        return {}
+    return {name: f for name, f, own in zip(_NAMES, now, _OURS, strict=True) if f is not own}
 
 
 def members_of(kind: type) -> list[Any]:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Set
 from functools import partial
 from itertools import islice
+from operator import methodcaller
 from threading import Thread
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ from .objects import (
     BUILT_IN_METHODS,
     COLLECTIONS,
     LRU_CACHE,
+    OPERATORS,
     attributes_of,
     cell_content,
     content_of,
@@ -30,6 +32,8 @@ from .objects import (
     is_generator,
     is_made_ufunc,
     members_of,
+    methods_of_users,
+    name_called_by,
     reads_by_names,
     registry_of,
     slots_of,
@@ -114,6 +118,11 @@ class ReachableCode:
         self._modules: list[ModuleType] = []  # modules that the code may reach by other ways than by their names
         searched = 0, 0  # how many modules and names there were when the names were looked up in the modules
         self._waiting = [*roots]
+        for name, f in methods_of_users().items():
+            if name in OPERATORS:
+                self._waiting.append(f)
+            else:
+                self._unread.append((name, READING_ALL, f))
         while self._waiting and len(self._seen) < MAX_OBJECTS:
             self._visit(self._waiting.pop())
             if not self._waiting:
@@ -248,7 +257,9 @@ class ReachableCode:
         kind, held = type(x), attributes_of(x)
         self.has_iterators |= hasattr(kind, "__next__")  # next(x) returns something else in each call
         self.may_change |= kind.__module__ in QUEUES
-        if kind.__module__ == "operator":
+        if kind is methodcaller:
+            self._names.add(name_called_by(x))
+        elif kind.__module__ == "operator":
             self._names.add(kind.__name__)  # such as attrgetter
         elif kind.__module__ == "numpy" and getattr(x, "__name__", "") == "nan_to_num":
             self._names.add("nan_to_num")  # under another name
@@ -293,7 +304,9 @@ class ReachableCode:
     def _visit_class(self, kind: type) -> None:
         self._kinds[kind] = slots_of(kind), holds_objects(kind)
         for base in kind.__mro__[:-1]:
-            if is_users_module(base.__module__):
+            if not is_users_module(base.__module__) and issubclass(kind, Module):  # such as the activation of a Neuron
+                self._waiting += [part for part in vars(base).values() if type(part) is staticmethod]
+            elif is_users_module(base.__module__):
                 for name, part in vars(base).items():
                     runs = name.startswith("__") or (name == "forward" and issubclass(kind, Module))
                     runs |= name == "run" and issubclass(kind, Thread)

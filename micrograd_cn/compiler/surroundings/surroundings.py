@@ -42,6 +42,8 @@ from .objects import (
     EXACTLY_PLAIN,
     LRU_CACHE,
     METHOD_TYPES,
+    METHODS,
+    OPERATORS,
     PLAIN,
     VIEWS,
     attributes_of,
@@ -64,6 +66,7 @@ from .objects import (
     items_of,
     length_of,
     members_of,
+    methods_of_users,
     progress_of,
     reads_by_names,
     referent_of,
@@ -84,7 +87,6 @@ MAX_SURROUNDING = 20_000  # at most this many objects are looked at for what a f
 MAX_OPAQUE = 1_000  # of these, at most so many are such as the elements of an XML tree
 # Attributes of functions and classes, and of a `Value`, that are compared if the code has their names
 NAMING, OF_VALUES = ("__name__", "__qualname__", "__doc__", "__module__"), ("label", "requires_grad")
-METHODS = {name for base in Value.__mro__[:-1] for name in vars(base) if callable(vars(base)[name])}
 READ = ("ndarray", "bytearray", "array")  # the classes of arrays whose numbers are read
 ENVIRONMENT = ("environ", "environb", "getenv", "getenvb")  # names by which code reads environment variables
 READING_STREAMS = ("getbuffer", "getvalue", "next", "read", "readinto", "readline", "readlines")
@@ -152,6 +154,7 @@ class Surroundings:
         # Modules whose attributes are all read, and the objects of which only the attributes with names were looked at
         self._modules: list[Module] | None = [] if reads_modules else None
         self._partly: list[Any] = []
+        self._waiting += [f for name, f in methods_of_users().items() if name in OPERATORS or name in names]
         self._visit_waiting()
         if self._modules:
             modules, self._modules, self._attributes = self._modules, None, None
@@ -159,7 +162,8 @@ class Surroundings:
                 del self._seen[id(x)]
             self._waiting += modules
             self._visit_waiting()
-        self._readable.code += [(Value, name) for name in self._names & METHODS]  # which may be replaced
+        methods = OPERATORS.union(self._names & METHODS)
+        self._readable.code += [(Value, name) for name in methods]  # which may be replaced
         self.complete &= not self._waiting
         if not self._code_names.isdisjoint(READING_STREAMS):  # otherwise they are logs, which are written
             read = [x for x in self._streams if type(x).__module__ == "_io" and is_readable(x)]
