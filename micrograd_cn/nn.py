@@ -6,7 +6,6 @@ layer applies several neurons to the same inputs, and an MLP gives the outputs o
 
 from __future__ import annotations
 
-import functools
 import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +15,7 @@ from . import init, ops
 from .engine import Number, Value, constant, traverse
 from .graph import context
 from .graph.groups import Group
-from .graph.operators import method
+from .graph.operators import method, method_call
 from .graph.subclasses import OVERRIDING
 from .init import Generator, Initialiser, generator, initialiser
 from .module import Module
@@ -56,16 +55,6 @@ _NONE = ("linear", "identity", "none", "None", "")  # names by which users ask f
 _WITHOUT = "; for none, write nonlin=False in a Neuron or Layer, or activation=lambda x: x in an MLP"
 
 
-@functools.cache
-def _method_call(name: str) -> Callable[[Value], Value]:
-    """Return a function that calls the method `name` of its argument.
-
-    It looks for the method in each call, as micrograd does. So it calls the method of a user's subclass of `Value`, or
-    the function that a user has assigned to `Value.relu`, for example.
-    """
-    return operator.methodcaller(name)
-
-
 def _activation_function(activation: Activation) -> Callable[[Value], Value]:
     """Return the function that `activation` names, or `activation` itself if it is a function.
 
@@ -100,7 +89,7 @@ def _activation_function(activation: Activation) -> Callable[[Value], Value]:
         raise ValueError(f"unknown activation {activation!r}{write}; known: {', '.join(known)}")
     built_in = vars(ops).get(op.name) is op
     if built_in and callable(getattr(Value, op.name, None)):
-        return _method_call(op.name)
+        return method_call(op.name)
     return cast(Callable[[Value], Value], method(op))
 
 
@@ -408,15 +397,16 @@ class Neuron(Module):
         """
         if others:
             _refuse_several(self, x, *others)
-        inputs = x if type(x) is _CheckedInputs and len(x) == len(self.w) else _checked_inputs(self, len(self.w), x)
+        w = self.w
+        inputs = x if type(x) is _CheckedInputs and len(x) == len(w) else _checked_inputs(self, len(w), x)
         group = self.group
         if context.active and (scope := context.here().scope):
             group = group.inside(scope) if group else scope
-        if OVERRIDING and not OVERRIDING.isdisjoint(map(type, (*self.w, *inputs, self.b))):
-            linear = sum([w * x for w, x in zip(self.w, inputs, strict=True)], self.b)  # as micrograd does
+        if OVERRIDING and not OVERRIDING.isdisjoint(map(type, (*w, *inputs, self.b))):
+            linear = sum([a * x for a, x in zip(w, inputs, strict=True)], self.b)  # as micrograd does
         else:
             try:
-                linear = Value._record(ops.dot, (*self.w, *inputs, self.b))
+                linear = Value._record(ops.dot, (*w, *inputs, self.b))
             except TypeError:
                 _check_parameters(self)  # the cause may be a weight or bias that is None
                 raise

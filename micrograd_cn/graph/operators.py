@@ -9,7 +9,7 @@ from .. import ops
 from ..ops.number import mixed_engines, number_instead, number_or_none
 from ..ops.operation import Op
 
-__all__ = ["Operators", "method", "result_of_own_class"]
+__all__ = ["Operators", "method", "method_call", "result_of_own_class"]
 
 T = TypeVar("T", bound="Operators")
 
@@ -41,6 +41,30 @@ def method(op: Op) -> Method:
     chosen.__module__ = f"{__name__.partition('.')[0]}.engine"  # pickle looks for the method in Value there
     chosen.__doc__ = op.doc.partition("\n")[0]
     return cast(Method, chosen)
+
+
+# Written out, because a neuron calls them often, and `operator.methodcaller` takes twice as long
+_FREQUENT: dict[str, Callable[[Any], Any]] = {
+    "relu": lambda x: x.relu(),
+    "tanh": lambda x: x.tanh(),
+    "sigmoid": lambda x: x.sigmoid(),
+    "leaky_relu": lambda x: x.leaky_relu(),
+    "gelu": lambda x: x.gelu(),
+    "silu": lambda x: x.silu(),
+}
+
+
+def method_call(name: str) -> Callable[[Any], Any]:
+    """Return a function that calls the method `name` of its argument.
+
+    It looks for the method in each call. So it calls the method of a user's subclass of `Value`, and the function that
+    a user has assigned to `Value.relu`, for example.
+
+    >>> from micrograd_cn import Value
+    >>> method_call("relu")(Value(-2))
+    Value(data=0.0, grad=0.0)
+    """
+    return _FREQUENT.get(name) or (lambda x: getattr(x, name)())
 
 
 def _is_operand(x: Any) -> bool:

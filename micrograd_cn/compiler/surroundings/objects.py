@@ -21,7 +21,7 @@ from enum import EnumType
 from functools import lru_cache, singledispatch
 from io import IOBase
 from itertools import chain, count, cycle, islice, repeat, starmap
-from operator import is_, length_hint, methodcaller
+from operator import is_, length_hint
 from types import (
     BuiltinMethodType,
     CellType,
@@ -451,17 +451,6 @@ def has_no_code(x: Any) -> bool:
     if kind in EXACTLY_PLAIN or kind is Value:
         return True
     return issubclass(kind, (Value, *PLAIN)) and not is_users_module(kind.__module__)
-
-
-def name_called_by(x: methodcaller) -> str:
-    """Return the name of the method that `x` calls, if it passes no arguments; otherwise "methodcaller".
-
-    >>> name_called_by(methodcaller("relu")), name_called_by(methodcaller("elu", 0.5))
-    ('relu', 'methodcaller')
-    """
-    reduced: Any = x.__reduce__()
-    kind, arguments = reduced[:2]
-    return arguments[0] if kind is methodcaller and len(arguments) == 1 else "methodcaller"
 
 
 METHODS = frozenset(name for base in Value.__mro__[:-1] for name in vars(base) if callable(vars(base)[name]))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 import random
 import sys
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from functools import partial
 from itertools import islice
-from operator import methodcaller
 from threading import Thread
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -33,7 +32,6 @@ from .objects import (
     is_made_ufunc,
     members_of,
     methods_of_users,
-    name_called_by,
     reads_by_names,
     registry_of,
     slots_of,
@@ -202,6 +200,7 @@ class ReachableCode:
         if module not in ("builtins", "functools"):
             if issubclass(kind, Module) and module.partition(".")[0] == PACKAGE_NAME:
                 self._seen[key] = x
+                self._add_activation(vars(x))
                 self._waiting += unlike_parts(vars(x).values())
                 return
             count = self._counts[kind] = self._counts.get(kind, 0) + 1
@@ -241,6 +240,11 @@ class ReachableCode:
         else:
             self._visit_object(x)
 
+    def _add_activation(self, held: Mapping[str, Any]) -> None:
+        """Note the method that a neuron calls as its activation. `held` has the attributes of it or its class."""
+        if type(name := held.get("_activation")) is str:
+            self._names.add(name)
+
     def _visit_built_in(self, x: Any) -> None:
         """Visit a function or method that is written in C."""
         owner = getattr(x, "__self__", None)
@@ -257,9 +261,7 @@ class ReachableCode:
         kind, held = type(x), attributes_of(x)
         self.has_iterators |= hasattr(kind, "__next__")  # next(x) returns something else in each call
         self.may_change |= kind.__module__ in QUEUES
-        if kind is methodcaller:
-            self._names.add(name_called_by(x))
-        elif kind.__module__ == "operator":
+        if kind.__module__ == "operator":
             self._names.add(kind.__name__)  # such as attrgetter
         elif kind.__module__ == "numpy" and getattr(x, "__name__", "") == "nan_to_num":
             self._names.add("nan_to_num")  # under another name
@@ -304,9 +306,9 @@ class ReachableCode:
     def _visit_class(self, kind: type) -> None:
         self._kinds[kind] = slots_of(kind), holds_objects(kind)
         for base in kind.__mro__[:-1]:
-            if not is_users_module(base.__module__) and issubclass(kind, Module):  # such as the activation of a Neuron
-                self._waiting += [part for part in vars(base).values() if type(part) is staticmethod]
-            elif is_users_module(base.__module__):
+            if not is_users_module(base.__module__):
+                self._add_activation(vars(base))
+            else:
                 for name, part in vars(base).items():
                     runs = name.startswith("__") or (name == "forward" and issubclass(kind, Module))
                     runs |= name == "run" and issubclass(kind, Thread)
