@@ -64,6 +64,7 @@ INSIDE = {
             "array_updates",
             "numpy_methods",
             "numpy_errors",
+            "operand_sets",
             "subclasses",
             "scopes",
             "closures",

@@ -22,6 +22,7 @@ from .groups import Group
 from .interrupts import at_once
 from .nan_order import asks_for_nan, holds_with_nan
 from .numpy_methods import NumpyMethods
+from .operand_sets import NO_CHANGE, OperandSet
 from .unsupported import no_operator
 
 __all__ = ["Node", "assign_data", "set_gradients"]
@@ -514,8 +515,12 @@ class Node(NumpyMethods):
 
     @property
     def _prev(self) -> set[Any]:
-        """The set of operands, which micrograd's notebooks use to trace a graph."""
-        return set(self.parents)
+        """The set of operands, which micrograd's notebooks use to trace a graph. A change of the set is an error."""
+        return OperandSet(self.parents)
+
+    @_prev.setter
+    def _prev(self, operands: object) -> NoReturn:
+        raise AttributeError(f"_prev = ...: {NO_CHANGE}")
 
     @property
     def _op(self) -> str:
