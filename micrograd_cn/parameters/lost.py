@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 from ..engine import Value, traverse
@@ -69,6 +70,8 @@ def refuse_lost(model: Model, root: Model, is_new: bool = False) -> None:
             _compare_places(model, name, x, old, new.numbers, root)
         if any(new.ids):
             places[name] = new
+            if is_new:
+                _warn_of_repeated(model, name, x, new)
         elif old is not None or new.ids:
             constants = [p for p in values_in(x) if p.op is None and not is_kept(p)]
             if old is not None or (is_new and constants):
@@ -84,6 +87,27 @@ def refuse_lost(model: Model, root: Model, is_new: bool = False) -> None:
         record.places, record.items, record.arrays = places, items, arrays
         if arrays:
             watch_arrays(model, record)
+
+
+def _warn_of_repeated(model: Model, name: Any, x: Any, places: Places) -> None:
+    """Warn if a list or an array in `x` has one and the same parameter in all its places, as in `[Value(0.0)] * 2`.
+
+    `x` is the attribute `name` of `model`, which has just been made, and `places` says where it has parameters. That a
+    parameter is in some places of a list, or in several lists, is no mistake: weights may be shared.
+    """
+    groups = defaultdict[Any, list[int]](list)
+    for path, known in places.all():
+        if isinstance(path[-1], int) or is_array(x):  # but no value of a dict, whose keys were written one by one
+            groups[path[:-1]].append(known)
+    for path, group in groups.items():
+        if len(group) > 1 and group[0] and group.count(group[0]) == len(group):
+            code = f"model{'' if name is None else f'.{name}'}{code_of(x, path) if path else ''}"
+            warn_at_user(
+                f"{code.replace('model', type(model).__name__, 1)} has one and the same parameter in all {len(group)} "
+                "places, as after [Value(0.0)] * n or np.full, so it is trained as one number; for a parameter in each "
+                f"place, write [Value(0.0) for _ in range({len(group)})]"
+            )
+            return
 
 
 def mark_states(model: Model) -> None:

@@ -216,3 +216,35 @@ def test_results_that_a_model_keeps_do_not_prevent_saving():
     layer.held = [x.tanh()]
     assert model.state_dict() == {"w": 1.0}
     assert layer.state_dict() == {}
+
+
+REPEATED = [
+    (lambda: [Value(0.0)] * 2, r"M\.w has"),
+    (lambda: (Value(0.0),) * 3, r"M\.w has"),
+    (lambda: np.full((2, 2), Value(0.0)), r"M\.w has"),
+    (lambda: [[Value(0.0)] * 2 for _ in range(2)], r"M\.w\[0\] has"),
+    (lambda: {"a": [Value(0.0)] * 2}, r"M\.w\['a'\] has"),
+]
+
+
+@pytest.mark.parametrize(("make", "where"), REPEATED)
+def test_a_list_that_repeats_one_parameter_in_all_places_is_warned_of(make, where):
+    class M(Module):
+        def __init__(self):
+            self.w = make()
+
+    with pytest.warns(UserWarning, match=rf"{where} one and the same parameter in all \d places, .* for _ in range"):
+        M()
+
+
+def test_weights_may_be_shared_by_some_places_of_a_list_or_by_name():
+    shared = Value(1.0)
+
+    class M(Module):
+        def __init__(self):
+            self.w = [shared, Value(2.0), shared]
+            self.toeplitz = [[shared, self.w[1]], [self.w[1], shared]]
+            self.by_name = {"encoder": shared, "decoder": shared}
+            self.alone, self.same = [shared], shared
+
+    assert len(M().parameters()) == 2
