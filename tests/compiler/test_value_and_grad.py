@@ -7,13 +7,14 @@ from collections import OrderedDict, namedtuple
 import numpy as np
 import pytest
 
-from micrograd_cn import Value, dot, exp, gradients, relu, sqrt, take, tanh
+from micrograd_cn import Value, dot, exp, gradients, less, relu, sqrt, take, tanh, where
 from micrograd_cn import sum as add_up
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.function.array_calls import ArrayCalls
 from micrograd_cn.compiler.function.variables import GradientVariables
 from micrograd_cn.compiler.runtime import prepared
 from micrograd_cn.compiler.runtime.arrays import ArrayRunner
+from micrograd_cn.compiler.runtime.executable import MAX_PARTS
 from micrograd_cn.functional import grad, value_and_grad
 from micrograd_cn.losses import cross_entropy
 from micrograd_cn.nn import MLP
@@ -1204,3 +1205,94 @@ def test_a_namedtuple_with_the_arguments_in_another_order_is_refused_in_prepared
     for samples in ([wrong(4.0, 3.0)] * 2, [right(3.0, 4.0), wrong(4.0, 3.0)], [(3.0, 4.0), wrong(4.0, 3.0)]):
         with pytest.raises(TypeError, match="namedtuple with the fields y, x"):
             f.value_and_grad(samples)
+
+
+def costs_of_gradients(f):
+    """Return the cost of each gradient's code that belongs to the recordings of a function, by its parameters."""
+    found = {}
+    for recordings in f._store.recordings.values():
+        for recording in recordings:
+            compiled = recording.loss.compiled
+            for part in (compiled, *compiled._parts.values()):
+                for (kind, _), tiers in part._tiers.items():
+                    if kind == "gradient":
+                        found[part._variables] = tiers.tables.schedule.cost
+    return found
+
+
+@pytest.mark.parametrize("samples", [(X, Y), AS_LISTS, AS_LISTS[:1]], ids=["arrays", "lists", "one sample"])
+@pytest.mark.parametrize("part", [slice(-5, None), slice(0, 3), slice(6, 7)])
+def test_only_the_derivatives_that_are_asked_for_are_computed(samples, part):
+    """Their numbers are those of all derivatives, and the code for them is shorter."""
+    model, f = made()
+    mean, expected = by_backward(model, f, samples)
+    some = model.parameters()[part]
+    for _ in range(4):
+        value, gradient = f.value_and_grad(samples, some)
+        assert value == pytest.approx(mean, rel=1e-14)
+        assert gradient == pytest.approx(expected[part], rel=1e-12)
+    costs = costs_of_gradients(f)
+    assert min(costs.values()) < costs[None]
+    value, gradient = f.value_and_grad(samples, {"some": some[::-1], "w": model.parameters()[4]})
+    assert [*gradient["some"], gradient["w"]] == pytest.approx([*expected[part][::-1], expected[4]], rel=1e-12)
+    assert by_backward(model, f, samples) == (mean, expected)
+
+
+def test_choices_of_parameters_alternate_and_only_some_of_them_keep_code():
+    model, f = made()
+    mean, expected = by_backward(model, f, (X, Y))
+    parameters = model.parameters()
+    for k in range(len(parameters) - 1):
+        for _ in range(3):
+            value, gradient = f.value_and_grad((X, Y), [parameters[k + 1], parameters[k]])
+            assert value == pytest.approx(mean, rel=1e-14)
+            assert gradient == pytest.approx([expected[k + 1], expected[k]], rel=1e-12)
+            values, each = f.value_and_grad((X, Y), [parameters[k + 1], parameters[k]], each=True)
+            assert (values.shape, each.shape) == ((7,), (7, 2))
+            assert each.mean(0) == pytest.approx(gradient, rel=1e-12)
+    [[recording]] = f._store.recordings.values()
+    assert 0 < len(recording.loss.compiled._parts) <= MAX_PARTS < len(parameters)
+
+
+def test_a_gradient_of_some_parameters_that_needs_gates_is_right():
+    """The code for some parameters has code with gates of its own, and leaves the other derivatives at 0."""
+    w, v, u = Value(0.5), Value(2.0), Value(3.0)
+
+    def f(x):
+        huge = w * (x * 1e308)
+        return where(less(x, 5.0), w * x + v * v * x, huge * huge * u)
+
+    compiled = compile(f)
+    x = np.array([1.0, -30.0, 2.0, 0.5])
+    compiled.backward(x)
+    for some in ([w], [v], [u], [w, u], [v, w]):
+        for _ in range(3):
+            _, gradient = compiled.value_and_grad(x, some)
+            assert [*gradient] == pytest.approx([p.grad for p in some])
+            assert np.isfinite(gradient).all()
+
+
+def test_rows_of_a_table_are_differentiated_alone():
+    """Some rows of a table are variables: what the other rows have is not computed, and is not among the numbers."""
+    rng = np.random.default_rng(1)
+    table = [[Value(x) for x in row] for row in rng.standard_normal((90, 8)).tolist()]
+    v = Value(0.5)
+    f = compile(lambda i, y: (dot(take(table, i), table[0]) * v - y) ** 2)
+    i, y = rng.integers(0, 90, 40).astype(float), rng.standard_normal(40)
+    f.backward((i, y))
+    for some in ([v], table[1], [p for row in table[1:] for p in row], [*table[0], v]):
+        for _ in range(3):
+            _, gradient = f.value_and_grad((i, y), some)
+            assert [*gradient] == pytest.approx([p.grad for p in some], rel=1e-11, abs=1e-13)
+
+
+def test_code_for_some_parameters_is_not_taken_for_that_of_all():
+    """Programs with equal instructions share code, but not if they differentiate with respect to other parameters."""
+    model = MLP(3, [5, 2, 1], seed=2)
+    f = compile(lambda x, y: (model(x) - y) ** 2)
+    f.value_and_grad((X, Y), model.parameters()[:2])
+    _, found = by_backward(model, f, (X, Y))
+    for p in model.parameters():
+        p.grad = 0.0
+    (add_up([(model(x) - y) ** 2 for x, y in AS_LISTS]) / len(AS_LISTS)).backward()
+    assert found == pytest.approx([p.grad for p in model.parameters()], rel=1e-12)

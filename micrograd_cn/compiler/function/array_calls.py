@@ -270,7 +270,8 @@ class ArrayCalls:
 
         `method` is "call", "forward", "gradient", "backward", "value_and_grad", "mean_hessian" or a key of MATRICES. In
         a "call", the arrays are the arguments of one sample, and numbers may be among them. For "value_and_grad",
-        `variables` are those that `values_and_gradients` takes. For "mean_hessian", `wrt` has the variables. All other
+        `variables` are those that `values_and_gradients` takes, and for "backward" parameters in a list, or None for
+        all. For "mean_hessian", `wrt` has the variables. All other
         derivatives for each sample are with respect to all arguments. `called` is the method that the user called, if
         this is another one.
         """
@@ -346,7 +347,7 @@ class ArrayCalls:
                 self._repeated[called or method] = latest._replace(missed=True)
         of: Any = method
         if variables is not None:
-            of = variables.key if variables.arguments else (variables.key, len(self._store.parameters))
+            of = variables.key if variables.arguments else (method, variables.key, len(self._store.parameters))
         key = (of, *map(id, wrt)) if wrt else of, shapes if inside is None else (shapes, inside)
         if not now:
             stale.note_call("" if method == "call" else called or method, key)
@@ -452,10 +453,11 @@ class ArrayCalls:
         add_gradients([program.as_gradients(left)])
         return mean
 
-    def gradient(self, name: str, samples: Any) -> MeanGradient | None:
+    def gradient(self, name: str, samples: Any, variables: GradientVariables | None = None) -> MeanGradient | None:
         """Return the mean result and its gradient for samples in numpy arrays, or in a list as in `listed_samples`.
 
-        `name` is the method that needs the gradient. Return None if there is no code for such samples (see `runner`),
+        `name` is the method that needs the gradient. If `variables` is not None, the derivatives with respect to other
+        parameters may be 0 instead. Return None if there is no code for such samples (see `runner`),
         if the mean is nan and the reason may be an index out of range, or if the program is merged from several
         branches, and cannot be used: `MergedRecordings.mean_gradient` says when.
 
@@ -463,7 +465,7 @@ class ArrayCalls:
             ValueError: the program is not merged, and one of its constants requires a gradient now.
             RuntimeError: it is not merged, and `backward` would give no parameter a gradient.
         """
-        ready = self.loaded("backward", samples, called=name)
+        ready = self.loaded("backward", samples, variables, called=name)
         return self._gradient(name, *ready) if ready else None
 
     def _gradient(self, name: str, found: ArrayCall, rows: Any) -> MeanGradient | None:
@@ -512,7 +514,8 @@ class ArrayCalls:
             return None
         if method == "mean_hessian":
             return None if merged else _mean_call(first, wrt, shapes)
-        if variables and not variables.arguments and (merged or not _have_columns(variables, first.program)):
+        of_each = variables and method != "backward" and not variables.arguments
+        if variables and of_each and (merged or not _have_columns(variables, first.program)):
             return None
         if merged:
             program = self._merged_program(merged, method, variables)
@@ -527,7 +530,10 @@ class ArrayCalls:
         of_result = () if program.has_one_output else (len(program.outputs),)
         if kind == "forward" and _has_many_results(shapes, of_result):
             return None
-        runner = ArrayRunner(program.compiled, kind, shapes, of_result, nan_stride, is_listed=inside is not None)
+        compiled = program.compiled
+        if variables and method == "backward" and not merged:
+            compiled = compiled.with_gradient_of(variables.values)
+        runner = ArrayRunner(compiled, kind, shapes, of_result, nan_stride, is_listed=inside is not None)
         return ArrayCall(runner, program, first, merged)
 
     def _merged_program(

@@ -831,8 +831,10 @@ class CompiledFunction:
                 if ready_for_each is not None:
                     return ready_for_each
             return self._values_and_gradients(variables, samples, each, threads)
-        if threads == 1 and variables.are_known and (ready := self._arrays.gradient("value_and_grad", samples)):
-            return self._total([ready], variables, None if type(samples) is list else sys.modules["numpy"])
+        if threads == 1 and variables.are_known:
+            some = variables if variables.values and len(variables.values) < len(self._store.parameters) else None
+            if ready := self._arrays.gradient("value_and_grad", samples, some):
+                return self._total([ready], variables, None if type(samples) is list else sys.modules["numpy"])
         found = self._mean_gradients("value_and_grad", samples, threads, variables.values)
         return self._total(found, variables, numpy_of(samples))
 
@@ -866,7 +868,8 @@ class CompiledFunction:
         if variables.arguments or each:
             value, gradient = variables.of_samples(sub_batches, self._store.parameters, threads, each, numpy)
         else:
-            value, gradient = self._total([*self._gradients("value_and_grad", sub_batches, threads)], variables, numpy)
+            found = [*self._gradients("value_and_grad", sub_batches, threads, variables.values)]
+            value, gradient = self._total(found, variables, numpy)
         return ((value, auxiliary(sub_batches, threads)) if has_aux else value), gradient
 
     def _current_buckets(self, name: str, samples: Any, wrt: Any, some: bool = True) -> list[Bucket]:
@@ -892,7 +895,7 @@ class CompiledFunction:
             return [ready]
         if threads == 1 and (ready := self._sub_batch_calls.gradient(name, buckets)):
             return [ready]
-        return [*self._gradients(name, self._sub_batches(name, buckets, threads), threads)]
+        return [*self._gradients(name, self._sub_batches(name, buckets, threads), threads, wrt)]
 
     def _total(self, found: Sequence[MeanGradient], variables: GradientVariables, numpy: Any) -> tuple[float, Any]:
         """Return the mean result over all samples, and its gradient, which is nested as `variables` are."""
@@ -934,15 +937,21 @@ class CompiledFunction:
             check_has_parameters(name, self._name, self._store.parameters, programs)
         return found
 
-    def _gradients(self, name: str, sub_batches: Sequence[SubBatch], threads: int) -> Iterator[MeanGradient]:
+    def _gradients(
+        self, name: str, sub_batches: Sequence[SubBatch], threads: int, wrt: Sequence[Value] = ()
+    ) -> Iterator[MeanGradient]:
         """Yield, for each sub-batch, its mean result and the gradient.
 
-        `name` is the method that needs the gradients, for messages.
+        `name` is the method that needs the gradients, for messages. If `wrt` is not empty, the derivatives with respect
+        to other parameters may be 0 instead.
         """
         n = sum(len(sub_batch.rows) for sub_batch in sub_batches)
         for recording, bucket, rows, _ in sub_batches:  # a program whose output is a constant has gradient 0
             recording.loss.check_frozen(name)
-            mean, gradient = recording.loss.compiled.gradient_of(bucket.numbers, rows, threads)
+            compiled = recording.loss.compiled
+            if wrt and len(wrt) < len(recording.loss.parameters):
+                compiled = compiled.with_gradient_of(wrt)
+            mean, gradient = compiled.gradient_of(bucket.numbers, rows, threads)
             if isnan(mean):
                 self._plain_errors.refuse_missing_classes(name, recording, bucket, rows)
                 if recording.indices.computed and recording.single:

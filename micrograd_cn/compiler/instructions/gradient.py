@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Sequence
 from itertools import chain, groupby
 from typing import NamedTuple
 
@@ -23,13 +23,17 @@ MAX_SELECTED_GRADIENTS = 4
 FEW_OPERANDS = 8  # an operand is searched among so few one by one, and otherwise in a set
 
 
-def differentiate(lowering: Lowering, gates: Gates = Gates.ALL) -> None:
+NO_GRADIENT = -1  # stands for the instruction number of a gradient that is not computed
+
+
+def differentiate(lowering: Lowering, gates: Gates = Gates.ALL, variables: Collection[Value] | None = None) -> None:
     """Append instructions for the gradient of the only output's mean over the rows of a batch.
 
-    The gradient is with respect to every parameter. The chain rule is applied as in `Value.backward`. If a node
-    does not depend on the row, but the nodes that have it as an operand do, their contributions to its gradient are
-    added up over the rows of a batch, in a total. The total divided by the number of rows is then propagated to the
-    operands of the node.
+    The gradient is with respect to those of the parameters that are in `variables`, or to every parameter if
+    `variables` is None. The number of every other gradient is `NO_GRADIENT`. The chain rule is applied as in
+    `Value.backward`. If a node does not depend on the row, but the nodes that have it as an operand do, their
+    contributions to its gradient are added up over the rows of a batch, in a total. The total divided by the number of
+    rows is then propagated to the operands of the node.
 
     If an operation did not select a node, the node's gradient is 0, and its product with an infinite partial
     derivative would be nan. A gate prevents this: it replaces the partial derivative by 0 where no gradient
@@ -39,7 +43,7 @@ def differentiate(lowering: Lowering, gates: Gates = Gates.ALL) -> None:
     computes; see `micrograd_cn.compiler`. With `Gates.NOT_FOR_SUMS`, the factors in sums of products have no gates.
     Constants that are infinite or nan have gates in any case.
     """
-    _ReverseMode(lowering, gates).run()
+    _ReverseMode(lowering, gates, variables).run()
 
 
 class _Contributions(NamedTuple):
@@ -58,8 +62,9 @@ class _Contributions(NamedTuple):
 class _ReverseMode:
     """One pass of reverse mode through a lowered graph, see `differentiate`."""
 
-    def __init__(self, lowering: Lowering, gates: Gates) -> None:
+    def __init__(self, lowering: Lowering, gates: Gates, variables: Collection[Value] | None) -> None:
         self._lowering, self._gates, self._graph = lowering, gates, lowering.graph
+        self._variables = self._graph.parameters if variables is None else variables
         self.code, self.number_of, self._numbers = lowering.code, lowering.number_of, lowering.numbers
         lowering.totals, lowering.omits_gates = [], False  # an earlier call may have been interrupted
         self.totals = lowering.totals
@@ -86,12 +91,12 @@ class _ReverseMode:
         self._lowering.gradients = self._gradients_of_parameters(contributions)
 
     def _find_wanted(self) -> set[Value]:
-        """Return the parameters, and the nodes through which gradients flow to parameters.
+        """Return the variables, which are parameters, and the nodes through which gradients flow to them.
 
         At first, the attribute `per_sample` has the nodes that stand for the numbers of a sample. All nodes that depend
         on these are added to it.
         """
-        wanted = set(self._graph.parameters)
+        wanted = set(self._variables)
         for node, op in self._graph.operations:
             parents = node.operands
             if not self.per_sample.isdisjoint(parents):
@@ -265,12 +270,16 @@ class _ReverseMode:
         """
         (pairs, terms), per_sample, found = contributions, self.code.per_sample, list[int]()
 
-        def is_one_total(leaf: Value) -> bool:
-            products = pairs[leaf]
+        def is_one_total(leaf: Value) -> bool | None:
+            """Return whether the gradient of a leaf is one total; None if it is not wanted."""
+            if (products := pairs.get(leaf)) is None:
+                return None
             return len(products) == 1 and products[0][0] in per_sample and leaf not in terms
 
         for one_total, leaves in groupby(self._graph.parameters, is_one_total):
-            if one_total:
+            if one_total is None:
+                found += [NO_GRADIENT for _ in leaves]
+            elif one_total:
                 first = len(self.totals)
                 self.totals += [tuple(pairs[leaf]) for leaf in leaves]
                 found += self.code.append_leaves([("mean", k) for k in range(first, len(self.totals))], AFTER)

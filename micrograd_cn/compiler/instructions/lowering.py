@@ -59,8 +59,8 @@ class Lowering:
             totals are tuples of pairs of instruction numbers. Such a total adds up the products of its pairs for all
             rows. The others belong to a `Scatter`: in each row, an index selects the total to which a value is added.
             `differentiate` fills this list.
-        gradients: the instruction number of each parameter's gradient, in the order of `parameters`. `differentiate`
-            fills this list.
+        gradients: the instruction number of each parameter's gradient, in the order of `parameters`; -1 for a gradient
+            that is not computed. `differentiate` fills this list.
         omits_gates: whether `differentiate` has omitted gates, so gradients may be nan that should not be.
 
     >>> x, y = Value(2), Value(3)

@@ -42,7 +42,8 @@ class Plan:
         width: the length of a row of numbers, which is the number of inputs.
         scalars: the first free place among the scalars. The places before it are those of the parameters.
         outputs: the instruction numbers of values that need a vector in a block, even if they do not depend on the row.
-        gradients: the instruction number of each parameter's gradient; empty if there is no gradient.
+        gradients: the instruction number of each parameter's gradient, or -1 if it is not computed; empty if there is
+            no gradient.
         gradients_at: the place, among the scalars, to which the first gradient is copied. The gradients have as many
             places as the parameters, which are before them.
 

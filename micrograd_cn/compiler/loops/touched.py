@@ -57,13 +57,15 @@ def touched_totals(
     Args:
         scatters: the program's scatters.
         code: the program's instructions.
-        gradients: the instruction number of each parameter's gradient; empty if the program computes no gradient.
+        gradients: the instruction number of each parameter's gradient, or -1 if it is not computed; empty if the
+            program computes no gradient.
         padded: how many places the parameters have in memory, a multiple of `lanes`.
         lanes: how many parameters a block has.
     """
     if not scatters or len(gradients) < MIN_TOUCHED:
         return None
-    parameter_of = {code.instructions[i][1]: k for k, i in enumerate(gradients) if code.instructions[i][0] == "mean"}
+    computed = [(k, code.instructions[i]) for k, i in enumerate(gradients) if i >= 0]
+    parameter_of = {total: k for k, (opcode, total, *_) in computed if opcode == "mean"}
     place: dict[int, int] = {}
     found: list[Scatter] = []
     for scatter in scatters:

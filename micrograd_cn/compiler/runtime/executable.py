@@ -12,7 +12,7 @@ import ctypes
 import time
 from array import array
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from itertools import chain
 from math import inf, isnan
@@ -27,8 +27,8 @@ from ..data.captured import CapturedValue
 from ..data.columns import Numbers, address
 from ..data.parameters import CachedData
 from ..data.rows import row_numbers
-from ..instructions.code import Code, Pair, Scatter
-from ..instructions.gradient import differentiate
+from ..instructions.code import Code, Pair, Scatter, copied
+from ..instructions.gradient import NO_GRADIENT, differentiate
 from ..instructions.graph import Graph
 from ..instructions.lowering import Lowering
 from ..llvm.builtin import builtin_function
@@ -42,7 +42,7 @@ from ..tables.tables import Tables, touched_words
 from ..tables.threaded import Threaded
 from ..threads.background import BackgroundTasks
 from ..threads.collector import without_collector
-from ..threads.forks import ForkSafeLock
+from ..threads.forks import ForkSafeLock, cached_property
 from ..threads.tasks import divide_rows, run_parallel
 from . import drivers
 
@@ -64,6 +64,7 @@ NEVER_SPOILED = Memory(1)  # has the number 0
 T = TypeVar("T")
 # A prepared call releases the GIL if it executes more instructions than this in each lane: they take some microseconds.
 GIL_RELEASE_SIZE = 20_000
+MAX_PARTS = 8  # so many choices of the parameters whose gradients are computed have code of their own
 MAX_SCALAR_ROWS = 2  # up to this many rows are computed one at a time, and more in the lanes of vectors
 PARAMETER_ALIGNMENT = 16  # parameters are copied in vectors as wide as the widest machine has
 CHUNKS_PER_THREAD = 8  # several chunks of rows for each thread, in one queue, so no thread waits long for the others
@@ -220,11 +221,14 @@ class Executable:
     def _copied_gradients(self, wanted: Wanted) -> list[int]:
         """Return the contiguous spans of the gradients that are copied, as `contiguous_spans` describes them.
 
-        The gradients that are touched totals (see `loops.touched`) are where they have to be.
+        The gradients that are touched totals (see `loops.touched`) are where they have to be. Those that are not
+        computed stay 0.
         """
-        spans = contiguous_spans([*map(self.plan.offset, wanted.gradients)], WORD)
+        offset, not_computed = self.plan.offset, -1
+        spans = contiguous_spans([offset(i) if i != NO_GRADIENT else not_computed for i in wanted.gradients], WORD)
         parts = zip(spans[::3], spans[1::3], spans[2::3], strict=True)
-        return [*chain(*[part for part in parts if part[0] != WORD * (wanted.padded_parameters + part[1])])]
+        there = [not_computed, *[WORD * (wanted.padded_parameters + k) for k in spans[1::3]]]
+        return [*chain(*[part for part, own in zip(parts, there[1:], strict=True) if part[0] not in (there[0], own)])]
 
     def new_scalars(self) -> Memory:
         """Return memory for the scalars, with the constants in it."""
@@ -444,7 +448,8 @@ class Wanted(NamedTuple):
             "update" if it takes an optimiser's step, see `training.update`.
         rows_in_lanes: whether it computes several rows at once, one in each lane of a vector.
         outputs: the instruction numbers of the outputs; of the first one only, if the code computes the gradient.
-        gradients: the instruction number of each parameter's gradient, if the code computes the gradient.
+        gradients: the instruction number of each parameter's gradient, or `NO_GRADIENT`, if the code computes a
+            gradient.
         width: the number of inputs, which is the length of a row.
         padded_parameters: how many places the parameters have among the scalars.
         omits_gates: whether the code may give a gradient that is nan where it should not be.
@@ -490,7 +495,8 @@ class Tiers:
         self._lock = ForkSafeLock()
         if totals:
             code = code.copy()  # a schedule with totals adds instructions, and an exception may end this half-way
-        schedule = Schedule(code, [*wanted.outputs, *wanted.gradients], totals, wanted.rows_in_lanes)
+        roots = [*wanted.outputs, *[i for i in wanted.gradients if i != NO_GRADIENT]]
+        schedule = Schedule(code, roots, totals, wanted.rows_in_lanes)
         taken = 2 * wanted.padded_parameters + PARAMETER_ALIGNMENT * wanted.omits_gates
         gradients = wanted.gradients, wanted.padded_parameters
         self.tables = Tables(Plan(schedule, on.simd, on.width, wanted.width, taken, wanted.outputs, *gradients), on)
@@ -681,6 +687,8 @@ class CompiledGraph:
     def __init__(self, outputs: list[Value], inputs: list[Value], parameters: Sequence[Value] = ()) -> None:
         self.machine: Machine = machine()
         self.base: CompiledGraph | None = None
+        self._variables: tuple[int, ...] | None = None  # the parameters whose gradients are computed, if not all
+        self._parts: dict[tuple[int, ...], CompiledGraph] = {}  # the results of `with_gradient_of`, by `_variables`
         self._lowerings: dict[str, Lowering] = {}  # by kind
         self._tiers: dict[tuple[str, bool], Tiers] = {}  # by kind and `rows_in_lanes`
         self._lock = ForkSafeLock()
@@ -689,6 +697,31 @@ class CompiledGraph:
         self.data = CachedData(self.graph.parameters)
         self.captured = [p for p in self.graph.parameters if isinstance(p, CapturedValue)]
         self.padded_parameters = padded_count(len(self.graph.parameters))
+
+    @cached_property
+    def _place(self) -> dict[Value, int]:
+        """The index of each parameter."""
+        return {p: k for k, p in enumerate(self.graph.parameters)}
+
+    def with_gradient_of(self, variables: Iterable[Value]) -> CompiledGraph:
+        """Return an object for the same graph that computes derivatives with respect to `variables` alone.
+
+        These are parameters of the graph; others are ignored. The gradients that it computes have 0 for each other
+        parameter. If `variables` has all parameters, this object itself is returned.
+        """
+        place = self._place
+        key = tuple(sorted({place[x] for x in variables if x in place}))
+        if len(key) in (0, len(place)):
+            return self
+        if (found := self._parts.get(key)) is None:
+            found = copied(self)
+            found._variables, found._parts = key, {}
+            found._tiers, found._lowerings = {}, {kind: x for kind, x in self._lowerings.items() if kind == "forward"}
+            found._lock, found._lowering_lock = ForkSafeLock(), ForkSafeLock()
+            while len(self._parts) >= MAX_PARTS:
+                self._parts.pop(next(iter(self._parts), ()), None)
+            found = self._parts.setdefault(key, found)
+        return found
 
     def outputs_of(self, numbers: Numbers, index: array[int], threads: int = 1, parameters: int = 0) -> array[float]:
         """Return the outputs of some rows, one row after the other.
@@ -796,7 +829,10 @@ class CompiledGraph:
             return Lowering(self.graph, self._lowered_base())
         known = self._lowerings.get("forward")
         lowering = known.copy() if known else self._lower("forward")  # an interrupt may leave it half done
-        differentiate(lowering, Gates.ALL if kind == "gated" else Gates.NONE)
+        variables = None
+        if self._variables is not None:
+            variables = {self.graph.parameters[k] for k in self._variables}
+        differentiate(lowering, Gates.ALL if kind == "gated" else Gates.NONE, variables)
         return lowering
 
     def _lowered_base(self) -> Lowering | None:
@@ -841,7 +877,8 @@ class CompiledGraph:
         Return None for a graph that is not compared with others, such as one with operations of users.
         """
         structure = self.graph.structure
-        return None if structure is None else (kind, rows_in_lanes, self.machine, structure)
+        variables = None if kind == "forward" else self._variables
+        return None if structure is None else (kind, rows_in_lanes, self.machine, variables, structure)
 
     def _tiers_of_equal_graph(self, kind: str, rows_in_lanes: bool) -> Tiers | None:
         """Return the `Tiers` of another graph that is lowered to the same instructions, if there are any.
