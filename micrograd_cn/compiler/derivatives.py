@@ -137,7 +137,8 @@ def entries(outputs: list[Value], kind: Kind, variables: list[Value], lower: boo
     [output] = outputs
     if kind == "hessian":
         return sparse_hessian(output, variables, lower, gates)
-    values, n = sparse_gradient(output, variables, gates), len(variables)
+    values = sparse_gradient(output, variables, gates)
     if kind == "value_and_grad":  # the output comes first
-        values, n = [output, *values], n + 1
+        values = [output, *values]
+    n = len(values)
     return Sparse(values, [0] * n, list(range(n)), (1, n))

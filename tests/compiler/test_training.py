@@ -907,6 +907,7 @@ def test_counts_may_be_integers_of_numpy():
     w = Value(0.0)
     f = compile(lambda x: (w * x - 1.0) ** 2)
     options = {"batch_size": np.int64(1), "patience": np.int64(1), "validation": [(1.0,)]}
-    assert len(f.fit([(1.0,)], SGD([w], lr=0.1), np.int64(2), **options)) == 2
+    for chosen in (options, options | {"batch_size": None}):
+        assert len(f.fit([(1.0,)], SGD([w], lr=0.1), np.int64(2), **chosen)) == 2
     with pytest.raises(ValueError, match=r"epochs must be an int of at least 0, got 2\.0"):
         f.fit([(1.0,)], SGD([w], lr=0.1), 2.0)
