@@ -39,7 +39,7 @@ from micrograd_cn import losses as loss_functions
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.function.recorder import Recorder
 from micrograd_cn.compiler.function.stale import StaleCheck
-from micrograd_cn.compiler.surroundings.objects import progress_of
+from micrograd_cn.compiler.surroundings.objects import progress_of, text_behind
 from micrograd_cn.compiler.surroundings.reach import Reach
 from micrograd_cn.compiler.surroundings.surroundings import Surroundings
 from micrograd_cn.nn import MLP, Layer, Module, Neuron
@@ -417,6 +417,19 @@ def test_a_sampler_of_numpy_may_be_reached():
     assert compile(lambda x: w * x if drawn else normal(x))(3.0) == 3.0 * w.data
     with pytest.raises(TypeError, match=DIFFERS):
         compile(lambda x: w * (x + normal()))(3.0)
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_the_text_of_an_object_behind_a_weak_reference_changes_with_each_part(place):
+    parts = [Value(1.0), float, nested, "text"]  # what is inside the first three is not looked at
+    parts.insert(place, [1.0])
+    x = Holder()
+    for i, part in enumerate(parts):
+        setattr(x, f"part{i}", part)
+    before = text_behind(weakref.ref(x), None)
+    assert text_behind(weakref.ref(x), None) == before
+    parts[place][0] = 2.0
+    assert text_behind(weakref.ref(x), None) != before
 
 
 def test_a_class_of_a_notebook_belongs_to_the_user():
