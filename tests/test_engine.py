@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value, detect_anomaly, gradients
+from micrograd_cn import Value, detect_anomaly, gradients, no_grad
 from micrograd_cn.engine import constant, topological_order
 from micrograd_cn.nn import MLP
 
@@ -375,3 +375,11 @@ def test_backward_refuses_an_option_of_pytorch_and_says_what_to_write(option, wr
     for how in (True, False):
         with pytest.raises(TypeError, match=f"backward\\(\\) takes no {option}; {write}"):
             (Value(2) * 3).backward(**{option: how})
+
+
+def test_a_weight_that_no_grad_made_a_constant_is_named_as_the_reason():
+    w = Value(1.0)
+    with no_grad():
+        w = w - 0.1 * w.grad
+    with pytest.raises(RuntimeError, match=r"inside no_grad\(\), write w.data -= ... and not w = w - ..., which makes a"):
+        (w * 2.0).backward()

@@ -185,7 +185,7 @@ def number_instead(x: object) -> str:
     if hasattr(x, "__next__"):
         return "; write list(xs), and use one element at a time"
     if isinstance(x, Sequence):
-        return "; use one element at a time"
+        return "; use one element at a time, as in [f(x) for x in xs]"
     return "; call it, and pass what it returns" if callable(x) else ""
 
 

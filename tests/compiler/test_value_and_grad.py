@@ -1296,3 +1296,10 @@ def test_code_for_some_parameters_is_not_taken_for_that_of_all():
         p.grad = 0.0
     (add_up([(model(x) - y) ** 2 for x, y in AS_LISTS]) / len(AS_LISTS)).backward()
     assert found == pytest.approx([p.grad for p in model.parameters()], rel=1e-12)
+
+
+def test_an_iterator_of_variables_is_answered_with_what_to_write():
+    w = Value(2.0)
+    f = compile(lambda x: w * x)
+    with pytest.raises(TypeError, match=r"wrt is generator .*, not a Value; write list\(...\) for an iterator"):
+        f.value_and_grad(([1.0],), (p for p in [w]))

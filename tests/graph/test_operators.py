@@ -163,7 +163,7 @@ CURES = [  # expressions for an operand that is no number, and what to write ins
     ("(lambda: 1.0)", "a function; call it, and pass what it returns"),
     ("model", "a Layer; call it, and pass what it returns"),
     ("map(abs, [1.0])", r"a map; write list\(xs\), and use one element at a time"),
-    ("range(3)", "a range; use one element at a time"),
+    ("range(3)", r"a range; use one element at a time, as in \[f\(x\) for x in xs\]"),
 ]
 
 

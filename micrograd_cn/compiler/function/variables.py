@@ -379,6 +379,8 @@ def _check_variables(leaves: Iterable[tuple[str, Any]]) -> None:
                 raise frozen_variable("value_and_grad", path, x)
         else:
             write = "; write model.parameters() for a model" if hasattr(x, "parameters") else ""
+            if hasattr(x, "__next__"):
+                write = "; write list(...) for an iterator"
             if number_or_none(x) is not None:
                 write = "; samples are one argument: write value_and_grad((X, Y))"
             raise TypeError(f"value_and_grad(): wrt{path} is {type(x).__name__} {x!r}, not a Value{write}")
