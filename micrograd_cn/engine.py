@@ -151,8 +151,8 @@ class Value(Node):
             raise TypeError(f"backward() needs a Value, got {type(self).__name__}: the graph was lost on the way to it")
         if not self.requires_grad:
             raise RuntimeError(
-                f"backward() on the constant {self!r}: it was made from constants alone, detached, or inside no_grad(); "
-                "to train a weight inside no_grad(), write w.data -= ... and not w = w - ..., which makes a constant"
+                f"backward() on the constant {self!r}: it was made from constants alone, detached, or inside "
+                "no_grad(); to train a weight inside no_grad(), write w.data -= ... and not w = w - ..., which makes a constant"
             )
         seed = number(gradient)
         order, leaves = traverse(self)
