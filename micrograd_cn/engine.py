@@ -152,7 +152,8 @@ class Value(Node):
         if not self.requires_grad:
             raise RuntimeError(
                 f"backward() on the constant {self!r}: it was made from constants alone, detached, or inside "
-                "no_grad(); to train a weight inside no_grad(), write w.data -= ... and not w = w - ..., which makes a constant"
+                "no_grad(); to train a weight inside no_grad(), write w.data -= ... and not w = w - ..., which makes a "
+                "constant"
             )
         seed = number(gradient)
         order, leaves = traverse(self)
