@@ -37,7 +37,8 @@ from .parameters.files import checked_path, read_state, write_state
 from .parameters.listing import call_parameters, find_parameters, note_listed, refuse_dotted, usual_parameters
 from .parameters.lost import mark_states
 from .parameters.members import is_part_of, known_slots, members_of, walk
-from .parameters.model import Model, beginning, of_this_package, overridable
+from .parameters.model import Model, beginning, of_this_package, overridable, overrides
+from .parameters.repeated import as_given, list_once
 from .parameters.structures import note_structure, structure_of
 from .parameters.tree import flatten, flatten_like
 
@@ -109,6 +110,8 @@ class Module(Model):
         if callable(forward) and (ours or hasattr(inherited, "runs_forward")) and "__call__" not in vars(cls):
             cls.__call__ = _run_forward(forward)  # type: ignore[method-assign]  # it has the signature of forward
         refuse_class_attributes(cls)
+        if not is_of_this_package(cls):
+            list_once(cls)
         has_items = issubclass(cls, (list, dict, deque)) and not hasattr(cls.__init__, "__wrapped__")
         if ("__init__" in vars(cls) or has_items) and not is_of_this_package(cls):
             cls.__init__ = check_after(cls.__init__)  # type: ignore[method-assign]  # it has the signature of __init__
@@ -194,20 +197,7 @@ class Module(Model):
         >>> len(MLP(2, [3, 1]).parameters())
         13
         """
-        if wrong:
-            refuse_options("parameters()", wrong, _OPTIONS)
-        overridden = type(self).named_parameters is not Module.named_parameters or "named_parameters" in vars(self)
-        if overridden:
-            return [parameter for _, parameter in self.named_parameters()]
-        if (known := structure_of(self)) and known.parameters:
-            note_listed(self, known.parameters[0], known.parameters[-1], len(known.parameters))
-            return known.parameters.copy()
-        found = usual_parameters(self)
-        if found is None:
-            found = [parameter for _, parameter in self.named_parameters()]
-        if known := note_structure(self):
-            known.parameters = found.copy()
-        return found
+        return parameters_of(self, Module, wrong)
 
     def zero_grad(self, set_to_none: bool = False) -> None:
         """Set the gradient of every parameter to 0, or to None if `set_to_none` is true, as PyTorch does.
@@ -454,6 +444,33 @@ class Module(Model):
             if name in _INSTEAD:
                 raise AttributeError(f"{type(self).__name__} has no {name}; {_INSTEAD[name]}", name=name, obj=self)
             return object.__getattribute__(self, name)  # raises the usual error, or that of a property
+
+
+def parameters_of(model: Module, owner: type[Module], wrong: Mapping[str, Never]) -> list[Value]:
+    """Return every parameter of `model` once: this is the method `parameters` of `Module`, `Neuron`, `Layer` and `MLP`.
+
+    Args:
+        model: the model.
+        owner: the class among these whose method was called.
+        wrong: the options in the call, of which there are none.
+    """
+    if wrong:
+        refuse_options("parameters()", wrong, _OPTIONS)
+    if type(model).named_parameters is not Module.named_parameters or "named_parameters" in vars(model):
+        found = [parameter for _, parameter in model.named_parameters()]
+    elif (known := structure_of(model)) and known.parameters:  # no class in the model overrides this method
+        note_listed(model, known.parameters[0], known.parameters[-1], len(known.parameters))
+        return known.parameters.copy()
+    else:
+        listed = usual_parameters(model)
+        found = [parameter for _, parameter in model.named_parameters()] if listed is None else listed
+        if known := note_structure(model):
+            known.parameters = found.copy()
+    if "parameters" in vars(model) or overrides(
+        type(model), "parameters"
+    ):  # the user's method may have called this one
+        return as_given(model, found, partial(owner._micrograds_parameters, model))
+    return found
 
 
 def _names_in_order(entries: Mapping[str, Any], state: Mapping[str, Any]) -> str:

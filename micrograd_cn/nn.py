@@ -18,14 +18,15 @@ from .graph.groups import Group
 from .graph.operators import method, method_call
 from .graph.subclasses import OVERRIDING
 from .init import Generator, Initialiser, generator, initialiser
-from .module import Module
+from .module import Module, parameters_of
 from .ops.number import numbers_in
 from .ops.operation import Op
 from .ops.options import refuse_options
 from .ops.registry import OPS
 from .parameters import changes
 from .parameters.entries import leaves_of
-from .parameters.model import names_its_parameters
+from .parameters.listing import call_parameters
+from .parameters.model import lists_its_parameters, names_its_parameters, overridable
 from .parameters.tree import is_array
 from .parameters.unheld import with_unheld_leaves
 from .text.absent import Absent
@@ -281,6 +282,12 @@ def _with_others(module: Module, entries: dict[str, Any]) -> dict[str, Any]:
     return entries | others
 
 
+def _in_micrograd(x: Any) -> list[Value]:
+    """Return the leaves that `x.parameters()` lists in micrograd, for a neuron or layer x."""
+    listed: list[Value] = call_parameters(x) if lists_its_parameters(x) else x._micrograds_parameters()
+    return listed
+
+
 def _name_of_part(x: Any) -> str:
     """Return the text by which a `summary` names `x`, which a user has put in place of a layer or neuron.
 
@@ -419,6 +426,18 @@ class Neuron(Module):
             except AttributeError:  # lambda x: max(0, x), for example, returns 0
                 linear = _constant_output(linear)
         return linear
+
+    @overridable
+    def parameters(self, **wrong: Never) -> list[Value]:
+        """Return every parameter once, in the order of `named_parameters`.
+
+        As in micrograd, the class has this method itself. So it comes before the one of Base in
+        `class Net(Neuron, Base)`.
+        """
+        return parameters_of(self, Neuron, wrong)
+
+    def _micrograds_parameters(self) -> list[Value]:
+        return [*self.w, self.b]
 
     def _refuse_untrained(self, path: str, found: set[int], computed: bool) -> None:
         """Raise TypeError if a weight or the bias was probably meant to be a parameter, but is not one.
@@ -589,6 +608,17 @@ class Layer(Module):
         outputs = [neuron(inputs) for neuron in self.neurons]
         return outputs[0] if len(outputs) == 1 else outputs
 
+    @overridable
+    def parameters(self, **wrong: Never) -> list[Value]:
+        """Return every parameter once, in the order of `named_parameters`.
+
+        As in micrograd, the class has this method itself. So in `class Net(Layer, Base)`, it comes before that of Base.
+        """
+        return parameters_of(self, Layer, wrong)
+
+    def _micrograds_parameters(self) -> list[Value]:
+        return [p for neuron in self.neurons for p in _in_micrograd(neuron)]
+
     def entries(self) -> dict[str, Any]:
         """Return a dict with the weights and biases by the names of PyTorch's Linear, for `state_dict`.
 
@@ -723,6 +753,17 @@ class MLP(_Network):
         for layer in self.layers:
             outputs = layer(outputs)
         return outputs
+
+    @overridable
+    def parameters(self, **wrong: Never) -> list[Value]:
+        """Return every parameter once, in the order of `named_parameters`.
+
+        As in micrograd, the class has this method itself. So in `class Net(MLP, Base)`, it comes before that of Base.
+        """
+        return parameters_of(self, MLP, wrong)
+
+    def _micrograds_parameters(self) -> list[Value]:
+        return [p for layer in self.layers for p in _in_micrograd(layer)]
 
     def summary(self) -> str:
         """Return a line that describes the network.

@@ -75,7 +75,7 @@ INSIDE = {
     "derivatives": ("argument_binding", "finite_field", "selected", "arithmetic", "elimination", "sparse"),
     "parameters": (
         *("changes", "tree", "model", "members", "records", "states", "stored", "unheld", "lost", "opaque"),
-        *("hidden", "copied", "calls"),
+        *("hidden", "copied", "calls", "repeated"),
         *("class_attributes", "structures", "functions", "assignment", "listing", "construction", "entries", "files"),
     ),
     "optim": ("by_optimizer", "optimizer", "sgd", "rmsprop", "adam", "clipping", "early_stopping", "schedules"),

@@ -35,6 +35,13 @@ class Model:
         """Return the entries of the model's state by name."""
         raise NotImplementedError
 
+    def _micrograds_parameters(self) -> list[Value]:
+        """Return the leaves that the method `parameters` of micrograd's class of the same name lists.
+
+        `Neuron`, `Layer` and `MLP` override this method. micrograd's `Module` lists nothing.
+        """
+        return []
+
     def _refuse_untrained(self, path: str, found: set[int], computed: bool) -> None:
         """Do nothing. `Neuron` overrides this method, and raises TypeError if nothing would train one of its weights.
 
@@ -48,18 +55,25 @@ class Model:
 
 
 of_this_package: set[type] = set()  # the classes of modules that this package defines
-_defined: dict[str, Any] = {}  # the methods that `Module` defines and users' classes may override, by their names
+# The methods that `Module`, `Neuron`, `Layer` and `MLP` define and users' classes may override, by name and by id
+_parameters: dict[int, Any] = {}
+_named_parameters: dict[int, Any] = {}
+_defined = {"parameters": _parameters, "named_parameters": _named_parameters}
 
 
 def overridable(method: Method) -> Method:
-    """Return `method`, a method of `Module`, and register it, so `overrides` can tell whether a class overrides it."""
-    _defined[method.__name__] = method
+    """Return `method`, a method of `Module`, and register it, so `overrides` can tell whether a class overrides it.
+
+    `Neuron`, `Layer` and `MLP` have the same method `parameters` under their own names, as in micrograd. They register
+    it too, because they do not override it either.
+    """
+    _defined.setdefault(method.__name__, {})[id(method)] = method
     return method
 
 
 def overrides(cls: type[Model], name: str) -> bool:
     """Return whether the class `cls` has its own method `name` in place of that of `Module`."""
-    return getattr(cls, name) is not _defined[name]
+    return id(getattr(cls, name)) not in _defined[name]
 
 
 def names_its_parameters(cls: type[Model]) -> bool:
@@ -67,7 +81,7 @@ def names_its_parameters(cls: type[Model]) -> bool:
 
     A class that was written for micrograd does, because micrograd's own `Module.parameters` finds no parameters.
     """
-    return cls.parameters is not _defined["parameters"] or cls.named_parameters is not _defined["named_parameters"]
+    return id(cls.parameters) not in _parameters or id(cls.named_parameters) not in _named_parameters
 
 
 def lists_its_parameters(x: Model) -> bool:

@@ -26,7 +26,9 @@ from .model import Model, names_its_parameters, of_this_package, overrides
 from .records import is_kept, structures
 from .states import is_computed
 
-_dict, _data, _requires_grad = [attrgetter(name) for name in ("__dict__", "_data", "requires_grad")]
+_dict, _data, _requires_grad, _method = [
+    attrgetter(name) for name in ("__dict__", "_data", "requires_grad", "parameters")
+]
 # Attributes with these names would take the place of methods of a module
 _METHODS = frozenset(("parameters", "named_parameters", "entries", "activation_entries"))
 # A part of a model may get a reference to the model only after the search, which keeps the model alive: at most so many
@@ -109,10 +111,10 @@ class Structure:
                 raise _Unusual
             elif cls is FunctionType and not is_of_this_package(x):
                 self.holds_no_functions = False
-        self.classes_of_users = [
-            cls for cls in dict.fromkeys(map(type, (model, *self._modules))) if cls not in of_this_package
-        ]
-        if self._have_changed():
+        self._classes = [*dict.fromkeys(map(type, (model, *self._modules)))]
+        self._methods = [*map(_method, self._classes)]  # a user may assign others, also to classes of this package
+        self.classes_of_users = [cls for cls in self._classes if cls not in of_this_package]
+        if self._have_changed() or any(map(names_its_parameters, self._classes)):
             raise _Unusual
         self._facts = self._facts_of(model)
         self._held = [*self._parts(model)]
@@ -188,7 +190,7 @@ class Structure:
 
     def fits(self, model: Model) -> bool:
         """Return whether the model has the same parts as when this object was made."""
-        if self._facts_of(model) != self._facts:
+        if self._facts_of(model) != self._facts or [*map(_method, self._classes)] != self._methods:
             return False
         if self._rows != self._copies or not all(map(is_, self._parts(model), self._held)):  # a `Value` equals itself
             return False
