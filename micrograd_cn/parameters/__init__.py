@@ -15,6 +15,6 @@ would train. `construction` has a model checked after its `__init__`, `class_att
 class, and `hidden` checks objects in which no parameters are looked for; `opaque` searches those that do not show what
 they hold. `states` tells parameters from constants and inputs that a call of the model keeps, and
 `changes` tells optimisers that a model was made or changed. Leaves that a model reads and does not have are found by
-`functions` in its functions, and by `calls` in the graphs of its results. `repeated` leaves out the second occurrence of
-a parameter that a user's method `parameters` adds to those that the method of its base class has found already.
+`functions` in its functions, and by `calls` in the graphs of its results. `repeated` leaves out the second occurrence
+of a parameter that a user's method `parameters` adds to those that the method of its base class has found already.
 """
