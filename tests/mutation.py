@@ -309,6 +309,7 @@ class Session:
     def __init__(self, order, limit, keep_going=False, wanted=lambda test: True, notes_lines=False):
         self.order, self.limit, self.keep_going, self.wanted = order, limit, keep_going, wanted
         self.seconds, self.failed, self.lines = {}, [], traced_lines() if notes_lines else None
+        self.result = RESULT.absolute()  # since a test that fails may have changed the working directory
 
     def pytest_collection_modifyitems(self, items):
         items[:] = [item for item in items if item.nodeid not in broken and self.wanted(item.nodeid)]
@@ -342,7 +343,7 @@ class Session:
             self.lines.stop()
             self.lines.save()
         found = [code, self.failed, self.seconds, list(sys.modules)]
-        RESULT.write_text(json.dumps(found), encoding="utf-8")
+        self.result.write_text(json.dumps(found), encoding="utf-8")
         os._exit(0)
 
     def run(self, path, files):

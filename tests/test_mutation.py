@@ -1,6 +1,7 @@
 """`mutation.py` finds tests for each module of the package, and leaves alone what changes nothing."""
 
 import ast
+import os
 import re
 from pathlib import Path
 
@@ -68,6 +69,23 @@ def test_the_same_is_equal_only_beside_types_and_what_there_is_one_of():
         assert len(spans(source)) == 1
     for source in ("x is y", "x is f(type(y))", "x == 1"):
         assert not spans(source)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded")  # pytest-xdist has threads; the child uses none of theirs
+def test_a_failure_is_reported_from_any_working_directory(tmp_path, monkeypatch):
+    for folder in ("copy", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "copy/test_it.py").write_text(
+        "import os\n\ndef test_it():\n    os.chdir('../elsewhere')\n    assert False\n", encoding="utf-8"
+    )
+    (tmp_path / "copy/room.py").touch()
+    monkeypatch.chdir(tmp_path / "copy")
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.syspath_prepend(tmp_path / "copy")
+    session = mutation.Session(lambda test: 0, lambda test: 60)
+    code, failed, *_ = mutation.forked(session, "room.py", ["test_it.py"])
+    assert (code, failed) == (mutation.FAILED, ["test_it.py::test_it"])
 
 
 @pytest.mark.parametrize(
