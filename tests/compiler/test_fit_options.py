@@ -1053,3 +1053,15 @@ def test_validation_of_a_program_reads_the_parameters_while_they_are_trained():
         found.append((list(history), history.validation, w.data))
     assert found[0] == found[1]
     assert len(set(found[0][1])) == 6
+
+
+@pytest.mark.parametrize("options", [{}, {"callback": lambda number, loss: None}, {"batch_size": 1}])
+def test_a_loss_without_a_slope_is_named_as_the_reason_that_nothing_is_trained(options):
+    """A count of mistakes has the derivative 0 everywhere. At a minimum, the loss is 0, and no mistake."""
+    w = Value(1.0)
+    samples = [(1.0, -1.0), (2.0, 1.0)]
+    count = compile(lambda x, t: mc.less(w * x * t, 0.0))
+    with pytest.warns(UserWarning, match=r"has trained nothing: .* the loss stays 0.5; comparisons"):
+        assert [*count.fit(samples, SGD([w], lr=0.1), 3, **options)] == [0.5] * 3
+    hinge = compile(lambda x, t: mc.relu(1.0 - w * x * t))
+    hinge.fit([(2.0, 1.0)], SGD([w], lr=0.1), 3, **options)

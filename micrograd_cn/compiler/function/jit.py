@@ -52,7 +52,7 @@ from .number_calls import difference, results_from
 from .plain_errors import PlainErrors
 from .recorder import Recorder
 from .recording import Recording
-from .refusals import check_has_gradient, check_has_parameters, check_pair, check_single
+from .refusals import check_has_gradient, check_has_parameters, check_pair, check_single, warn_of_no_slope
 from .short_fits import ShortFits
 from .stale import StaleCheck
 from .store import RecordingStore
@@ -1036,6 +1036,12 @@ class CompiledFunction:
         )  # fmt: skip
         if self._stale.latest[0] != "fit":
             self._stale.note_call("fit")
+        losses = self._fit(options, samples, validation)
+        if len(losses) > 1 and losses[0] == losses[-1] != 0.0:
+            warn_of_no_slope(self._name, losses[0], options.optimizer.parameters)
+        return losses
+
+    def _fit(self, options: TrainingOptions, samples: Any, validation: Any) -> History:
         if validation is None and options.callback and options.takes_steps_alone:
             return self._fit_with_callback(options, samples)
         first: list[float] = [] if validation is not None else self._short_fits.losses(options, samples)

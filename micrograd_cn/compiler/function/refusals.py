@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ...engine import Value
+from ...graph.callers import warn_at_user
 from ..program import Program
 from .recording import Recording
 
@@ -38,6 +39,20 @@ def check_has_gradient(method: str, name: str, programs: Iterable[Program]) -> N
     """
     if not any(program.has_gradient for program in programs):
         raise RuntimeError(f"{method}() of {name}, which is a constant for these samples: it has no gradient")
+
+
+def warn_of_no_slope(name: str, loss: float, parameters: Sequence[Value]) -> None:
+    """Warn if the last gradient of all `parameters` is 0. `loss` is the same mean loss of the first and last epoch.
+
+    `name` is the name of the function that computes the loss.
+    """
+    trained = [p for p in parameters if p.requires_grad]
+    if trained and not any(p.grad for p in trained):
+        warn_at_user(
+            f"fit() of {name} has trained nothing: each parameter has the gradient 0, and the loss stays {loss}; "
+            "comparisons, floor() and step() have the derivative 0, so train with a loss that has a slope, such as "
+            "hinge_loss or binary_cross_entropy; or relu is 0 for all samples, or the loss is a constant"
+        )
 
 
 def check_has_parameters(method: str, name: str, parameters: Sequence[Value], programs: Iterable[Program]) -> None:
