@@ -474,7 +474,9 @@ class ParameterBlocks:
 
         All numbers in it are those after one and the same step, even if another thread takes steps meanwhile.
         """
-        return array("d", self.memory.view[: self.count * self._update.block].tobytes())
+        found = array("d")
+        found.frombytes(self.memory.view[: self.count * self._update.block].cast("B"))  # one call into C
+        return found
 
     def read_columns(self, columns: Iterable[int], copied: array[float]) -> list[array[float]]:
         """Return an array for each of some columns, with its numbers. `copied` is a copy of the memory."""
@@ -629,7 +631,8 @@ class TrainingState:
         self.parameter_data, self.scalars, self.gradients = memory.parameter_data, memory.scalars, memory.gradients
         self.scalars.view[0], self.scalars.view[1] = rate, float(optimizer.steps)
         self._blocks = blocks = memory.blocks
-        lanes, trained_places = update.executable.lanes, [*compress(layout.places, trainable)]
+        trained_places = layout.places if self._trains_every else [*compress(layout.places, trainable)]
+        lanes = update.executable.lanes
         read_blocks = -(-len(parameters) // lanes)  # those with the parameters that the programs read
         fixed_blocks = trained_places[0] // lanes if trained_places else 0  # those before the first trained parameter
         # The operands of the driver `Drivers.update` that are the same in all steps
