@@ -12,7 +12,9 @@ from typing import Any
 
 from .. import ops
 from ..ops.number import number_or_none
+from .callers import warn_at_user
 from .operators import Operators
+from .unsupported import INSTEAD
 
 __all__ = ["OVERRIDING", "adapt", "without_operators"]
 
@@ -20,6 +22,14 @@ PRIMITIVES = ("__add__", "__mul__", "__neg__", "__pow__")
 INTERNAL = {
     "data": "operations read the number directly; check or change a number before you assign it",
     "grad": "backward reads and writes the number directly; read x.grad after backward(), in a function of your own",
+}
+
+
+# What micrograd's Value defines too, so a base after it is hidden there as well, and what every class has
+OF_MICROGRAD = {
+    *("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__truediv__", "__rtruediv__", "__pow__"),
+    *("__neg__", "__init__", "__repr__", "backward", "relu", "data", "grad"),
+    *("__module__", "__doc__", "__slots__", "__annotations__", "__init_subclass__"),
 }
 
 
@@ -84,11 +94,43 @@ def _hashes_by_identity(cls: Any) -> bool:
         return False
 
 
+def _is_ours(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def _warn_of_hidden(cls: type) -> None:
+    """Warn if methods of a base of `cls` are hidden, because the base comes after `Value`, which has such methods too.
+
+    micrograd's `Value` has few methods, so `class V(Value, Ops)` calls the `log` of Ops there. Here it would call the
+    `log` of `Value`. Names that `Value` only refuses, such as softmax, are not hidden; see `unsupported`.
+    """
+    values = [base for base in cls.__bases__ if issubclass(base, Operators)]
+    others = [base for base in cls.__bases__ if not issubclass(base, Operators)]
+    known = {base for value in values for base in value.__mro__}  # which have been looked at, with `value`
+    hidden: dict[str, list[str]] = {}
+    for base in cls.__mro__[:-1]:
+        if base not in known and base is not cls:
+            for name, part in vars(base).items():
+                holder = next(each for each in cls.__mro__ if name in vars(each))
+                private = name.startswith("_") and not name.startswith("__")
+                if _is_ours(holder) and part is not None and name not in OF_MICROGRAD | INSTEAD.keys() and not private:
+                    hidden.setdefault(base.__name__, []).append(name)
+    if hidden:
+        found = " and ".join(f"{', '.join(names)} of {base}" for base, names in hidden.items())
+        right = ", ".join(base.__name__ for base in (*others, *values))
+        given = ", ".join(base.__name__ for base in cls.__bases__)
+        warn_at_user(
+            f"class {cls.__name__}({given}) does not call {found}, because Value has them too and comes first; write "
+            f"class {cls.__name__}({right})"
+        )
+
+
 def adapt(cls: Any, base: Any) -> None:
     """Make the operators of `cls`, a user's new subclass of `base`, call the operators that it overrides.
 
     If it overrides `__add__`, `__mul__`, `__neg__` or `__pow__`, each operator that it does not define itself is
-    replaced by one that calls these four, as in the original micrograd: `x - y` then calls `+` and unary `-`.
+    replaced by one that calls these four, as in the original micrograd: `x - y` then calls `+` and unary `-`. There is
+    a warning if `base` hides methods of a class that comes after it, as Ops does in `class V(Value, Ops)`.
 
     Raises:
         TypeError: the class overrides `data` or `grad`, which the engine reads and writes without calling a method; or
@@ -105,7 +147,7 @@ def adapt(cls: Any, base: Any) -> None:
     >>> (3 * x / 4 - x).data, Counted.products
     (-0.5, 2)
     """
-    if cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
+    if _is_ours(cls):
         return
     for name, why in INTERNAL.items():
         if getattr(cls, name) is not getattr(base, name):
@@ -115,6 +157,8 @@ def adapt(cls: Any, base: Any) -> None:
             f"class {cls.__name__} defines __eq__ or __hash__, but a graph tells nodes apart by identity; add "
             "__hash__ = Value.__hash__ to the class"
         )
+    if len(cls.__bases__) > 1:
+        _warn_of_hidden(cls)
     if any(getattr(cls, name) is not getattr(base, name) for name in PRIMITIVES):
         OVERRIDING.add(cls)
         for name, derived in vars(Derived).items():

@@ -163,6 +163,7 @@ class _Missing:
     """An attribute that a `Value` does not have. Reading it raises an AttributeError that says what to write.
 
     A subclass of `Value` may have an attribute of this name, which is then in the object's `__dict__`, like any other.
+    Or a base of the subclass has it that comes after `Value`, as Ops does in `class V(Value, Ops)`.
     """
 
     def __init__(self, name: str, instead: str) -> None:
@@ -171,6 +172,10 @@ class _Missing:
 
     def __get__(self, instance: Any, owner: type) -> Any:
         held = getattr(instance, "__dict__", {})
+        if owner.__mro__[-3] is not Unsupported and (part := self._hidden_in(owner)) is not None:  # the first for speed
+            get = getattr(type(part), "__get__", None)
+            if self.name not in held or hasattr(type(part), "__set__"):
+                return get(part, instance, owner) if get else part
         if self.name in held:
             return held[self.name]
         instead = self.instead
@@ -178,12 +183,28 @@ class _Missing:
             instead = READING_DTYPE.get(caller.f_code.co_name, "a formula for the numpy function")
         raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}; write {instead}")
 
+    def _hidden_in(self, owner: type) -> Any:
+        """Return the attribute of this name in a base of `owner` that comes after `Value`; None if there is none."""
+        bases = owner.__mro__
+        for base in bases[bases.index(Unsupported) + 1 :]:
+            if self.name in vars(base):
+                return vars(base)[self.name]
+        return None
+
     def __set__(self, instance: Any, value: object) -> None:
+        part = self._hidden_in(type(instance))
+        if hasattr(type(part), "__set__"):
+            type(part).__set__(part, instance, value)
+            return
         if not hasattr(instance, "__dict__"):
             self.__get__(instance, type(instance))
         instance.__dict__[self.name] = value
 
     def __delete__(self, instance: Any) -> None:
+        part = self._hidden_in(type(instance))
+        if hasattr(type(part), "__delete__"):
+            type(part).__delete__(part, instance)
+            return
         self.__get__(instance, type(instance))
         del instance.__dict__[self.name]
 

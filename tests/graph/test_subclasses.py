@@ -107,6 +107,78 @@ def test_a_property_of_a_mixin_is_refused_too():
         type("Own", (Mixin, Value), {})
 
 
+class Ops:
+    bias = 0.5
+
+    def log(self):
+        return "log of Ops"
+
+    def __abs__(self):
+        return "abs of Ops"
+
+    def relu(self):  # hidden in micrograd, too
+        return "relu of Ops"
+
+    def softmax(self):
+        return self.data, "softmax of Ops"
+
+    @property
+    def value(self):
+        return 10 * self.data
+
+    @value.setter
+    def value(self, x):
+        self.data = x / 10
+
+    @value.deleter
+    def value(self):
+        self.data = 0.0
+
+
+def test_a_class_is_warned_of_if_value_hides_methods_of_a_base_that_micrograd_would_call():
+    class InPlace:
+        def __isub__(self, other):
+            return self
+
+    with pytest.warns(UserWarning, match=r"^class V\(Value, Ops\) does not call log, __abs__ of Ops, .*") as caught:
+
+        class V(Value, Ops):
+            pass
+
+    assert str(caught[0].message).endswith("; write class V(Ops, Value)")
+    assert (len(caught), caught[0].filename) == (1, __file__)
+    with pytest.warns(UserWarning, match=r"class W\(V, InPlace\) does not call __isub__ of .*W\(InPlace, V\)$"):
+        type("W", (V, InPlace), {})
+
+    class Right(Ops, Value):
+        pass
+
+    class OwnMethods(Value, Ops):
+        log = Ops.log
+        __abs__ = Ops.__abs__
+
+    type("Below", (V,), {})
+    assert Right(1.0).log() == OwnMethods(1.0).log() == "log of Ops"
+
+
+def test_a_method_that_a_value_lacks_is_found_in_a_base_after_value():
+    class V(Value, Ops):
+        log = __abs__ = None
+
+    v = V(2.0)
+    assert (v.softmax(), v.value, v.bias, V.softmax) == ((2.0, "softmax of Ops"), 20.0, 0.5, Ops.softmax)
+    v.value = 50
+    v.bias = 1.5
+    assert (v.data, v.bias, V.bias, vars(v)) == (5.0, 1.5, 0.5, {"bias": 1.5})
+    v.softmax = 3
+    assert v.softmax == 3
+    del v.value, v.softmax
+    assert (v.data, v.softmax()) == (0.0, (0.0, "softmax of Ops"))
+    with pytest.raises(AttributeError, match="'V' object has no attribute 'clip'; write clip"):
+        v.clip(0, 1)
+    assert not hasattr(Value(2.0), "softmax")
+
+
 @pytest.mark.parametrize("own_hash", [Value.__hash__, id])
 def test_values_that_compare_equal_are_still_two_nodes(own_hash):
     class Alike(Value):
