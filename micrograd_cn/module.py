@@ -9,6 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Never, SupportsIndex
 
 from .engine import Value
@@ -20,6 +21,7 @@ from .ops.options import refuse_options
 from .parameters.assignment import assign, assign_beside, assign_with_slots, delete, set_attribute
 from .parameters.class_attributes import (
     refuse_class_attributes,
+    warn_of_hidden_methods,
 )
 from .parameters.construction import check_after, note_after, note_copy, note_places
 from .parameters.copied import warn_of_shared_functions
@@ -112,6 +114,7 @@ class Module(Model):
         refuse_class_attributes(cls)
         if not is_of_this_package(cls):
             list_once(cls)
+            warn_of_hidden_methods(cls)
         has_items = issubclass(cls, (list, dict, deque)) and not hasattr(cls.__init__, "__wrapped__")
         if ("__init__" in vars(cls) or has_items) and not is_of_this_package(cls):
             cls.__init__ = check_after(cls.__init__)  # type: ignore[method-assign]  # it has the signature of __init__
@@ -441,7 +444,8 @@ class Module(Model):
     if not TYPE_CHECKING:  # a type checker shall go on saying that a module has no such attributes
 
         def __getattr__(self, name: str) -> Any:
-            if name in _INSTEAD:
+            classes = [base for base in type(self).__mro__ if name in vars(base)]
+            if name in _INSTEAD and all(map(is_of_this_package, classes)):  # else a user's property raises the error
                 raise AttributeError(f"{type(self).__name__} has no {name}; {_INSTEAD[name]}", name=name, obj=self)
             return object.__getattribute__(self, name)  # raises the usual error, or that of a property
 
@@ -557,14 +561,36 @@ _OPTIONS = {
 
 
 def _run_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method `__call__` that runs a module's `forward` and has the signature of the function `forward`."""
+    """Return a method `__call__` that runs a module's `forward` and has the signature of the function `forward`.
+
+    In micrograd, `forward` has no special meaning, so it may call the model, as in `self(x)`. Here this call runs
+    `forward` again. If it fails, a note at the error says what to write.
+    """
 
     @functools.wraps(forward)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return self.forward(*args, **kwargs)
+        try:
+            return self.forward(*args, **kwargs)
+        except (TypeError, RecursionError) as error:
+            _note_recursion(self, error, sys._getframe(1))
+            raise
 
     call.runs_forward = True  # type: ignore[attr-defined]
     return call
+
+
+def _note_recursion(model: Module, error: Exception, frame: FrameType | None) -> None:
+    """Add a note to `error` if `frame`, which has called `model`, runs the `forward` of this model itself."""
+    code = getattr(type(model).forward, "__code__", None)  # type: ignore[attr-defined]  # the class has this method
+    while frame is not None and frame.f_code.co_name in ("<listcomp>", "<genexpr>", "<lambda>"):
+        frame = frame.f_back
+    above = next((cls for cls in type(model).__mro__ if is_of_this_package(cls)), Module)
+    if frame is None or frame.f_code is not code or above is Module or getattr(error, "__notes__", None):
+        return
+    error.add_note(
+        f"{type(model).__name__}.forward calls the model, and a call of the model runs forward again, as in PyTorch; "
+        f"write super().__call__(x) for the call of {above.__name__}, or give forward another name"
+    )
 
 
 def _refuse_two_numbers(paths: list[str], updates: list[tuple[Value, float]]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Never, NoReturn, TypeAlias, cast
 from . import init, ops
 from .engine import Number, Value, constant, traverse
 from .graph import context
+from .graph.callers import is_of_this_package
 from .graph.groups import Group
 from .graph.operators import method, method_call
 from .graph.subclasses import OVERRIDING
@@ -165,6 +166,14 @@ def _size(name: str, size: int) -> int:
     if size < 1:
         raise ValueError(f"{name} must be at least 1, got {size}")
     return operator.index(size)
+
+
+def _unusual_options(nonlin: bool, activation: Activation, init: str | Initialiser, rng: Generator) -> dict[str, Any]:
+    """Return the options of a neuron or layer, by name, without those that have their default values."""
+    options: dict[str, Any] = {} if nonlin is True else {"nonlin": nonlin}
+    options |= {} if activation == "relu" else {"activation": activation}
+    options |= {} if init == "uniform" else {"init": init}
+    return options if rng is generator(None) else options | {"seed": rng}
 
 
 class _CheckedInputs(tuple[Value, ...]):
@@ -588,11 +597,16 @@ class Layer(Module):
     ) -> None:
         _refuse_options("Layer", wrong)
         rng = generator(seed)
-        self.neurons = [Neuron(nin, nonlin, activation, init, rng, nout) for _ in range(_size("nout", nout))]
+        if is_of_this_package(Neuron):
+            self.neurons = [Neuron(nin, nonlin, activation, init, rng, nout) for _ in range(_size("nout", nout))]
+        else:  # a user has assigned another class, which may take micrograd's options alone
+            options = _unusual_options(nonlin, activation, init, rng)
+            options |= {"nout": nout} if "init" in options else {}
+            self.neurons = [Neuron(nin, **options) for _ in range(_size("nout", nout))]
         self.group = Group("layer")
         for j, neuron in enumerate(self.neurons):
-            assert neuron.group
-            neuron.group.join(self.group, f"neurons.{j}")
+            if group := getattr(neuron, "group", None):  # a user's class of neurons may have none
+                group.join(self.group, f"neurons.{j}")
 
     def __call__(self, x: Inputs, *others: Never) -> Any:
         """Return the list of the neurons' outputs, or the output itself if the layer has only one neuron.
@@ -733,9 +747,14 @@ class MLP(_Network):
         sizes = [nin, *nouts]
         last = len(nouts) - 1
         rng = generator(seed)
-        self.layers = [Layer(sizes[i], sizes[i + 1], i != last, activation, init, rng) for i in range(len(nouts))]
+        if is_of_this_package(Layer):
+            self.layers = [Layer(sizes[i], sizes[i + 1], i != last, activation, init, rng) for i in range(len(nouts))]
+        else:  # a user has assigned another class, which may take micrograd's options alone
+            options = [_unusual_options(i != last, activation, init, rng) for i in range(len(nouts))]
+            self.layers = [Layer(sizes[i], sizes[i + 1], **options[i]) for i in range(len(nouts))]
         for i, layer in enumerate(self.layers):
-            layer.group.join(None, f"layers.{i}")
+            if group := getattr(layer, "group", None):
+                group.join(None, f"layers.{i}")
 
     def __call__(self, x: Inputs, *others: Never) -> Any:
         """Return the list of the last layer's outputs, or the output itself if that layer has only one neuron.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value, compiler
+from micrograd_cn import Value, compiler, nn
 from micrograd_cn.engine import topological_order
 from micrograd_cn.nn import MLP, Layer, Module, Neuron
 
@@ -920,3 +920,56 @@ def test_a_second_input_beside_a_list_is_not_ignored(model):
     for x in (1.0, Value(1.0, label="1.0")):
         with pytest.raises(TypeError, match=r"one list of inputs, got 2 arguments; write model\(\[1\.0, 2\.0\]\)$"):
             model(x, 2.0)
+
+
+@pytest.mark.parametrize("is_batch", [True, False])
+def test_a_forward_that_calls_its_own_model_is_told_what_to_write(is_batch):
+    class Net(MLP):
+        def forward(self, x):
+            return [self(row) for row in x] if is_batch else self(x)
+
+    with pytest.raises((TypeError, RecursionError)) as caught:
+        Net(2, [1])([[1.0, 2.0]])
+    [note] = caught.value.__notes__
+    assert note.startswith("Net.forward calls the model")
+    assert "write super().__call__(x) for the call of MLP" in note
+
+
+def test_an_error_of_a_forward_that_does_not_call_its_model_has_no_note():
+    class Net(MLP):
+        def forward(self, x):
+            return super().__call__(x) + "text"
+
+    with pytest.raises(TypeError) as caught:
+        Net(2, [1])([1.0, 2.0])
+    assert not hasattr(caught.value, "__notes__")
+
+
+def test_classes_that_take_the_options_of_micrograd_may_be_assigned_to_nn(monkeypatch):
+    class Own(nn.Neuron):
+        def __init__(self, nin, nonlin=True):
+            super().__init__(nin, nonlin=nonlin)
+
+    class Plain:
+        def __init__(self, nin, nonlin=True):
+            self.nonlin = nonlin
+
+        def __call__(self, x):
+            return sum(x)
+
+    class Wide(nn.Layer):
+        def __init__(self, nin, nout, **options):
+            super().__init__(nin, nout, **options)
+            self.given = options
+
+    monkeypatch.setattr(nn, "Neuron", Own)
+    model = nn.MLP(2, [3, 1])
+    assert [n.nonlin for layer in model.layers for n in layer.neurons] == [True, True, True, False]
+    assert len(model.parameters()) == 13
+    monkeypatch.setattr(nn, "Neuron", Plain)
+    assert nn.MLP(2, [3, 1])([1.0, 2.0]) == 9.0
+    monkeypatch.undo()
+    monkeypatch.setattr(nn, "Layer", Wide)
+    assert [layer.given for layer in nn.MLP(2, [3, 1]).layers] == [{}, {"nonlin": False}]
+    first = nn.MLP(2, [3, 1], activation="tanh", init="zeros", seed=0).layers[0]
+    assert {**first.given, "seed": None} == {"activation": "tanh", "init": "zeros", "seed": None}

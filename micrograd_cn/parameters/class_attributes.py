@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ..engine import Value
-from ..graph.callers import is_of_this_package
+from ..graph.callers import is_of_this_package, warn_at_user
 from .hidden import hidden_leaves
 from .members import OF_HIDING, descends_always, leaves_to_train, may_hold_leaves, members_of_known, walk
 from .model import Model, names_its_parameters, of_this_package
@@ -147,3 +147,47 @@ def refuse_shared(objects: Sequence[Any], model: Model) -> None:
                 continue
             if any(type(x) is cls and getattr(x, "__dict__", {}).get(name, held) is held for x in objects):
                 raise TypeError(message_of_class(cls, name, f"{name}.{lost[0][0]}".removesuffix(".")))
+
+
+# Attributes that micrograd's classes have too, or that only this package reads
+_OF_MICROGRAD = {"parameters", "zero_grad", "w", "b", "nonlin", "neurons", "layers", "group", "made_by_init"}
+
+
+def warn_of_hidden_methods(cls: type[Model]) -> None:
+    """Warn if a method of this package hides one that a user's base class of `cls` has under the same name.
+
+    In micrograd, `class Net(MLP, Saver)` calls the method `save` of Saver, because `MLP` has no such method there.
+    """
+    known = {name for base in cls.__bases__ for name in _hidden_methods(base)}
+    found: dict[tuple[str, str], list[str]] = {}  # the names by the base classes of `cls` that have them
+    for name, classes in _hidden_methods(cls).items():
+        if name not in known:
+            first, later = [next(base for base in cls.__bases__ if issubclass(base, x)).__name__ for x in classes]
+            found.setdefault((first, later), []).append(name)
+    for (first, later), names in found.items():
+        warn_at_user(
+            f"class {cls.__name__}: the methods of {first} hide those of {later} with the same names, "
+            f"{', '.join(names)}; in micrograd, {first} has none of these; write class {cls.__name__}({later}, {first})"
+        )
+
+
+def _hidden_methods(cls: type) -> dict[str, tuple[type, type]]:
+    """Return the methods of users that classes of this package hide in `cls`, by name.
+
+    Each item is a pair: the class of this package that is found first, and the user's class that is found later.
+    """
+    found: dict[str, tuple[type, type]] = {}
+    first: dict[str, type] = {}  # the class in which each name is found
+    for base in cls.__mro__:
+        for name, held in vars(base).items():
+            owner = first.setdefault(name, base)
+            if owner not in of_this_package or is_of_this_package(base) or name in found or name.startswith("_"):
+                continue
+            if name not in _OF_MICROGRAD and not _is_absent(owner, name) and hasattr(held, "__get__"):
+                found[name] = owner, base
+    return found
+
+
+def _is_absent(owner: type, name: str) -> bool:
+    """Return whether `name` is an attribute that the class `owner` refuses, and that a user's class may have."""
+    return hasattr(vars(owner)[name], "instead")

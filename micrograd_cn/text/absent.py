@@ -21,19 +21,35 @@ class Absent:
     def __init__(self, instead: str) -> None:
         self.instead = instead
         self.name = ""
+        self.owner: type = object
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
+        self.owner, self.name = owner, name
 
     def __get__(self, instance: object, owner: type) -> Any:
         if instance is not None and self.name in vars(instance):
             return vars(instance)[self.name]
+        if instance is not None and (held := self._of_mixin(owner)) is not None:
+            return held.__get__(instance, owner) if hasattr(held, "__get__") else held
         raise AttributeError(f"{owner.__name__} has no {self.name}; {self.instead}")
 
     def __set__(self, instance: object, x: object) -> None:
         if is_of_this_package(type(instance)):
             self.__get__(None, type(instance))
-        vars(instance)[self.name] = x
+        held = self._of_mixin(type(instance))
+        if hasattr(held, "__set__"):  # a property, for example
+            held.__set__(instance, x)
+        else:
+            vars(instance)[self.name] = x
+
+    def _of_mixin(self, owner: type) -> Any:
+        """Return what a user's base class of `owner`, such as Mixin in `class Net(MLP, Mixin)`, has under this name.
+
+        Return None if there is no such base class.
+        """
+        later = owner.__mro__[owner.__mro__.index(self.owner) :] if issubclass(owner, self.owner) else ()
+        found = [vars(base)[self.name] for base in later if self.name in vars(base)]
+        return next((held for held in found if not isinstance(held, Absent)), None)
 
 
 SHORTEST_MISSPELT = 5  # a shorter name, such as eps, is spelt like too many other words

@@ -1,5 +1,6 @@
 """Parameters in attributes of a class are refused."""
 
+import warnings
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import ClassVar
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from micrograd_cn import Value
-from micrograd_cn.nn import Layer, Module, Neuron
+from micrograd_cn.nn import MLP, Layer, Module, Neuron
 
 from .models import Keeper, data
 
@@ -162,3 +163,80 @@ def test_an_attribute_of_the_object_hides_that_of_the_class():
     model = net()
     model.w = Value(2)
     assert data(model) == [2.0]
+
+
+class Saver:
+    def save(self):
+        return "mine"
+
+    def state_dict(self):
+        return {}
+
+    def describe(self):
+        return "described"
+
+
+def test_a_class_warns_if_methods_that_micrograd_lacks_hide_those_of_a_later_base():
+    text = (
+        r"^class Net: the methods of MLP hide those of Saver with the same names, save, state_dict; .*\(Saver, MLP\)$"
+    )
+    with pytest.warns(UserWarning, match=text):
+
+        class Net(MLP, Saver):
+            pass
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+
+        class Below(Net):  # there was a warning of Net
+            pass
+
+        class Mine(Saver, MLP):
+            pass
+
+        class Trained(MLP, Mixin):
+            pass
+
+    assert Mine(2, [1]).save() == "mine"
+
+
+class Mixin:
+    def parameters(self):
+        return []
+
+    def zero_grad(self):
+        return "hidden in micrograd too"
+
+    def forward(self, x):
+        return self(x)
+
+    def activation(self):
+        return "activation"
+
+    @property
+    def weights(self):
+        return [p.data for p in self.parameters()]
+
+    @weights.setter
+    def weights(self, numbers):
+        for p, x in zip(self.parameters(), numbers, strict=True):
+            p.data = x
+
+    @property
+    def nin(self):
+        return self.missing
+
+
+def test_the_attributes_of_a_later_base_are_found():
+    class Net(MLP, Mixin):
+        pass
+
+    net = Net(2, [1])
+    assert (net.activation(), len(net.weights), len(net.parameters())) == ("activation", 3, 3)
+    net.weights = [1.0, 2.0, 3.0]
+    assert net.weights == [1.0, 2.0, 3.0]
+    assert net.forward([1.0, 1.0]).data == net([1.0, 1.0]).data == 6.0
+    with pytest.raises(AttributeError, match="'Net' object has no attribute 'missing'"):
+        _ = net.nin
+    with pytest.raises(AttributeError, match=r"^MLP has no weights; write model\.parameters"):
+        _ = MLP(2, [1]).weights
