@@ -45,7 +45,11 @@ class Value(Node):
 
     A subclass may override operators: if it overrides `__add__`, `__mul__`, `__pow__` or `__neg__`, then `3 * x`,
     `x - y`, `x / y` and the like call the methods of the subclass, as in micrograd. It cannot override `data` and
-    `grad`.
+    `grad`. If you assign to `Value.__mul__` itself, only `x * y` calls your function: `3 * x`, `x / y` and neurons do
+    not.
+
+    While the function in `y._backward` runs, the `grad` of an operand has only what this function has added. So clip or
+    test the total after `backward()`, and not in this function.
 
     A `Value` is true whatever its number, as any object is, so `if v:` and `not v` do not test the number: write
     `if v.data:`, or `where` for a choice that a graph records. The result of a comparison operation, as in

@@ -655,3 +655,45 @@ def test_operations_written_as_in_the_lecture_train_as_on_micrograd(seed):
     assert ours["history"][-1] < ours["history"][0]
     assert [len(trace(names["last_out"])[0]) for names in (theirs, ours)] == [41, 41]
     assert "tanh" in draw_dot(ours["last_out"]).source
+
+
+def test_an_operator_that_is_assigned_to_value_is_called_where_the_table_of_differences_says(monkeypatch):
+    """The methods of a subclass are called everywhere, and by neurons with such weights."""
+    product, called = Value.__mul__, []
+
+    def counted(x, y):
+        called.append("*")
+        return product(x, y)
+
+    def count(run):
+        called.clear()
+        run()
+        return len(called)
+
+    a, b = Value(2), Value(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(Value, "__mul__", counted)
+        counts = [count(run) for run in (lambda: a * b, lambda: 3 * a, lambda: a / b, lambda: Neuron(2)([a, b]))]
+    assert counts == [1, 0, 0, 0]
+    kind = type("V", (Value,), {"__mul__": counted})
+    neuron, x = Neuron(2), kind(2)
+    neuron.w = [kind(w.data, w.label) for w in neuron.w]
+    assert [count(run) for run in (lambda: x * b, lambda: 3 * x, lambda: x / b, lambda: neuron([a, b]))] == [1, 1, 1, 2]
+
+
+def test_a_closure_sees_only_what_it_has_added_to_the_gradient_of_an_operand():
+    x, seen = Value(2.0), []
+
+    def twice():
+        out = Value(2 * x.data, (x,), "twice")
+
+        def backward():
+            seen.append(x.grad)
+            x.grad += 2 * out.grad
+            seen.append(x.grad)
+
+        out._backward = backward
+        return out
+
+    (twice() + twice()).backward()
+    assert (seen, x.grad) == ([0.0, 2.0, 0.0, 2.0], 4.0)
