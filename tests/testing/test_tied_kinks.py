@@ -186,6 +186,12 @@ def test_a_corner_is_of_the_same_size_in_small_steps(power, is_one):
     assert corner(lambda x: np.sum(np.abs(x) ** power * [1.0, -1.0, 1.0])) is is_one
 
 
+@pytest.mark.parametrize(("power", "is_one"), [(1.0, True), (1.3, True), (1.4, False), (2.0, False)])
+def test_in_half_precision_curvature_is_no_corner_though_steps_are_nearly_as_long_as_each_other(power, is_one):
+    """From 2**-3 to 2**-5, the quotients of |x|**p change by 2**(2 - 2 p), which must be nearer to 1 than to 2**-2."""
+    assert corner(lambda x: np.sum(np.abs(x.astype(float)) ** power * [1.0, -1.0, 1.0]), kind=np.float16) is is_one
+
+
 def test_a_corner_is_no_noise_and_of_a_hundredth_of_the_quotients():
     for part, is_one in ((0.0055, True), (0.0045, False)):  # twice it is seen
         assert corner(lambda x, part=part: np.sum(x * [1.0, -1.0, 1.0]) + part * np.abs(x[0])) is is_one

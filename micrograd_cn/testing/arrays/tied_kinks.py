@@ -143,8 +143,9 @@ def _stays_nonzero(
 
     The terms are difference quotients. If the functions are smooth, their sum vanishes with the step, so a sum that
     stays away from 0 shows a kink. The result is True only if the sum exceeds noise, and is about the same for two
-    steps in a row. The sum must not be negligible compared with its terms, unless it is large enough to explain
-    `mismatch`.
+    steps in a row. Curvature makes the sum proportional to the step, so the ratio of the two sums must be nearer to 1
+    than to the ratio of the steps. The sum must not be negligible compared with its terms, unless it is large enough to
+    explain `mismatch`.
 
     Args:
         functions: the user's function along one or several directions.
@@ -152,16 +153,16 @@ def _stays_nonzero(
             step.
         mismatch: the distance of a derivative from the numerical one, which a kink may explain.
     """
-    before = 0.0
+    before, step_before = 0.0, math.inf
     for h, same in zip(_small_steps(functions), SAME_SUMS, strict=False):
         terms = quotients(functions, h)
         total = math.fabs(math.fsum(terms))
         least = min(KINK_SHARE * max(map(math.fabs, terms)), EXPLAINING_KINK * mismatch)
         if total <= max(least, KINK_NOISE * functions[0].rounding / h):
             return False
-        if min(total, before) > same * max(total, before):
+        if min(total, before) > max(same, 0.5 * (1.0 + h / step_before)) * max(total, before):
             return True
-        before = total
+        before, step_before = total, h
     return False
 
 
