@@ -472,8 +472,9 @@ SHORTER_STEP = 0.25
 in longer steps."""
 SAME_SUMS = (1.0, 0.5, 0.85)
 """1: for three steps, the sum of difference quotients over that for the step before, or the other way round. If it is
-more, both show the same kink. In half precision, it must be more than the mean of 1 and the ratio of the steps. The third step is only a quarter of the second, so the sums must be nearly equal. For the
-first step, there is no step before."""
+more, both show the same kink. It must also be more than the mean of 1 and the ratio of the steps, which matters in half
+precision. The third step is only a quarter of the second, so the sums must be nearly equal. For the first step, there
+is no step before."""
 
 
 # Step functions and staircases.
