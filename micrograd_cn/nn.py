@@ -48,6 +48,7 @@ Activation: TypeAlias = str | Callable[[Value], Value]
 Inputs: TypeAlias = Value | Iterable[Number]
 
 
+_ENGINES_VALUE = Value
 _FORWARD = "write super().__call__(x) in a subclass, and model(x) elsewhere; to replace it, define it in a subclass"
 _NO_MODES = "leave it out, because a model has no modes and computes the same in training and afterwards"
 _NO_DROPOUT = "multiply outputs of a layer by random factors 0 and 1 / (1 - p) in a Module of your own"
@@ -89,9 +90,10 @@ def _activation_function(activation: Activation) -> Callable[[Value], Value]:
         elif activation.lower() in ("softmax", "log_softmax"):
             write = "; softmax needs all outputs of a layer, so write softmax(model(x))"
         raise ValueError(f"unknown activation {activation!r}{write}; known: {', '.join(known)}")
-    built_in = vars(ops).get(op.name) is op
-    if built_in and callable(getattr(Value, op.name, None)):
-        return method_call(op.name)
+    own, built_in = getattr(Value, op.name, None), vars(ops).get(op.name) is op
+    if built_in and callable(own):
+        # If the user has assigned a subclass to `Value` of this module, the sum is no object of this class
+        return method_call(op.name) if Value is _ENGINES_VALUE else cast(Callable[[Value], Value], own)
     return cast(Callable[[Value], Value], method(op))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import micrograd_cn as mc
-from micrograd_cn import Value, compiler, nn
+from micrograd_cn import Value, compiler, engine, nn
 from micrograd_cn.engine import topological_order
 from micrograd_cn.nn import MLP, Layer, Module, Neuron
 
@@ -973,3 +973,26 @@ def test_classes_that_take_the_options_of_micrograd_may_be_assigned_to_nn(monkey
     assert [layer.given for layer in nn.MLP(2, [3, 1]).layers] == [{}, {"nonlin": False}]
     first = nn.MLP(2, [3, 1], activation="tanh", init="zeros", seed=0).layers[0]
     assert {**first.given, "seed": None} == {"activation": "tanh", "init": "zeros", "seed": None}
+
+
+def test_a_subclass_that_is_assigned_to_the_modules_value_applies_its_own_activation(monkeypatch):
+    class Leaky(Value):
+        def relu(self):
+            out = Leaky(max(0.1 * self.data, self.data), (self,), "leaky")
+
+            def backward():
+                self.grad += (1.0 if out.data > 0.0 else 0.1) * out.grad
+
+            out._backward = backward
+            return out
+
+    for module in (engine, nn):
+        monkeypatch.setattr(module, "Value", Leaky)
+    model = nn.MLP(2, [3, 1], seed=0)
+    first, last = model.layers[0].neurons, model.layers[1].neurons[0]
+    sums = [sum(w.data * x for w, x in zip(n.w, [1.0, -2.0], strict=True)) for n in first]
+    wanted = sum(w.data * max(0.1 * s, s) for w, s in zip(last.w, sums, strict=True))
+    y = model([1.0, -2.0])
+    y.backward()
+    assert y.data == pytest.approx(wanted)
+    assert last.w[0].grad == pytest.approx(max(0.1 * sums[0], sums[0]))

@@ -1037,7 +1037,7 @@ class CompiledFunction:
         if self._stale.latest[0] != "fit":
             self._stale.note_call("fit")
         losses = self._fit(options, samples, validation)
-        if len(losses) > 1 and losses[0] == losses[-1] != 0.0:
+        if len(losses) > 1 and losses[0] == losses[-1] != 0.0 and options.optimizer.lr:
             warn_of_no_slope(self._name, losses[0], options.optimizer.parameters)
         return losses
 
