@@ -796,6 +796,7 @@ def compare(seed: int, interrupts: bool = False) -> Counter[str]:
         with settings(LOOKING | (MERGED if seed % 2 else {})), warnings.catch_warnings():
             # Eager results are those for `Value`s, and a program may give others for numbers
             warnings.filterwarnings("ignore", r".* for the numbers of this sample")
+            warnings.filterwarnings("ignore", r"fit\(\) of f has trained nothing")  # the loss may be a comparison
             comparison.run(interrupted(rng) if interrupts else None)
     except Different as error:
         raise Different(f"seed {seed}: {error}\n{author.text.removeprefix(HEADER)}") from None
