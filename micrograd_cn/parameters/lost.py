@@ -33,9 +33,9 @@ def refuse_lost(model: Model, root: Model, is_new: bool = False) -> None:
     Three things are never trained: a number, a constant that an operation computed, and a value whose only leaves are
     those that were replaced. If a value also depends on other leaves, there is only a warning.
 
-    If there is no error, the function records where the collections have parameters now. It also marks constants that
-    calls have put into a collection that had no parameters at the end of `__init__`, or where it had no `Value`: these
-    are states, and not parameters.
+    If there is no error, the function records where the collections have parameters now. It also marks the
+    states: constants computed by an operation or by `detach` that calls of the model have put into a collection without
+    parameters, or beside parameters at a place that had no `Value` before. States are not parameters.
 
     Args:
         model: a module of a user's class. Its attributes are looked at, and not the modules inside it.

@@ -127,13 +127,15 @@ class Recorder:
 
 
 class _Before:
-    """What a function can read before it is recorded: a snapshot or, if its code may change something, all of it.
+    """What a function could read before it was recorded, kept to find out whether recording has changed it.
+
+    If a snapshot is given, only the snapshot is kept, and otherwise the contents of all that the function can read.
 
     Attributes:
-        snapshot: the snapshot. It is None if the function's code may change something, if a snapshot leaves something
-            out, and once `has_changed` has found a change.
-        leaves: the leaves that the function could read before it was recorded. If the class got a snapshot, they are
-            None until `has_changed` finds a change.
+        snapshot: the snapshot that was given. It is None if there was none, if it leaves something out, and once
+            `has_changed` has found a change.
+        leaves: the leaves that the function could read. If a snapshot was given, they are None until `has_changed`
+            finds a change.
     """
 
     def __init__(self, roots: Sequence[Any], snapshot: Snapshot | None) -> None:

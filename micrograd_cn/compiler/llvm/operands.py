@@ -88,7 +88,8 @@ def write_call(f: Writer, returns: str, called: str, operands: Sequence[str]) ->
     Args:
         f: the function that is being written, which makes the call.
         returns: the type of the result, or "void".
-        called: the function that is called: its name, after an "@", or the name of its address.
+        called: what is called, as it stands in the text: "@" and the name of a function, as in "@exp", or the name of
+            a pointer to a function, as in "%v3".
         operands: the operands with their types.
     """
     text = f"call {returns} {called}({', '.join(operands)})"

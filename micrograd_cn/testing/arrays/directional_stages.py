@@ -255,11 +255,12 @@ class Case:
     def _measured_rounding(self) -> float:
         """Return the rounding error of the values of `phi`, measured near the point.
 
-        Usually, it is the scatter of these values. But if `phi` does not change in the largest step, and outputs change
-        far away, rounding may make a staircase of `phi`: its values stay the same along a tread, and jump at the
-        tread's end. The rounding error is then the height of the jump at the end of the point's tread. If no such tread
-        is found, and always in half precision, the change that the checked derivative predicts for the largest step is
-        taken instead. A mask, such as that of relu, makes no staircase, although it may keep `phi` from changing.
+        It is at least the scatter of these values. If `phi` does not change in the largest step, but some output
+        changes in far larger steps, rounding may have made a staircase of `phi`: its values stay the same along a tread
+        and jump at its end. The result is then at least the height of the jump at the end of the tread around the
+        point. In half precision, where no tread is looked for, or if none is found, the change that the checked
+        derivative predicts for the largest step takes the place of this height. But if a mask makes the tread, such as
+        that of relu, only the scatter counts: a mask makes no jump.
         """
         problem, phi = self.problem, self.phi
         rounding = max(phi.rounding, noise_level(phi, 0.0, problem.noise_exponents))

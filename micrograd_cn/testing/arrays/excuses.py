@@ -90,7 +90,9 @@ UNEVEN_POINTS = 8.0 * (np.arange(17) * 0.618034 % 1.0) - 4.0
 
 @dataclass(frozen=True)
 class Doubt(Attempt):
-    """An attempt that calls a finite derivative wrong, for which an excuse is looked for.
+    """A comparison whose verdict is that the derivative is wrong, although it is finite.
+
+    `excuse` looks for another reason for the mismatch than a mistake.
 
     Attributes:
         gradient_norm: the norm of the whole gradient of the weighted sum of the outputs.
