@@ -427,7 +427,7 @@ def concatenated(vectors: list[Vector]) -> Vector:
 def flat_doubles(arrays: Sequence[Any], size: int) -> Vector:
     """Return the numbers of some arrays and numbers as one new vector of doubles, one array after the other.
 
-    `size` is an estimate of the count of numbers, which only chooses the method. If it is above `CHUNK_SIZE`, each array
+    `size` is an estimate of the count of numbers, which only chooses the method. Above `CHUNK_SIZE`, each array
     is converted directly into its part of the result, without a temporary copy.
 
     >>> flat_doubles([np.ones((2, 2)), 5], 5)
