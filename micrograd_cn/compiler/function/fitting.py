@@ -233,8 +233,8 @@ class FunctionFit(Dispatcher):
         """Return the mean result for the samples of the validation, with the parameters' current data.
 
         `parameters()` returns the address of these data, or 0 if the `Value`s have them. Return None if the data are at
-        an address, but have to be in the `Value`s: the function must be recorded or compared, or the engine must
-        compute.
+        an address, but are needed in the `Value`s. This is so if a sample has no recording yet, if a recording has yet
+        to be compared with a new one, or if the engine has to compute the function.
         """
         losses, threads = array("d"), self._options.threads
         for bucket in self._validation or ():

@@ -203,9 +203,9 @@ class _ReverseMode:
             contributions: the summands of all gradients, to which this method adds the totals.
 
         Returns:
-            whether the gradient is scattered. It is not if the operation is a user's own, if it selects one of at most
-            MAX_SELECTED_GRADIENTS operands, if the index does not depend on the row, or if one of the other operands
-            depends on it.
+            whether the gradient is scattered. It is scattered only if the operation is this package's, it selects one
+            of more than MAX_SELECTED_GRADIENTS operands, its index depends on the row, and none of these operands
+            depends on the row.
         """
         index, *xs = node.parents
         if not is_of_the_table(op):

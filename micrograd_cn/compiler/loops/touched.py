@@ -45,7 +45,10 @@ class Touched:
 
     @property
     def words(self) -> int:
-        """How many words the totals take in memory, with as many gradients, two lists, and a flag for each block."""
+        """How many words of memory are needed for the totals, as many gradients, two lists of blocks, and flags.
+
+        There is a flag for each block, which is a byte.
+        """
         return 2 * self.blocks * self.lanes + 2 * self.list_words + -(-self.blocks // WORD)
 
 

@@ -539,7 +539,10 @@ class Surroundings:
 
     @property
     def large_are_plain(self) -> bool:
-        """Whether the collections that were too large to look into have only numbers and strings as items."""
+        """Whether all items of the large collections and arrays, which were not searched, are numbers and strings.
+
+        Only the classes of the items are looked at.
+        """
         return self._kinds_in_large() <= EXACTLY_PLAIN
 
     def _kinds_in_large(self) -> set[type]:

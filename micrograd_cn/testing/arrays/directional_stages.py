@@ -452,9 +452,11 @@ def _moves_beyond_own_size(phi: DirectionalFunction) -> bool:
 
 
 def _rough_estimate(phi: DirectionalFunction) -> Estimate:
-    """Return a numerical derivative of φ from the largest steps alone; its estimated error is larger than itself.
+    """Return a rough numerical derivative of φ, for a comparison without a verdict.
 
-    If the function has not been computed in these steps, or is not finite there, the derivative is nan.
+    It is made from the values at the largest steps, if they are known already, so f is not called. Its error is
+    estimated as at least its own absolute value. If a value is not known or not finite, the derivative is nan, and its
+    error is infinite.
     """
     h = phi.problem.steps.first_steps[0]
     above, below = phi.known(h), phi.known(-h)

@@ -422,7 +422,8 @@ def has_high_steps(phi: DirectionalFunction, heights: Vector) -> bool:
     """Return whether f jumps by `heights` because it is a step function, and not because of rounding.
 
     For each output, `heights` has the height of its jumps. The jumps of a step function are higher than rounding of
-    intermediate results explains, and are about as high at points nearer to 0. Jumps by rounding are lower there.
+    intermediate results explains. They are about as high if the point itself is divided by a large factor, whereas
+    jumps by rounding are lower there. It is enough if half of the outputs that jump do so there, too.
     """
     line = _Line(phi.problem, phi.u, phi.v, phi.x, phi.outputs)
     seen = (heights > 0.0) & line.weighted
