@@ -139,6 +139,16 @@ def test_a_frozen_parameter_a_none_and_a_subclass_get_what_they_get_from_python(
     assert [p.grad for p in found] == [1.0, 0.0, 3.0, 4.0, 5.0]
 
 
+def test_if_gradients_of_one_program_cannot_be_added_those_of_all_others_are_taken_back():
+    ws = parameters(3)
+    ws[1].grad = None
+    before = [w.grad for w in ws]
+    wrong = Gradients([ws[2]], array("d", [1.0, 2.0]))  # two numbers for one parameter
+    with pytest.raises(ValueError, match="longer"):
+        add_gradients([Gradients(ws[:2], array("d", [1.0, 2.0])), Gradients(ws[:1], array("d", [3.0]), 0.5), wrong])
+    assert [w.grad for w in ws] == before
+
+
 @pytest.mark.parametrize("prepared", [False, True])
 def test_machine_code_leaves_the_gradients_of_frozen_parameters_alone(prepared):
     found = parameters()

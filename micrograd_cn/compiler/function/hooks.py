@@ -106,7 +106,7 @@ class RecordingHooks(RefusingHooks):
             function has returned. The function has made them itself.
     """
 
-    def __init__(self, kind: type[Value] = Traced, hides_numbers: bool = False) -> None:
+    def __init__(self, kind: type[Value], hides_numbers: bool) -> None:
         self.kind, self._hides_numbers, self.makes_cycles = kind, hides_numbers, False
         self.refused_text: TypeError | None = None
         self.caught = self.raised = self.asked = ""
