@@ -73,24 +73,26 @@ class Slot(NamedTuple):
     """The operands of LLVM instructions that describe the object in a slot of a node.
 
     Attributes:
-        content: the address of the object in the slot. If the slot is empty, it is the address of the placeholder
-            `_sample`, so code may read an object in any case.
-        number: the number of the float in the slot, if there is a float. If there is none, it is the number of another
-            float, which means nothing.
-        is_float: whether there is a float.
-        is_good: whether there is a float or None, in whose place machine code can put another float.
-        unshared: whether there is a float to which nothing else refers.
+        content: the address of the object in the slot.
+        is_float: whether the object is a float.
+        unshared: whether nothing but the node refers to the object.
     """
 
     content: Words
-    number: Vector
     is_float: Condition
-    is_good: Condition
     unshared: Condition
+
+    @property
+    def number(self) -> Vector:
+        """Write code that reads the number of the float in the slot. There must be a float."""
+        return _number(self.content)[0]
 
 
 class NodeLoop:
     """Write machine code that reads and writes the nodes in a list.
+
+    The code tests each object before it reads further, and ends the function if the object is not as expected. Such a
+    test takes less time than one that chooses another object to read.
 
     Args:
         f: the function that is written. It ends with `failed` if it can do nothing.
@@ -104,51 +106,60 @@ class NodeLoop:
     ) -> None:
         self.f = f
         nodes, self.count = nodes or Words(f, "%list"), count or Integer(f, "%n")
-        f.end_unless(nodes.bytes(COUNT)[0] == self.count, failed)
+        self._failed = failed
+        self.end_unless(nodes.bytes(COUNT)[0] == self.count)
         self._items = nodes.bytes(ITEMS).words(0)
 
-    def node(self, index: Integer) -> tuple[Words, Condition]:
-        """Write code that loads the address of the object at `index` in the list `%list`, and tests the object's class.
+    def node(self, index: Integer) -> Words:
+        """Write code that loads the address of the node at `index` in the list `%list`.
 
-        Return the address, and the condition that the class is `Value` itself, and not a subclass. If the condition
-        does not hold, the address is that of the placeholder `_sample`, which is a `Value`. So code may read the node
-        at the address before it tests the condition.
+        The code ends the function unless the object there belongs to `Value` itself, and not to a subclass.
         """
         found = self.address(index)
-        is_value = self._has_type(found, Value)
-        return is_value.select(found, Words(self.f, address_of(_sample))), is_value
+        self.end_unless(self._has_type(found, Value))
+        return found
 
     def address(self, index: Integer) -> Words:
         """Write code that loads the address of the object at `index` in the list `%list`."""
         return self._items.words(index)
 
-    def float(self, index: Integer) -> tuple[Vector, Condition]:
-        """Write code that reads the float at `index` in the list `%list`, and tests that its class is float itself.
+    def float(self, index: Integer) -> Vector:
+        """Write code that reads the number of the object at `index` in the list `%list`.
 
-        Return the number of the float, and the condition. If the condition does not hold, the number is that of another
-        float, which means nothing.
+        The code ends the function unless the object's class is float itself.
         """
         found = self.address(index)
-        is_float = self._has_type(found, float)
-        return _number(is_float.select(found, Words(self.f, address_of(_sample._data))))[0], is_float
+        self.end_unless(self._has_type(found, float))
+        return _number(found)[0]
+
+    def end_unless(self, condition: Condition) -> None:
+        """Write code that ends the function, which then returns `failed`, unless the condition holds."""
+        self.f.end_unless(condition, self._failed)
 
     def is_at(self, index: Integer, x: Words) -> Condition:
         """Write code that tells whether the object at `index` in the list `%list` is the one at the address `x`."""
         return Condition(self.f, self.f.op(f"icmp eq ptr {self.address(index)}, {x}"))
 
     def slot(self, node: Words, offset: Integer | int) -> Slot:
-        """Write code that reads the slot at an offset of a node."""
+        """Write code that looks at the object in the slot at an offset of a node.
+
+        The code ends the function if the slot is empty.
+        """
         f = self.f
-        found = node.bytes(offset).words(0)
-        empty = Condition(f, f.op(f"icmp eq ptr {found}, null"))
-        content = empty.select(Words(f, address_of(_sample)), found)
-        is_float, is_none = self._has_type(content, float), self.is_same(content, None)
-        # The number of another object would be read behind its end: None has 16 bytes.
-        readable = is_float.select(content, Words(f, address_of(_sample._data)))
-        number = _number(readable)[0]
+        content = node.bytes(offset).words(0)
+        self.end_unless(Condition(f, f.op(f"icmp ne ptr {content}, null")))
         references = f.op(f"load i32, ptr {content}")  # the low half of the count
-        unshared = is_float & Condition(f, f.op(f"icmp eq i32 {references}, 1"))
-        return Slot(content, number, is_float, is_float | is_none, unshared)
+        unshared = Condition(f, f.op(f"icmp eq i32 {references}, 1"))
+        return Slot(content, self._has_type(content, float), unshared)
+
+    def float_slot(self, node: Words, offset: Integer | int) -> Slot:
+        """Write code that looks at the float in the slot at an offset of a node.
+
+        The code ends the function if the slot has something else than a float.
+        """
+        slot = self.slot(node, offset)
+        self.end_unless(slot.is_float)
+        return slot
 
     def has_requires_grad(self, node: Words, requires_grad: bool) -> Condition:
         """Write code that tells whether the attribute `requires_grad` of a node is the argument `requires_grad`."""
@@ -170,17 +181,36 @@ class NodeLoop:
             number: a function that writes code for the new number. It takes the index of a node and the old number,
                 which is 0 if there is None.
         """
-        f = self.f
-        with f.when(unshared), f.repeat(self.count) as loop:
+        with self.f.when(unshared):
+            self.change_all(offset, number)
+        with self.f.when(~unshared):
+            self.replace_all(offset, number)
+
+    def change_all(self, offset: Integer | int, number: Callable[[Integer, Vector], Vector]) -> None:
+        """Write code that changes the float in a slot of each node in place.
+
+        Each of these floats must be in no other place. The arguments are those of `assign_all`.
+        """
+        with self.f.repeat(self.count) as loop:
             place = _number(self.address(loop.index).bytes(offset).words(0))
             place[0] = number(loop.index, place[0])
-        with f.when(~unshared), f.repeat(self.count) as loop:
+
+    def replace_all(self, offset: Integer | int, number: Callable[[Integer, Vector], Vector]) -> None:
+        """Write code that puts another float into a slot of each node, where a float cannot be changed in place.
+
+        There must be a float or None in each slot. The arguments are those of `assign_all`.
+        """
+        f = self.f
+        with f.repeat(self.count) as loop:
             node = self.address(loop.index)
             slot = self.slot(node, offset)
-            new = number(loop.index, slot.is_float.select(slot.number, 0.0))
-            with f.when(slot.unshared):
+            # None, which has 16 bytes, has no number
+            read = Slot(slot.is_float.select(slot.content, Words(f, address_of(_sample._data))), *slot[1:])
+            new = number(loop.index, slot.is_float.select(read.number, 0.0))
+            unshared = slot.is_float & slot.unshared
+            with f.when(unshared):
                 _number(slot.content)[0] = new
-            with f.when(~slot.unshared):
+            with f.when(~unshared):
                 made = f.call("ptr", "PyFloat_FromDouble", new)
                 with f.when(f.op(f"icmp ne ptr {made}, null")):  # if it is null, Python raises MemoryError
                     f.do(f"store ptr {made}, ptr {node.bytes(offset)}")
@@ -206,21 +236,15 @@ def _write_read() -> Function:
     `%slot` is the offset of the slot in the memory of a `Value`, in bytes.
     """
     f = Function(f"{KERNEL_PREFIX}read_nodes", "ptr %list, i64 %n, i64 %slot, ptr %to", "i64")
-    f.end_unless(_read(NodeLoop(f), Integer(f, "%slot"), Doubles(f, "%to")), "i64 1")
+    _read(NodeLoop(f), Integer(f, "%slot"), Doubles(f, "%to"))
     f.do("ret i64 0")
     return f
 
 
-def _read(nodes: NodeLoop, offset: Integer | int, to: Doubles) -> Condition:
-    """Write code that copies the numbers in a slot of nodes. Return the condition that all of them are floats."""
-    f = nodes.f
-    with f.repeat(nodes.count, [Condition(f, "true")]) as loop:
-        node, is_value = nodes.node(loop.index)
-        slot = nodes.slot(node, offset)
-        to[loop.index] = slot.number
-        loop.next = [loop.carried[0] & is_value & slot.is_float]
-    found: Condition = loop.next[0]
-    return found
+def _read(nodes: NodeLoop, offset: Integer | int, to: Doubles) -> None:
+    """Write code that copies the numbers in a slot of nodes, and ends the function at a node that has no float."""
+    with nodes.f.repeat(nodes.count) as loop:
+        to[loop.index] = nodes.float_slot(nodes.node(loop.index), offset).number
 
 
 def _write_write() -> Function:
@@ -230,25 +254,23 @@ def _write_write() -> Function:
     """
     f = Function(f"{KERNEL_PREFIX}write_nodes", "ptr %list, i64 %n, i64 %slot, ptr %from", "i64")
     numbers = Doubles(f, "%from")
-    _assign_if_good(NodeLoop(f), Integer(f, "%slot"), lambda index: numbers[index], "i64 1")
+    _assign_if_good(NodeLoop(f), Integer(f, "%slot"), lambda index: numbers[index])
     f.do("ret i64 0")
     return f
 
 
-def _assign_if_good(nodes: NodeLoop, offset: Integer | int, number: Callable[[Integer], Vector], failed: str) -> None:
+def _assign_if_good(nodes: NodeLoop, offset: Integer | int, number: Callable[[Integer], Vector]) -> None:
     """Write code that assigns a number to a slot of each node, if the slots of all nodes can be written to.
 
     A slot can be written to if it has a float or None, and its node is a `Value` itself. If one of them cannot, the
-    function that is written changes nothing, and returns `failed`. `number` takes the index of a node, and writes code
-    for the number that the node gets.
+    code ends the function before anything is changed. `number` takes the index of a node, and writes code for the
+    number that the node gets.
     """
-    f, true = nodes.f, Condition(nodes.f, "true")
-    with f.repeat(nodes.count, [true, true]) as loop:
-        node, is_value = nodes.node(loop.index)
-        slot, (before, unshared) = nodes.slot(node, offset), loop.carried
-        loop.next = [before & is_value & slot.is_good, unshared & slot.unshared]
-    f.end_unless(loop.next[0], failed)
-    nodes.assign_all(offset, loop.next[1], lambda index, _: number(index))
+    with nodes.f.repeat(nodes.count, [Condition(nodes.f, "true")]) as loop:
+        slot = nodes.slot(nodes.node(loop.index), offset)
+        nodes.end_unless(slot.is_float | nodes.is_same(slot.content, None))
+        loop.next = [loop.carried[0] & slot.is_float & slot.unshared]
+    nodes.assign_all(offset, loop.next[0], lambda index, _: number(index))
 
 
 def _write_add() -> Function:
@@ -257,30 +279,35 @@ def _write_add() -> Function:
     Nodes that require no gradient are left alone.
     """
     f = Function(f"{KERNEL_PREFIX}add_to_nodes", "ptr %list, i64 %n, ptr %from, double %weight", "i64")
-    _add(NodeLoop(f), Doubles(f, "%from"), Vector(f, "%weight"), "i64 1")
+    _add(NodeLoop(f), Doubles(f, "%from"), Vector(f, "%weight"))
     f.do("ret i64 0")
     return f
 
 
-def _add(nodes: NodeLoop, numbers: Doubles, weight: Vector | float, failed: str) -> None:
+def _add(nodes: NodeLoop, numbers: Doubles, weight: Vector | float) -> None:
     """Write code that adds numbers, times `weight`, to the gradients of nodes. Frozen nodes keep their gradients.
 
-    The function that is written ends with `failed` if the gradient of a frozen node is not a float.
+    The code ends the function before anything is changed if the gradient of a frozen node is not a float.
     """
     f, grad, true = nodes.f, slot_offset("_grad"), Condition(nodes.f, "true")
-    with f.repeat(nodes.count, [true, true]) as loop:
-        node, is_value = nodes.node(loop.index)
-        slot, (before, unshared) = nodes.slot(node, grad), loop.carried
+    with f.repeat(nodes.count, [true]) as loop:
+        node = nodes.node(loop.index)
+        slot = nodes.slot(node, grad)
         unfrozen, frozen = (nodes.has_requires_grad(node, requires) for requires in (True, False))
-        good = is_value & ((unfrozen & slot.is_good) | (frozen & slot.is_float))
-        loop.next = [before & good, unshared & slot.unshared]
-    f.end_unless(loop.next[0], failed)
+        nodes.end_unless(unfrozen | frozen)
+        nodes.end_unless(slot.is_float | (unfrozen & nodes.is_same(slot.content, None)))
+        loop.next = [loop.carried[0] & unfrozen & slot.is_float & slot.unshared]
 
-    def number(index: Integer, old: Vector) -> Vector:
-        new = old + 0.0 + numbers[index] * weight  # as `(grad or 0.0) + ...` in Python, which makes 0.0 of -0.0
-        return nodes.has_requires_grad(nodes.address(index), True).select(new, old)
+    def added(index: Integer, old: Vector) -> Vector:
+        return old + 0.0 + numbers[index] * weight  # as `(grad or 0.0) + ...` in Python, which makes 0.0 of -0.0
 
-    nodes.assign_all(grad, loop.next[1], number)
+    def added_unless_frozen(index: Integer, old: Vector) -> Vector:
+        return nodes.has_requires_grad(nodes.address(index), True).select(added(index, old), old)
+
+    with f.when(loop.next[0]):
+        nodes.change_all(grad, added)
+    with f.when(~loop.next[0]):
+        nodes.replace_all(grad, added_unless_frozen)
 
 
 class _PreparedWords(NamedTuple):
@@ -312,19 +339,19 @@ _FAILED = f"ptr {address_of(False)}"
 
 def _write_prepared_read() -> Function:
     def write(nodes: NodeLoop, numbers: Doubles) -> None:
-        nodes.f.end_unless(_read(nodes, slot_offset("_data"), numbers), _FAILED)
+        _read(nodes, slot_offset("_data"), numbers)
 
     return _write_prepared("prepared_read", write)
 
 
 def _write_prepared_add() -> Function:
-    return _write_prepared("prepared_add", lambda nodes, numbers: _add(nodes, numbers, 1.0, _FAILED))
+    return _write_prepared("prepared_add", lambda nodes, numbers: _add(nodes, numbers, 1.0))
 
 
 def _write_clear() -> Function:
     """Write the function that sets the gradients of the nodes in `%list` to 0."""
     f = Function(f"{KERNEL_PREFIX}clear_gradients", "ptr %list, i64 %n", "i64")
-    _assign_if_good(NodeLoop(f), slot_offset("_grad"), lambda _: Vector(f, "0.0"), "i64 1")
+    _assign_if_good(NodeLoop(f), slot_offset("_grad"), lambda _: Vector(f, "0.0"))
     f.do("ret i64 0")
     return f
 
@@ -335,14 +362,10 @@ def _write_scale() -> Function:
     It does nothing if one of the nodes has no gradient. A node that occurs twice is multiplied twice.
     """
     f = Function(f"{KERNEL_PREFIX}scale_gradients", "ptr %list, i64 %n, double %factor", "i64")
-    nodes, grad, true = NodeLoop(f), slot_offset("_grad"), Condition(f, "true")
-    factor = Vector(f, "%factor")
-    with f.repeat("%n", [true, true]) as loop:
-        node, is_value = nodes.node(loop.index)
-        slot, (before, unshared) = nodes.slot(node, grad), loop.carried
-        loop.next = [before & is_value & slot.is_float, unshared & slot.unshared]
-    f.end_unless(loop.next[0], "i64 1")
-    nodes.assign_all(grad, loop.next[1], lambda _, old: old * factor)
+    nodes, grad, factor = NodeLoop(f), slot_offset("_grad"), Vector(f, "%factor")
+    with f.repeat("%n", [Condition(f, "true")]) as loop:
+        loop.next = [loop.carried[0] & nodes.float_slot(nodes.node(loop.index), grad).unshared]
+    nodes.assign_all(grad, loop.next[0], lambda _, old: old * factor)
     f.do("ret i64 0")
     return f
 
@@ -355,17 +378,15 @@ def _write_sum_of_squares() -> Function:
     """
     f = Function(f"{KERNEL_PREFIX}sum_of_squares", "ptr %list, i64 %n, ptr %to", "i64")
     nodes, grad, zero = NodeLoop(f), slot_offset("_grad"), Vector(f, "0.0")
-    with f.repeat("%n", [Condition(f, "true"), zero, zero]) as loop:
-        node, is_value = nodes.node(loop.index)
-        slot, (before, total, lost) = nodes.slot(node, grad), loop.carried
-        square, of_square = _square(slot.number)
+    with f.repeat("%n", [zero, zero]) as loop:
+        total, lost = loop.carried
+        square, of_square = _square(nodes.float_slot(nodes.node(loop.index), grad).number)
         larger = total + square
         added = larger - total
         of_sum = (total - (larger - added)) + (square - added)  # Knuth's sum with its rounding error
-        loop.next = [before & is_value & slot.is_float, larger, lost + (of_sum + of_square)]
-    f.end_unless(loop.next[0], "i64 1")
+        loop.next = [larger, lost + (of_sum + of_square)]
     to = Doubles(f, "%to")
-    to[0], to[1] = loop.next[1:]
+    to[0], to[1] = loop.next
     f.do("ret i64 0")
     return f
 
@@ -394,10 +415,8 @@ def _write_all_have(name: str, requires_grad: bool) -> Function:
     """
     f = Function(f"{KERNEL_PREFIX}{name}", "ptr %list, i64 %n", "i64")
     nodes = NodeLoop(f)
-    with f.repeat("%n", [Condition(f, "true")]) as loop:
-        node, is_value = nodes.node(loop.index)
-        loop.next = [loop.carried[0] & is_value & nodes.has_requires_grad(node, requires_grad)]
-    f.end_unless(loop.next[0], "i64 1")
+    with f.repeat("%n") as loop:
+        nodes.end_unless(nodes.has_requires_grad(nodes.node(loop.index), requires_grad))
     f.do("ret i64 0")
     return f
 
@@ -409,12 +428,11 @@ def _write_steps_are_possible() -> Function:
     """
     f = Function(f"{KERNEL_PREFIX}steps_are_possible", "ptr %list, i64 %n", "i64")
     nodes = NodeLoop(f)
-    with f.repeat("%n", [Condition(f, "true")]) as loop:
-        node, is_value = nodes.node(loop.index)
-        data, grad = (nodes.slot(node, slot_offset(name)) for name in ("_data", "_grad"))
-        good = is_value & data.is_float & grad.is_float & nodes.has_requires_grad(node, True)
-        loop.next = [loop.carried[0] & good]
-    f.end_unless(loop.next[0], "i64 1")
+    with f.repeat("%n") as loop:
+        node = nodes.node(loop.index)
+        nodes.end_unless(nodes.has_requires_grad(node, True))
+        for name in ("_data", "_grad"):
+            nodes.float_slot(node, slot_offset(name))
     f.do("ret i64 0")
     return f
 
@@ -426,11 +444,8 @@ def _write_read_floats() -> Function:
     """
     f = Function(f"{KERNEL_PREFIX}read_floats", "ptr %list, i64 %n, ptr %to", "i64")
     items, to = NodeLoop(f), Doubles(f, "%to")
-    with f.repeat("%n", [Condition(f, "true")]) as loop:
-        number, is_float = items.float(loop.index)
-        to[loop.index] = number
-        loop.next = [loop.carried[0] & is_float]
-    f.end_unless(loop.next[0], "i64 1")
+    with f.repeat("%n") as loop:
+        to[loop.index] = items.float(loop.index)
     f.do("ret i64 0")
     return f
 
@@ -442,11 +457,10 @@ def _write_all_leaves() -> Function:
     """
     f = Function(f"{KERNEL_PREFIX}all_leaves", "ptr %list, i64 %n", "i64")
     nodes = NodeLoop(f)
-    with f.repeat("%n", [Condition(f, "true")]) as loop:
-        node, is_value = nodes.node(loop.index)
-        op, partial_derivative = [node.bytes(slot_offset(name)).words(0) for name in ("op", "_da")]
-        loop.next = [loop.carried[0] & is_value & nodes.is_same(op, None) & nodes.is_same(partial_derivative, None)]
-    f.end_unless(loop.next[0], "i64 1")
+    with f.repeat("%n") as loop:
+        node = nodes.node(loop.index)
+        for name in ("op", "_da"):
+            nodes.end_unless(nodes.is_same(node.bytes(slot_offset(name)).words(0), None))
     f.do("ret i64 0")
     return f
 
@@ -455,9 +469,8 @@ def _write_same() -> Function:
     """Write the function that returns 0 if the objects in `%list` are those in `%other_list`, and otherwise 1."""
     f = Function(f"{KERNEL_PREFIX}same_objects", "ptr %list, i64 %n, ptr %other_list", "i64")
     nodes, items = NodeLoop(f), Words(f, "%other_list").bytes(ITEMS).words(0)
-    with f.repeat("%n", [Condition(f, "true")]) as loop:
-        loop.next = [loop.carried[0] & nodes.is_at(loop.index, items.words(loop.index))]
-    f.end_unless(loop.next[0], "i64 1")
+    with f.repeat("%n") as loop:
+        nodes.end_unless(nodes.is_at(loop.index, items.words(loop.index)))
     f.do("ret i64 0")
     return f
 

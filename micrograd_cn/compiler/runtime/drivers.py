@@ -889,22 +889,18 @@ class Drivers:
         header, width = held.words("header"), self.machine.width
         stride = Record(header, Header)["block"]
         panel, gradients, new_data = (held.doubles(name) for name in ("blocks", "gradients", "data"))
-        true = Condition(f, "true")
-        with f.repeat(nodes.count, [true, true]) as loop:
-            node, is_value = nodes.node(loop.index)
-            data, grad = (nodes.slot(node, slot_offset(name)) for name in ("_data", "_grad"))
+        with f.repeat(nodes.count, [Condition(f, "true")]) as loop:
+            node = nodes.node(loop.index)
+            nodes.end_unless(nodes.has_requires_grad(node, True))
+            data, grad = (nodes.float_slot(node, slot_offset(name)) for name in ("_data", "_grad"))
             block, lane = loop.index // width, loop.index % width
             panel.bytes(block * stride)[lane] = data.number
             gradients[loop.index] = grad.number
-            before, unshared = loop.carried
-            unfrozen = nodes.has_requires_grad(node, True)
-            good = before & is_value & data.is_float & grad.is_float & unfrozen
-            loop.next = [good, unshared & data.unshared]
-        f.end_unless(loop.next[0], failed)
+            loop.next = [loop.carried[0] & data.unshared]
         count = held["block_count"]
         work = (held.pointer("rate"), held.pointer("scalars"), panel, 0, count, count)
         self._call(f, "void", "update", header, new_data, gradients, *work)
-        nodes.assign_all(slot_offset("_data"), loop.next[1], lambda index, _: new_data[index])
+        nodes.assign_all(slot_offset("_data"), loop.next[0], lambda index, _: new_data[index])
         f.call("void", "Py_DecRef", failed)
         return_object(f, address_of(None))
         return f
