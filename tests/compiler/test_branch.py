@@ -87,6 +87,12 @@ def test_every_method_of_a_branch_refuses_rows_that_take_another_branch():
             call(-2.0)
 
 
+def test_of_several_rows_that_take_another_branch_the_first_is_named():
+    program = branching(Value(3.0, "w")).program(2.0)
+    with pytest.raises(GuardError, match=REFUSED):
+        program.forward([(2.0,), (-2.0,), (3.0,), (-3.0,)])
+
+
 def test_a_prepared_call_checks_the_rows_that_it_finds():
     """The numbers in the buffer may have changed since the call was prepared."""
     program = branching(Value(3.0, "w")).program(2.0)

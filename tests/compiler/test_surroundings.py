@@ -2719,6 +2719,7 @@ def test_the_order_of_a_dict_is_put_back_without_methods_of_its_class(kind):
     before = around.contents()
     base = OrderedDict if kind is OrderedDict else dict
     base.__delitem__(settings, "a")
+    base.__setitem__(settings, "c", 4.0)
     base.__setitem__(settings, "a", 3.0)
     before.restore()
     assert [*settings.items()] == [("a", 1.0), ("b", 2.0)]

@@ -94,6 +94,14 @@ def test_at_a_tie_the_first_element_gets_the_gradient_in_an_array_and_half_of_it
     assert compiled.value_and_grad([(np.array([1.0, 2.0]),)], wrt=[w])[1] == [3.0]
 
 
+@pytest.mark.parametrize("choose", [np.maximum, np.minimum])
+def test_at_a_tie_with_a_users_array_of_values_the_first_element_gets_the_gradient(choose):
+    w = np.array([Value(1.0), Value(1.0)])
+    first, second = compile(lambda x: choose(w, x).sum()), compile(lambda x: choose(x, w).sum())
+    assert first.gradient([(np.ones(2),)], wrt=[*w]) == [[1.0, 1.0]]
+    assert second.gradient([(np.ones(2),)], wrt=[*w]) == [[0.0, 0.0]]
+
+
 SELECTIONS = {
     "max": lambda q: [q.max(), np.min(q), np.nanmax(q), np.maximum.reduce(q), np.max(q, initial=0.0)],
     "maximum": lambda q: [np.maximum(q, 1.0)[1], np.minimum(q[:2], q[1:])[1], np.fmax(q, 0.2)[1], np.fmin(q, 9.0)[2]],

@@ -232,8 +232,8 @@ def compile(  # noqa: A001 -- the field's name
     - in the code of objects beyond the first 8 items of a collection or the first 50 objects of a class;
     - in a collection of more than 10000 items, in an array of more than 100000 numbers, or beyond the first 20000
       objects;
-    - in a file that it opens, in a `ContextVar`, in memory that a ctypes pointer points to, or in an attribute of a
-      class that the function makes.
+    - in a file that it opens, in a database, a `queue.SimpleQueue` or a `decimal.Context`, in a `ContextVar`, in memory
+      that a ctypes pointer points to, or in an attribute of a class that the function makes.
 
     Nor is it noticed if another thread reads a parameter, or if code reads attributes that begin with an underscore.
 
