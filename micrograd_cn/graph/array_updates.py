@@ -4,17 +4,17 @@ For `W -= G`, where W is an array of leaves, numpy computes `w - g` for each lea
 `no_grad()` the results are constants, so training would not change the array any more. The same holds for
 `np.subtract(W, G, out=W)`, `np.subtract.at(W, i, G)` and `W[:] = 0.9 * W`.
 
-There are three ways to notice it:
+There are three ways to notice that leaves are replaced:
 
-- If an operand is a single `Value`, numpy calls `__array_ufunc__` and passes the array to it.
+- If an operand is a single `Value`, numpy calls the `__array_ufunc__` of this `Value` and passes the array to it.
 - Otherwise, numpy calls a method of each element, such as `__sub__`. This method can find out at which instruction the
   code of its caller stands, and so whether this is a statement such as `W -= G`.
-- It cannot find out where the results go if a function is called, or if they are stored later. So it keeps a copy of
-  each array of leaves that it finds in the variables of its callers. When the `no_grad()` block ends, the arrays are
-  compared with the copies.
+- If the code calls a function, or stores the results later, the method cannot find out where the results go. So it
+  keeps a copy of each array of leaves that it finds in the variables of its callers. When the `no_grad()` block ends,
+  the arrays are compared with the copies.
 
 For `W.fill(0.0)` and `W[:] = 0.0`, numpy calls nothing of this package. But a `Module` has copies of its arrays. If the
-code of the block may fill arrays, these are compared when the block ends.
+code of the block may fill arrays, the arrays of the modules are compared with their copies when the block ends.
 """
 
 from __future__ import annotations
@@ -57,8 +57,11 @@ INSIDE_FUNCTIONS = ("<lambda>", "<listcomp>", "<genexpr>")  # code whose results
 # What an instruction may do with the result of an operation: it is an operator such as `+=`; its function, or the code
 # around it, may put the result into an array; or it belongs to a method that numpy has called.
 _REPLACES, _FILLS, _BELONGS_TO_METHOD = 1, 2, 3
-MAX_PLACES = 4096  # numpy asks for each element of an array, so what is known about the instructions is kept
-_kinds: dict[int, tuple[CodeType, int]] = {}  # by the sum of the code's id, since its hash takes long, and the offset
+# For an array, numpy calls a method for each element, from the same instruction. So `_kinds` keeps the result of
+# `_learn` for an instruction. The key is the id of the code plus the offset of the instruction, because it would take
+# long to hash the code.
+MAX_PLACES = 4096
+_kinds: dict[int, tuple[CodeType, int]] = {}
 
 _known_kind = _kinds.get
 
@@ -66,7 +69,8 @@ _known_kind = _kinds.get
 def may_change_an_array(caller: FrameType) -> bool:
     """Return whether the instruction at which `caller` stands may put its result into an array.
 
-    This is False only if the instruction was looked at before, and does not put its result into an array.
+    The result is False only if `_learn` has read the instruction before and found that it puts no result into an array.
+    So the fast operators of `quick` can skip the calls that would remember or refuse an update.
     """
     code = caller.f_code
     known = _known_kind(id(code) + caller.f_lasti)
@@ -123,8 +127,9 @@ def may_fill_arrays(caller: FrameType, classes: Collection[type]) -> bool:
     """Return whether the code of `caller`, or a function that it names, may put numbers into an array.
 
     Names in the code are looked up among global variables, and as methods of `classes` and of the class of the code's
-    first argument. The code also counts as filling an array if one of its local variables is a function: in the wrapper
-    of a function that `@no_grad()` decorates, for example, this variable may have another function in the next call.
+    first argument. `classes` are those of the models that have arrays of parameters. The result is also True if a local
+    variable of the code is a function, because this variable may be another function in the next call. For example, the
+    wrapper of a function that `@no_grad()` decorates has such a variable.
     """
     code = caller.f_code
     known = _filling.get(id(code))
@@ -172,11 +177,12 @@ def _has_out(constant: object) -> bool:
 
 
 def refuse_array_update(op: Op, caller: FrameType) -> None:
-    """Raise an error if numpy computes `op` of a leaf and puts the result in its place, inside `no_grad()`.
+    """Raise TypeError if `caller` stands at a statement such as `W -= G` inside `no_grad()`, where W has leaves.
 
-    The statement `w -= ...` for a single leaf w is allowed: it changes the leaf's data by `Node._changed_in_place`. For
-    other code that may put the result into an array, no error is raised here. Copies of the arrays are kept instead, as
-    by `remember_arrays`, and compared at the end of the block.
+    numpy then computes `op` of each leaf in W, and would put the result in the leaf's place. (The statement `w -= ...`
+    for a single leaf w does not come here: `Node._changed_in_place` changes the leaf's data.) If other code may put the
+    result into an array, this function raises no error. Like `remember_arrays`, it keeps copies of the arrays, which
+    are compared at the end of the block.
 
     Args:
         op: the operation, whose first operand is a leaf.
@@ -206,7 +212,7 @@ def refuse_array_update(op: Op, caller: FrameType) -> None:
 
 
 def remember_arrays(caller: FrameType) -> None:
-    """Keep copies of the arrays of leaves that `caller` has in variables, if it may put a result into one of them.
+    """Keep copies of the arrays of leaves that `caller` has in variables, if its code may put a result into an array.
 
     Nothing is done outside `no_grad()`. When the `no_grad()` block ends, the arrays are compared with the copies.
 
@@ -224,7 +230,8 @@ def remember_arrays(caller: FrameType) -> None:
 def _remember(caller: FrameType, code: CodeType) -> None:
     """Keep copies of the arrays of leaves in the variables of `caller`, if `no_grad()` is on.
 
-    `code` is the code of `caller`. If this was done at the same instruction before, nothing is done.
+    `code` is the code of `caller`. Nothing is done if the variables were searched at this instruction before, in the
+    same block.
     """
     here = context.here()
     if not here.no_grad:
@@ -259,8 +266,8 @@ class Remembered:
     def look(self, caller: FrameType, functions: int = 3) -> None:
         """Keep copies of the arrays of leaves in the variables of `caller` and of the functions that called it.
 
-        As many functions are searched as `functions` says, without those of numpy and of this package. The variables of
-        a module are searched last, because nothing called the module.
+        At most so many functions are searched as `functions` says. Functions of numpy and of this package are left out
+        and do not count. The search ends at the code of a module, whose variables are global.
         """
         self.places[id(caller.f_code) + caller.f_lasti] = caller.f_code
         if "numpy" not in sys.modules:

@@ -48,7 +48,9 @@ COMPARING = {
 IN_PYTHON = {("__lt__",), ("__le__",), ("__gt__",), ("__ge__",), ("__eq__",), ("__ne__",)}
 COMPARING_IN_PYTHON = {"max", "min", "sorted", "lt", "le", "gt", "ge", *chain(*IN_PYTHON)}
 CALLING_OTHERS = reduce, sum, any, all, next  # functions that may call a numpy function
-PYTHONS = BuiltinFunctionType, FunctionType, MethodType, type(list.sort)  # a function in Python calls only itself
+# Types of functions in Python's own C code, and of functions written in Python. If the frame above `__lt__` calls one
+# of the latter, this is `__lt__` itself: any other function that is written in Python would have a frame between them.
+PYTHONS = BuiltinFunctionType, FunctionType, MethodType, type(list.sort)
 
 
 def warn_at_user(message: str, library: str = PACKAGE) -> None:
@@ -104,8 +106,11 @@ class _Place(NamedTuple):
 _OPERATOR = _Place(True, False)
 NOT_NUMPY = Question("", True)
 VARIABLES = "LOAD_GLOBAL", "LOAD_NAME", "LOAD_FAST", "LOAD_DEREF", "LOAD_CLOSURE"
-MAX_PLACES = 256  # numpy asks for each element of an array, so what is known about the last places is kept
-_places: dict[tuple[int, int], tuple[CodeType, _Place]] = {}  # by the identity of the code, whose hash takes long
+# For an array, numpy calls a method for each element, from the same instruction. So `_places` keeps the result of
+# `_read` for the last instructions. The key is the id of the code, since it would take long to hash the code, and the
+# offset of the instruction.
+MAX_PLACES = 256
+_places: dict[tuple[int, int], tuple[CodeType, _Place]] = {}
 
 
 def _place(frame: FrameType) -> _Place:
@@ -197,12 +202,12 @@ _MISSING = object()
 
 
 def local_variables(frame: FrameType) -> Mapping[str, Any]:
-    """Return the local variables of `frame` by name. The frame does not keep them for longer than its code does.
+    """Return the local variables of `frame` by name, without making the frame keep them for longer than its code does.
 
     Before CPython 3.13, `frame.f_locals` of a function is a dict that the frame keeps until the function returns, so
     the objects would live on after their variables are deleted. So the dict is emptied, unless other code refers to it,
     as after a call of `locals()`, or `exec` may have added variables to it. Nothing is emptied while there is a trace
-    function, as in a debugger: when this function returns, Python copies the dict back to the variables.
+    function, as in a debugger: when the trace function returns, Python copies the dict back to the frame's variables.
 
     >>> import sys
     >>> def f(x):

@@ -152,8 +152,8 @@ def _usual_rounding(y: float, *xs: float) -> tuple[float, ...]:
     """Return the rounding errors that a gradient check allows for the value y and each partial of a closure.
 
     They are relative errors in units of 1e-15: a number for y, and then one for each operand in xs. It is not known how
-    the closure computes. So each number may have a relative error of 4e-15. The value y may also have the absolute
-    error that comes from rounding an intermediate result near 1.
+    the closure computes. So each number may have a relative error of 4e-15. The value y may also have an absolute error
+    of 0.25e-15, which comes from rounding an intermediate result near 1.
     """
     return (4.0 + 0.25 / math.fabs(y) if y else 4.0, *[4.0 for _ in xs])
 

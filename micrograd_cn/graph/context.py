@@ -29,7 +29,7 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
-FORMATTED = "a formatted text"  # how `format(x, spec)` reads the number of x
+FORMATTED = "a formatted text"  # the argument `how` of the hook `text` for `format(x, spec)`
 
 
 class Hooks:
@@ -56,7 +56,8 @@ class Hooks:
     def compared(self, a: Any, symbol: str, b: Any, holds: bool) -> None:
         """Called after a comparison of `a` with `b`, whose result is `holds`.
 
-        `symbol` is "<", "<=", ">", ">=", or "==" of a value with itself, which asks whether it is nan.
+        `symbol` is "<", "<=", ">", ">=" or "==". There are two cases of "==": a value is compared with itself, to ask
+        whether it is nan, or a numpy function such as `np.unique` compares two values.
         """
 
     def has_made(self, x: Any) -> bool:
@@ -67,22 +68,22 @@ class Hooks:
         return True
 
     def differentiated(self, xs: Sequence[Any]) -> None:
-        """Called before a function is differentiated with respect to `xs`, which are the arguments
-        of a call of `functional.grad(f)` or the like.
+        """Called before a function is differentiated, in a call of `functional.grad(f)` or the like.
 
-        Each of them is a `Value` or a number.
+        `xs` are the numbers in the arguments to differentiate. Each of them is a `Value` or a plain number.
         """
 
     def asked_for_nan(self, a: Any, b: Any) -> None:
         """Called after a comparison of `a` with `b` that is False, but might be True if one of them were nan.
 
         This is so in functions such as `np.sort`, which sorts nan to the end, and `np.maximum`; see `nan_order`. The
-        comparison was a > b or a >= b. For x < y, a is y and b is x: if the class of x is a subclass of the class of y,
-        Python calls a method of x for y > x, too, so the order of the operands in the code is not known.
+        comparison was a > b or a >= b, or it was x < y or x <= y, and then a is y and b is x. So a hook cannot tell
+        whether the code has x < y or y > x. Python does not tell it either: if the class of x is a subclass of the
+        class of y, it calls `x.__lt__` for y > x, too.
         """
 
     def read(self, x: Any, how: str) -> None:
-        """Called before a number of the node x is read. `how` names what reads it: ".data", ".grad", or "a copy"."""
+        """Called before a number of the node x is read. `how` names what reads it, such as ".data" or "a copy"."""
 
     def text(self, x: Any, text: str, how: str) -> str:
         """Called for `repr(x)` and `format(x, spec)`, which would give `text`. Return the string to use in its place.
@@ -178,8 +179,9 @@ data_changed = True  # set by every assignment to a node's data; code that copie
 # Sets `data_changed`. It is written in C, as `interrupts.at_once` needs it.
 note_change: Callable[[], None] = partial(setattr, sys.modules[__name__], "data_changed", True)
 here: Callable[[], Context] = _context.get
-# Called when a `no_grad()` block ends, with what the block has remembered and the frame of its code, once there are
-# models with arrays of parameters. It returns an object whose method `compare` is called then, or None.
+# None, unless there are models with arrays of parameters. Then it is a function that `leave` calls when a `no_grad()`
+# block ends. Its arguments are the `array_updates.Remembered` of the block, or None, and the frame of the block's code.
+# It returns a `Remembered`, whose method `compare` is called next, or None.
 look_at_models: Callable[[Any, FrameType], Any] | None = None
 if hasattr(os, "register_at_fork"):  # a child would wait forever for a lock that another thread holds at the fork
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
@@ -231,13 +233,14 @@ _NOTHING: dict[str, Any] = {}
 def leave(owner: object, *error: object) -> None:
     """End the last block that was entered with `owner`. This block need not be the innermost.
 
-    A generator that is suspended inside a block may be closed inside another block, or in another thread or task. The
-    stack of that thread or task does not contain the block, and does not change.
+    A generator that is suspended inside a block may be closed inside another block, or in another thread or task. If
+    the stack of this thread or task does not contain the block, it does not change.
 
-    This is also the `__exit__` of a `Mode`. Further arguments say which error, if any, ended the block.
+    This function is also the `__exit__` of a `Mode`. Then `error` has the arguments that Python passes to `__exit__`,
+    which are all None if no error ended the block.
 
     Raises:
-        TypeError: a `no_grad()` block has replaced leaves in an array by constants.
+        TypeError: a `no_grad()` block, which no error has ended, has replaced leaves in an array by constants.
     """
     global _entered, active
     before = here()

@@ -56,7 +56,7 @@ def refusal(conversion: str, caller: FrameType, recorded: bool = False) -> TypeE
         conversion: the name of Python's function for the conversion, such as "float".
         caller: the stack frame in which the conversion happens. The message names the function that was called there,
             such as math.exp, as the source code writes it. If the frame belongs to numpy, the message names the
-            numpy function that the user called. If the frame belongs to this package, it names `conversion`.
+            numpy function that the user called. If the frame belongs to this package, the message names `conversion`.
         recorded: whether the `Value` belongs to a function that is being compiled. The data are then those of one
             sample, so the message does not propose to read them.
 
@@ -122,7 +122,7 @@ def scipys_refusal() -> TypeError:
 def instead_of(function: Any) -> str:
     """Return what to write instead of `function` of the module `math`, such as "micrograd_cn.exp(x)".
 
-    For any other function, return "".
+    For a function of another module, and for one that nothing here replaces, return "".
     """
     name = getattr(function, "__name__", "")
     if getattr(function, "__module__", "") != "math":

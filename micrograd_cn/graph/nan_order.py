@@ -1,4 +1,4 @@
-"""Compare with nan, so numpy's functions treat nan in an array of `Value`s as in an array of floats.
+"""Find the result of a comparison with nan that makes numpy treat nan in an array of `Value`s as in one of floats.
 
 In Python, a comparison with nan is False, and `max` and `sorted` rely on that. numpy treats nan as the largest float
 when it sorts, and the result of `np.maximum` is nan if one of the operands is. It implements this for floats alone. For

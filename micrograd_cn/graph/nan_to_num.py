@@ -2,8 +2,8 @@
 
 A user's function may call `np.nan_to_num` of numbers, and get them without nan. If this function is differentiated or
 recorded, it passes `Value`s instead. numpy then makes an array of objects of a `Value`, of a list, or of another array
-of `Value`s, and returns it unchanged, without calling a method of the `Value`s. For a `ValueArray`, which stands for an
-array among the arguments, there is an operation.
+of `Value`s, and returns it unchanged, without calling a method of the `Value`s. An array among the arguments is not
+refused: the function gets an `ArgumentArray` for it, for which `value_arrays` computes `np.nan_to_num` by operations.
 """
 
 from __future__ import annotations

@@ -137,8 +137,9 @@ class Node(NumpyMethods):
     # Python's cyclic garbage collector visits all objects again and again, and never finds garbage in a graph. So a
     # node with one or two operands is one object, without tuples: _a and _b are the operands, _da and _db the partials.
     # With any other number of operands, _a is the tuple of operands and _b that of partials. A partial is None where
-    # no gradient flows. A constant that an operation computed has no operands, and its _da is 0.0; that of a leaf is
-    # None.
+    # no gradient flows. A leaf has no operands, and its _da is None; its _b is micrograd's name of an operation if one
+    # was passed as `_op`. A constant that an operation computed has no operands either. Its _da is 0.0 or 1.0, as
+    # `_constant_result` says.
     __slots__ = ("_a", "_b", "_da", "_data", "_db", "_grad", "group", "label", "op", "requires_grad")
 
     _data: float
@@ -218,7 +219,8 @@ class Node(NumpyMethods):
     def _constant_result(cls, y: float, of_parameters: bool = False) -> Self:
         """Return a constant with the result `y` of an operation. `+=` and the like never change it in place.
 
-        `of_parameters` says whether it may have been computed from parameters, as inside `no_grad()`.
+        `of_parameters` says whether the operation may have computed it from parameters, as inside `no_grad()`. The
+        attribute `_da` of the constant is 1.0 if so, and otherwise 0.0.
         """
         node = cls._constant(y)
         node._da = 1.0 if of_parameters else 0.0
@@ -423,9 +425,9 @@ class Node(NumpyMethods):
             """Compare this node with `other` by identity, or by data if both stand for plain numbers.
 
             A node stands for a plain number if it is computed from nothing but the arguments of a function that
-            `functional` differentiates. It may be equal to a number, too. Functions that numpy writes in Python, such
-            as `np.unique` and `np.isclose`, compare all nodes by data, but `np.equal` and `np.not_equal` do as `==`
-            does. Like a float, a node is not equal to itself if its data is nan.
+            `functional` differentiates. Such a node may also be equal to a number that is no node. Functions that numpy
+            writes in Python, such as `np.unique` and `np.isclose`, compare all nodes by data, but `np.equal` and
+            `np.not_equal` do as `==` does. Like a float, a node is not equal to itself if its data is nan.
 
             There is a warning if the result is False for a number that the data is equal to.
             """

@@ -28,7 +28,8 @@ operations; see `value_arrays`.)
 
   nan: the functions treat it as they do in arrays of floats. `np.maximum` returns it, and `np.fmax` leaves it out.
   numpy only asks the elements to compare themselves, so an element that is nan finds out from the code that calls numpy
-  which function it is. If that code calls it by no name, as in `[np.maximum][0](x, y)`, an error is raised.
+  which function compares. If that code calls the function by no name, as in `[np.maximum][0](x, y)`, an error is
+  raised.
 
   Two plain numbers in an array of `Value`s are compared by Python.
 - `np.exp` and the like call a method of each element, and raise an error if an element is a plain number. There may be

@@ -9,16 +9,17 @@ To be fast, an optimiser asks for this warning only in some of its steps, such a
 first `backward` that reaches a parameter of the optimiser looks at the nodes that it goes through. It leaves out nodes
 without a gradient, since no earlier `backward` went through them.
 
-The first `backward` also tells the optimiser which other leaves have got a gradient. `parameters.calls` finds
-those among them that a call of a model reads without having them.
+The first `backward` also tells the optimiser which leaves that are not its parameters have got a gradient. If a call of
+a model then reads one of these leaves, and neither the model nor the arguments of the call have the leaf,
+`parameters.calls` finds it.
 
 When the optimiser comes to the next step in which it asks, it warns if the gradients of all its parameters are 0 and
 `backward` was called meanwhile, but has reached none of them. A call of `zero_grad` makes earlier calls of `backward`
 count no more. If no `backward` follows it, optimisers of this package warn, too. For speed, `zero_grad` after a
 `backward` that has reached a parameter is noticed only between the first two steps.
 
-Where no optimiser asks, `p -= number` for a leaf outside `no_grad()` asks whether the next `backward` finds the leaf as
-it was; see `Reassignment`.
+Where no optimiser asks, the statement `p -= number` for a leaf p outside `no_grad()` asks whether p still has its
+number when the next `backward` reaches it; see `Reassignment`.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Question:
         optimizer: a weak reference to the optimiser.
         step: the count of the optimiser's steps before this step.
         listed: the parameters that the optimiser had at this step.
-        gradients: their gradients at this step.
+        gradients: the gradients of the parameters in `listed` at this step.
         cleared: whether `zero_grad` was called since the step.
         missed: whether a call of `backward` has reached none of the parameters.
         reached: whether a compiled function has added gradients to some of the parameters.
@@ -75,10 +76,10 @@ class Question:
 
 
 class Reassignment:
-    """What the next `backward` is asked after `p -= number` outside `no_grad()`, which leaves the leaf p as it was.
+    """The question to the next `backward` after `p -= number` outside `no_grad()`: did the user mean to train the leaf?
 
-    This makes a new node. If the next `backward` goes through the leaf, which still has its number, and not through the
-    new node, the user meant to train the leaf.
+    The statement gives the name p to a new node, and leaves the leaf as it was. If the next `backward` goes through the
+    leaf, which still has its number, and not through the new node, the user meant to train the leaf.
 
     Attributes:
         leaf: the leaf, which has a gradient.
@@ -93,7 +94,7 @@ class Reassignment:
         self.leaf, self.op, self.number, self.data = leaf, op, number, leaf._data
 
     def answer(self, order: Sequence[Any], leaves: set[Any]) -> None:
-        """Warn if `backward`, which visits the nodes in `order` and their leaves, finds the leaf untrained."""
+        """Warn if the user meant to train the leaf. `backward` visits the nodes in `order`, and `leaves`."""
         leaf = self.leaf
         if leaf not in leaves or leaf._data != self.data:
             return
@@ -107,12 +108,12 @@ class Reassignment:
         )
 
 
-# What the last optimiser asked, or `p -= number` where none has; None if nothing was asked, or it was answered
+# The open question: that of the last optimiser, or if there is none, of `p -= number`. None if no question is open
 expected: Question | Reassignment | None = None
 answered: Question | None = None  # what the last optimiser asked in its first step, after `backward` has answered it
 # The optimiser that was answered last, and other leaves that this `backward` has sent gradients to, with their numbers
 _others: tuple[weakref.ref[Any] | None, list[tuple[Any, float]]] = (None, [])
-MOST_OTHERS = 10_000  # so many of these leaves are kept
+MOST_OTHERS = 10_000  # the largest number of these leaves that is kept
 
 
 def _asked() -> Question | None:
@@ -146,8 +147,8 @@ def expect_backward(optimizer: Any) -> None:
 def expect_change(leaf: Any, op: Any, number: Any) -> None:
     """Ask the next `backward` whether `leaf` is still as it was after `leaf -= number` outside `no_grad()`.
 
-    `op` is `sub` then, and other operations for other such statements. Nothing is asked if an optimiser trains, or if
-    the leaf has no gradient.
+    For this statement, `op` is `sub`; it is another operation for `+=` and the like. Nothing is asked if another
+    question is open, if an optimiser has just got its answer, or if the leaf has no gradient.
     """
     global expected
     if expected is None and answered is None and leaf._grad:
@@ -157,8 +158,9 @@ def expect_change(leaf: Any, op: Any, number: Any) -> None:
 def was_missed(optimizer: Any) -> int | None:
     """Return since which step of `optimizer` all calls of `backward` have reached none of its parameters.
 
-    Return None if there was no call since the last `expect_backward`, or one has reached a parameter; or if a compiled
-    function or the user's code has changed a gradient, other than to 0 or None, or the list of parameters.
+    Return None if `backward` was not called since the last `expect_backward`, or has reached a parameter. Also return
+    None if a compiled function or the user's code has set a gradient to anything but 0 or None, or if the user's code
+    has changed the list of parameters.
     """
     asked = _asked()
     if asked is None or not asked.missed or not _is_open(asked, optimizer):
@@ -222,9 +224,10 @@ def note_gradients(parameters: Iterable[Any]) -> None:
 
 
 def warn_of_outdated(order: Sequence[Any], leaves: set[Any]) -> None:
-    """Warn if an optimiser has changed an operand of a node in `order` since the node was computed.
+    """Answer the open question: warn if an optimiser has changed an operand of a node in `order` since it was computed.
 
-    There is a warning only for a node that would have another number now.
+    There is a warning only for a node that would have another number now, and only for the first one. If the open
+    question is a `Reassignment`, it gives its own warning instead.
 
     Args:
         order: the interior nodes that `backward` will visit. They have the gradients of an earlier call.

@@ -40,10 +40,10 @@ def operands_once(nodes: Iterable[Any]) -> list[Any]:
 
 
 def unheld(known: dict[Any, int]) -> list[Any]:
-    """Return those values to which nothing refers but the dict `known` and the references that it counts.
+    """Return those keys of `known` to which nothing refers but this dict and the references that it counts.
 
-    `known` is a dict from each value to the number of the known references to it. The caller's variables must not refer
-    to the values in another way, since such a reference counts, too.
+    The keys of `known` are `Value`s. Each item is the number of known references to its key. The caller's variables
+    must not refer to the keys in another way, since such a reference counts, too.
 
     >>> from micrograd_cn import Value
     >>> held = Value(1.0)
@@ -55,9 +55,9 @@ def unheld(known: dict[Any, int]) -> list[Any]:
 
 
 def held_elsewhere(known: dict[Any, int]) -> list[Any]:
-    """Return those values that have more references than those from the dict `known` and those that it counts.
+    """Return those keys of `known` to which something refers besides this dict and the references that it counts.
 
-    `known` is a dict from each value to the number of the known references to it, as for `unheld`.
+    The keys of `known` are `Value`s. Each item is the number of known references to its key, as for `unheld`.
     """
     counts, fewest = _other_references(known)
     return [x for x, count in zip(known, counts, strict=True) if count > fewest]
@@ -66,9 +66,9 @@ def held_elsewhere(known: dict[Any, int]) -> list[Any]:
 def _other_references(known: dict[Any, int]) -> tuple[list[int], int]:
     """Return how many unknown references there are to each key of `known`, and how many there are to an unused leaf.
 
-    The values of `known` are the counts of known references, which are subtracted. The second number, for a new leaf
-    that nothing else uses, is not 0, since a dict and a function's argument refer to the leaf, too. So a key has an
-    unknown reference if its count is larger than this number.
+    The items of `known` are the numbers of known references, which are subtracted. The second result is for a new leaf
+    that nothing else uses. It is not 0, since the dict and the call that counts references refer to this leaf, too. So
+    a key has an unknown reference if its number in the list is larger than the second result.
     """
     known[Node(0.0)] = 0  # nothing else refers to this leaf
     *counts, fewest = map(sub, map(sys.getrefcount, known), known.values())

@@ -15,7 +15,7 @@ def scope(name: str) -> _GeneratorContextManager[Group]:
     """Put the nodes that are recorded inside the `with` block or decorated function into one box of a picture.
 
     Scopes may be nested, and layers may be called inside them. Each time a block is entered there is a new box, even if
-    the name is the same.
+    the name is the same. `with scope(name) as group:` gives the box, a `Group`.
 
     Raises:
         TypeError: `name` is not a str.

@@ -25,7 +25,7 @@ INTERNAL = {
 }
 
 
-# What micrograd's Value defines too, so a base after it is hidden there as well, and what every class has
+# Names that micrograd's `Value` has too, so it also hides them in a base class after it, and names that every class has
 OF_MICROGRAD = {
     *("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__truediv__", "__rtruediv__", "__pow__"),
     *("__neg__", "__init__", "__repr__", "backward", "relu", "data", "grad"),
@@ -33,15 +33,14 @@ OF_MICROGRAD = {
 }
 
 
-# All classes of users that override one of these operators. `Neuron` asks whether there are any, which takes no time.
+# All users' classes that override an operator in PRIMITIVES. `Neuron` asks whether there are any, which takes no time.
 OVERRIDING: set[type] = set()
 
 
 def without_operators(x: Any) -> Any:
-    """Return a node with the number of `x` whose operators are those of the table of operations.
+    """Return `x`, or if a user's class of `x` overrides operators, a plain `Value` that is computed as `x` times 1.
 
-    This is `x` itself, unless the class of `x` is a user's that overrides operators. Derivatives are written with the
-    table's operations, also for such a class.
+    Code that computes derivatives calls this first. So it applies the operations of the table, and not the user's.
     """
     return ops.mul(x, 1.0) if type(x) in OVERRIDING else x
 

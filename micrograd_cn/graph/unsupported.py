@@ -162,8 +162,8 @@ _names_no_asking = frozenset(ASKING).isdisjoint
 class _Missing:
     """An attribute that a `Value` does not have. Reading it raises an AttributeError that says what to write.
 
-    A subclass of `Value` may have an attribute of this name, which is then in the object's `__dict__`, like any other.
-    Or a base of the subclass has it that comes after `Value`, as Ops does in `class V(Value, Ops)`.
+    An object of a user's subclass of `Value` may have an attribute of this name, which is in its `__dict__`. A base
+    class that comes after `Value`, as Ops does in `class V(Value, Ops)`, may have it, too. Then no error is raised.
     """
 
     def __init__(self, name: str, instead: str) -> None:

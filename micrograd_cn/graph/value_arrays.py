@@ -138,6 +138,9 @@ def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, n
 
     An element that is replaced gets no gradient. The function is needed because numpy's own returns an array of objects
     unchanged. The options `copy`, `nan`, `posinf` and `neginf` are numpy's.
+
+    Raises:
+        TypeError: an element is computed from a parameter, or `copy` is false.
     """
     if any(map(_depends_on_parameters, _elements(_plain(x)))):
         raise TypeError(
@@ -293,6 +296,7 @@ def _is_unequal(a: Any, b: Any) -> Any:
     return 1.0 - ops.equal(a, b)
 
 
+# Operations that take the place of numpy's functions in a `ValueArray`
 ALWAYS: dict[str, Callable[..., Any]] = {
     "maximum": _selecting(FIRST_MAXIMUM),
     "minimum": _selecting(FIRST_MINIMUM),
@@ -302,7 +306,7 @@ ALWAYS: dict[str, Callable[..., Any]] = {
     "logaddexp": ops.logaddexp,
     "sign": _sign,
 }
-# If an operand is one `Value`, and no array, each mode calls the operation
+# Operations for these functions if an operand is a single `Value`, and no array, as in `Value.__array_ufunc__`
 OF_A_VALUE: dict[str, Callable[..., Any]] = {"maximum": ops.maximum, "minimum": ops.minimum}
 _equals = _comparison(ops.equal, lambda a, b: a == b)
 _below = _comparison(ops.less, lambda a, b: a < b)
@@ -311,7 +315,7 @@ _and = _connective(lambda a, b: a * b, lambda a, b: a & b)
 _or = _connective(ops.maximum, lambda a, b: a | b)
 _xor = _connective(lambda a, b: abs(a - b), lambda a, b: a ^ b)
 _not = _connective(lambda a: 1.0 - a, lambda a: not a)
-# These functions give nodes while a function is recorded. Elsewhere they give bools.
+# Comparisons and connectives, which give nodes while a function is recorded. Elsewhere they give bools.
 CONDITIONS: dict[str, Callable[..., Any]] = {
     "less": _below,
     "less_equal": _comparison(ops.less_equal, lambda a, b: a <= b),
@@ -331,12 +335,12 @@ BITWISE = {
     "bitwise_xor": _connective(lambda a, b: abs(a - b), _bitwise("^", operator.xor)),
     "invert": _connective(lambda a: 1.0 - a, _bitwise("~", operator.not_)),
 }
-# The functions that reduce an array to one number, with the result for no elements
 LOGICAL = {"logical_and", "logical_or", "logical_xor", "logical_not"}
+# The functions that reduce an array to one number, with the result for no elements
 REDUCED = {"maximum": -np.inf, "minimum": np.inf, "fmax": -np.inf, "fmin": np.inf, "logaddexp": -np.inf}
 
 
-# These functions of bools give bools, as `1 + 1` gives 1 for `True + True`
+# The functions that give bools for bools. For example, np.add(True, True) is True, and not 2
 OF_TRUTHS = {
     **dict.fromkeys(("add", "maximum", "fmax"), _or),
     **dict.fromkeys(("multiply", "minimum", "fmin"), _and),
@@ -344,7 +348,7 @@ OF_TRUTHS = {
 QUESTIONS = {"isnan", "isinf", "isfinite"}  # numpy has no such functions of objects
 IDENTITIES = {"add": 0.0, "multiply": 1.0}
 PRODUCTS = {np.dot, np.inner, np.vdot, np.tensordot, np.einsum, np.convolve, np.correlate}
-# The functions that numpy computes in another way for arrays of objects than for arrays of numbers
+# Functions that numpy computes in another way for arrays of objects than for arrays of numbers, with their replacements
 OWN: dict[Any, Callable[..., Any]] = {np.sinc: lambda x: _applied(_sinc, [_plain(x)]), np.nan_to_num: _nan_to_num}
 
 
@@ -700,7 +704,7 @@ def _diff_of_truths(x: Any, n: int = 1, axis: int = -1, **ends: Any) -> Any:
 def _applied(function: Callable[..., Any], operands: Sequence[Any]) -> Any:
     """Return an array with the result of `function` for each element of the operands.
 
-    The operands are broadcast to one shape.
+    The operands are broadcast to one shape. If this shape has no dimensions, return the one result instead.
     """
     with np.errstate(all="ignore"):  # a comparison of nan would give a warning
         return _wrapped(np.frompyfunc(function, len(operands), 1)(*map(_boxed, operands)))
@@ -755,7 +759,7 @@ def _plain(x: Any) -> Any:
 
 
 def _with_constants(operands: list[Any]) -> list[Any]:
-    """Return `operands`, with constants in place of plain numbers in the first operand.
+    """Return `operands`, with constant nodes in place of plain numbers in the first operand.
 
     numpy calls a method of each element of the first operand, and plain numbers do not have this method. If there is no
     `Value` in any operand, all become arrays of floats.
