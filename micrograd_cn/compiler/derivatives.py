@@ -105,12 +105,10 @@ def as_list(numbers: array[float], numpy: Any) -> Any:
 def with_leaves_of_captured(derivatives: dict[Value, float]) -> dict[Value, float]:
     """Replace derivatives with respect to captured values by those with respect to the leaves that they depend on.
 
-    A captured value is a node that a compiled function uses, but that was computed before the call.
-
     `derivatives` is a dict from leaves of a program to the derivatives with respect to them. Some of these leaves may
-    be `CapturedValue`s. A `CapturedValue` stands for a value that was computed from other leaves before the compiled
-    function was called. The result is a dict without `CapturedValue`s: by the chain rule, the derivative with respect
-    to each of them is passed on to the leaves from which the value was computed.
+    be `CapturedValue`s. A `CapturedValue` stands for a node that was computed from other leaves before the compiled
+    function was called. Return a new dict without `CapturedValue`s: by the chain rule, the derivative with respect to
+    each of them is passed on to the leaves from which its node was computed.
 
     >>> w = Value(2)
     >>> with_leaves_of_captured({w: 1.0, CapturedValue(w * 3): 10.0}) == {w: 31.0}

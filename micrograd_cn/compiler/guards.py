@@ -154,8 +154,9 @@ class CompiledGuards:
     def _key(self, numbers: Any, index: array[int]) -> bytes:
         """Return the numbers of all rows as a key, by which `split` notes that all guards hold for these rows.
 
-        Return b"" if `split` shall not note this: if `index` does not have all rows, if there are many numbers, or if
-        the outcomes of the guards may change. Several calls of `fit` may get the same rows.
+        Several calls of `fit` may get the same rows. Return b"" if `split` shall not note this: if `index` does not
+        have all rows in order, if there are many numbers or none, if the guards depend on parameters, whose data may
+        change, or inside a block such as `detect_anomaly()`, in which each call has to compute the comparisons.
         """
         if context.active or not self.parameter_free or not 0 < len(numbers) <= MAX_NUMBERS or not self.compiled:
             return b""
@@ -187,7 +188,7 @@ class CompiledGuards:
         pairs = zip(self.guards, self._outcomes_of(numbers), strict=True)
         return next((guard for guard, x in pairs if x != float(guard.held)), self.guards[-1])
 
-    # What a program does that has these guards
+    # What a program with these guards does
 
     def check(self, numbers: Numbers, n: int) -> None:
         """Raise `GuardError` if one of `n` rows breaks a guard: the function takes another branch for such a row.
@@ -226,7 +227,10 @@ class CompiledGuards:
         return checked
 
     def nan_where_broken(self, outputs: Sequence[Value]) -> list[Any]:
-        """Return outputs that are multiplied by nan if a guard is broken, so their derivatives are nan, too."""
+        """Return `outputs` times a new node that is 1, or nan if a guard is broken.
+
+        Then the outputs of a row that breaks a guard are nan, and so are their derivatives.
+        """
         factor: Any = 1.0
         with recording():
             for guard in self.guards:

@@ -133,8 +133,8 @@ class CompiledDerivative:
             dense: whether to return the whole matrices, including zeros. If the attribute `whole` is None, no program
                 computes whole matrices. Then the buffer has only the entries that can be nonzero, and the method
                 `shaped` adds the zeros.
-            out: the user's buffer of doubles for the result, or None. Entries are written to it at once if `shaped`
-                need not add zeros.
+            out: the user's buffer of doubles for the result, or None. Entries are written to it directly if `shaped`
+                need not add zeros. Otherwise `flat` does not use it, and `shaped` fills it.
         """
         if not self.program or not n:
             return self._constants * n
@@ -268,7 +268,7 @@ class Program:
     """
 
     _guards: CompiledGuards | None = None  # see `with_guards`
-    _guarded: dict[CompiledDerivative, CompiledDerivative]  # by derivatives, the same with these guards
+    _guarded: dict[CompiledDerivative, CompiledDerivative]  # from derivatives without guards to the same with guards
 
     def __init__(
         self, output: Value | Sequence[Value], inputs: Iterable[Value], parameters: Iterable[Value] = ()
@@ -391,7 +391,8 @@ class Program:
     def _runner(self, n: int) -> PreparedRunner | None:
         """Return the `PreparedRunner` that computes n rows, with memory that is kept from call to call.
 
-        Return None if there are many rows, or if there were only few calls with n rows.
+        Return None if there are no rows or many numbers, if there were only few calls with n rows, or if the driver of
+        such calls is not compiled yet.
         """
         if found := self._runners.get(n):
             return found
@@ -491,7 +492,11 @@ class Program:
 
     @cached_property
     def adds_to_all(self) -> bool:
-        """Whether `backward` adds to the `grad` of every parameter, and none stands for a `CapturedValue`."""
+        """Whether `backward` adds to the `grad` of every parameter, and no parameter is a `CapturedValue`.
+
+        A `CapturedValue` stands for a node that was computed before the call, so `backward` adds to the `grad` of the
+        leaves from which this node was computed.
+        """
         return not (self._unreached or self.compiled.captured)
 
     @cached_property
@@ -509,9 +514,9 @@ class Program:
         return reached_nodes(self.outputs, unselected=False)
 
     def check_frozen(self, name: str) -> None:
-        """Raise ValueError if a constant of the program requires a gradient now. The program does not compute one.
+        """Raise ValueError if a constant of the program requires a gradient now, which the program cannot compute.
 
-        `name` is the method that needs the gradient.
+        `name` is the method that needs the gradient, for the message.
         """
         if self._held_constants and (x := self.unfrozen_constant()):  # the first condition is for speed
             raise ValueError(
@@ -1057,7 +1062,7 @@ class Program:
             raise RuntimeError(f"{name}() of the constant {self.outputs[0]!r}: it has no gradient")
 
     def _read_batch(self, name: str, rows: Any) -> tuple[Numbers, int]:
-        """Read rows, as `_read_rows` does, or raise an error if they cannot be used for a gradient.
+        """Return what `_read_rows` returns, after checks that the program has a gradient, and that there are rows.
 
         The message names `name`, the method that needs the gradient.
 

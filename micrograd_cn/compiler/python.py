@@ -114,7 +114,10 @@ DEFINITIONS = {
 
 @cache
 def _differentiable(op: Op) -> Op:
-    """Return an operation like `op` whose formula has correct derivatives if another library differentiates it."""
+    """Return an operation like `op` whose formula has correct derivatives if another library differentiates it.
+
+    Return `op` itself if it has no second formula for this purpose.
+    """
     return Op(op.name, op.lowerings.differentiable, op.partials) if op.lowerings.differentiable else op
 
 
@@ -298,7 +301,11 @@ class PythonWriter:
         return self.text(name)
 
     def require_array(self, *names: Name) -> None:
-        """Make sure that at least one of the values is an array. If necessary, leaves are converted to arrays."""
+        """Make sure that at least one of the values is an array when the printed function runs.
+
+        If all of them depend on parameters alone, or all on inputs alone, they may be plain numbers. Then the printed
+        function gets a line that converts these parameters or inputs to arrays.
+        """
         leaves = self.leaves_of(names)
         if leaves != self._all_leaves:
             self.converted |= leaves

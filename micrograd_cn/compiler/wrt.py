@@ -48,7 +48,8 @@ def refuse_method_options(method: str, wrong: Iterable[str], known: Iterable[str
 def refuse_check_options(wrong: Iterable[str], rtol: object, atol: object, call: str) -> None:
     """Raise TypeError for wrong options of `check`; `call` shows how to call it right.
 
-    `wrong` has the names of options that `check` does not have. What is given for `rtol` or `atol` may be samples.
+    `wrong` has the names of options that `check` does not have. `rtol` and `atol` must be numbers: somebody may have
+    passed a second argument of the samples in their place.
     """
     refuse_options("check()", wrong, CHECK_INSTEAD, ("rtol", "atol"))
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
@@ -82,7 +83,7 @@ def listed(kind: str, wrt: Any, others: str = "") -> list[Any]:
 
 
 def reusable(wrt: Variables) -> Variables:
-    """Return an iterator as a list, since it can be read only once; return all else unchanged."""
+    """Return `wrt` as a list if it is an iterator, which can be read only once, and otherwise unchanged."""
     return wrt if isinstance(wrt, (str, list)) or not isinstance(wrt, Iterator) else [*wrt]
 
 

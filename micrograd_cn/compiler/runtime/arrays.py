@@ -42,7 +42,15 @@ Shape: TypeAlias = "tuple[int, ...]"
 
 
 class _ArrayRows(PreparedRows):
-    """`PreparedRows` whose numbers are written from arrays, and whose outputs can be read as an array."""
+    """`PreparedRows` whose numbers are written from arrays, and whose outputs can be read as an array.
+
+    The arguments are those of `ArrayRunner`, except that `executable` is the code to run, and that `interleaved` says
+    whether the numbers of a sample are one after the other in memory. If not, each argument has an array of its own.
+
+    Attributes:
+        read: a function that copies arrays to the memory of the rows, and returns whether it could; see
+            `prepare_reader`.
+    """
 
     def __init__(
         self,
@@ -88,11 +96,11 @@ class _ArrayRows(PreparedRows):
         return part
 
     def prepare_reader(self, is_listed: bool) -> None:
-        """Let `read` copy the numbers of arrays, if machine code for this is compiled.
+        """Replace the attribute `read` by machine code that copies the numbers of arrays, if this code is compiled.
 
-        `read` takes a tuple of all arrays or, if `is_listed` is set, the only sample, a tuple of arrays and floats. It
-        returns whether it could copy them. If the numbers of the arguments are side by side in each row, there must be
-        only one row.
+        Large arrays are not copied: the code notes where they are. `read` takes a tuple of all arrays or, if
+        `is_listed` is set, the only sample, a tuple of arrays and floats. It returns whether it could read them. If the
+        rows are interleaved, there must be only one row.
         """
         first, arguments = 0, list[Argument]()
         for k, shape in enumerate(self._shapes):
@@ -140,10 +148,11 @@ def _reads_nothing(arrays: object) -> bool:
 
 
 class _Reference:
-    """An argument in a `ColumnTable` that is read where it is. `reference[...] = x` says that it is the array `x` now.
+    """The entry `k` of a `ColumnTable`, for a large array, which machine code reads where it is.
 
-    Whoever assigns an array keeps it alive until the rows are computed. If `x` has numbers of another type or order, a
-    copy is made, and kept alive until the next array is assigned.
+    `reference[...] = x` writes the address of the array `x` to the table. Whoever assigns an array keeps it alive until
+    the rows are computed. If `x` has numbers of another type or order, the address is that of a copy, which the
+    reference keeps alive until the next array is assigned.
     """
 
     def __init__(self, table: ColumnTable, k: int) -> None:
@@ -170,8 +179,9 @@ class ArrayRunner(PreparedRunner):
         of_result: the shape of the result of a sample; () for a number.
         nan_stride: k if every k-th output, beginning with the first one, is looked at for nan (see
             `_ArrayRows.finds_nan`); 0 if none is.
-        is_listed: whether samples are in a list. The numbers of a sample are then written one after the other. If they
-            are not, each argument has memory of its own, or is read where it is, which is faster.
+        is_listed: whether samples are in a list. The numbers of a sample are then written one after the other, as are
+            those of a single small sample. Otherwise each argument has memory of its own, or is read where it is, which
+            is faster.
     """
 
     def __init__(
@@ -221,18 +231,19 @@ class ArrayRunner(PreparedRunner):
         return rows
 
     def loaded_with_reader(self, arrays: Sequence[Any] | array[float]) -> Any:
-        """Return what `loaded` returns, after letting `read` use these rows, if machine code for this is compiled."""
+        """Return the `PreparedRows` that `loaded` returns, and prepare them for later calls of the method `read`."""
         rows = self.loaded(arrays)
         if rows.read is _reads_nothing:
             rows.prepare_reader(self._is_listed)
         return rows
 
     def read(self, arrays: object) -> Any:
-        """Do what `loaded` does, in less time. Return None if machine code cannot read `arrays`, which may be anything.
+        """Return `PreparedRows` that have the numbers of the arrays, as `loaded` does, but in less time.
 
-        It can if they are a tuple with an array for each argument or, for samples in a list, the only sample, a tuple
-        of arrays and floats. The arrays must have the shapes for which the runner was made. A float in the place of a
-        small array with one axis is the number of its argument in all samples.
+        Return None if no rows are ready, or if machine code cannot read `arrays`, which may be any object. It can read
+        a tuple with an array for each argument or, for samples in a list, the only sample, a tuple of arrays and
+        floats. The arrays must have the shapes for which the runner was made. A float in the place of a small array
+        with one axis is the number of its argument in all samples.
         """
         rows: Any
         try:
@@ -245,18 +256,18 @@ class ArrayRunner(PreparedRunner):
         return None
 
     def mean_gradient_of(self, rows: PreparedRows) -> tuple[float, array[float]]:
-        """Return the mean output for the samples in `rows`, and its gradient, with the parameters' present data.
+        """Compute the mean output for the samples in `rows`, and return it and its gradient.
 
-        The kind must be "gradient".
+        The `kind` of the runner must be "gradient".
         """
         self.run(rows)
         return float(rows.out[0]), array("d", rows.gradients.tobytes())
 
     def add_mean_gradient_of(self, rows: Any) -> tuple[float, array[float] | None]:
-        """Return the mean output for the samples in `rows`, and add its gradient to that of the parameters.
+        """Compute the mean output for the samples in `rows`, and add its gradient to the `grad` of the parameters.
 
-        If machine code cannot add it, or if the mean output is nan, nothing is added, and the gradient is returned,
-        too. Otherwise it is None. The kind must be "gradient".
+        Return the mean output and None. But if machine code cannot add the gradient, or if the mean output is nan, add
+        nothing, and return the mean output and the gradient. The `kind` of the runner must be "gradient".
         """
         self.run(rows)
         mean = rows.out[0]
@@ -267,8 +278,8 @@ class ArrayRunner(PreparedRunner):
 def shapes_of(arrays: Sequence[Any], may_be_numbers: bool = False) -> tuple[Shape, ...] | None:
     """Return the shapes of arguments, if all are numpy arrays of real numbers of at most 8 bytes, otherwise None.
 
-    If `may_be_numbers` is true, some of the arguments may be floats, or integers of at most 1000 bits. Their shape is
-    (). None is returned, too, if numpy was not imported.
+    If `may_be_numbers` is true, some of the arguments may be numbers: floats, bools, numbers of numpy, or ints of at
+    most 1000 bits. Their shape is (). Return None, too, if numpy was not imported.
 
     >>> import numpy
     >>> shapes_of([numpy.zeros((5, 2)), numpy.zeros(5, int)]), shapes_of([numpy.zeros(5), [1.0]])
@@ -326,8 +337,8 @@ class ListedSamples(NamedTuple):
 
     Attributes:
         numbers: all numbers, one sample after the other. If there are numpy arrays in the samples, it is a tuple of
-            columns instead. A column has the values of one argument in all samples. If there is only one sample, it is
-            the value itself.
+            columns instead. A column has the values of one argument in all samples. If there is only one sample, each
+            column is the value itself.
         shapes: for each argument, the shape of an array with its numbers in all samples.
         treedefs: how each argument is nested; None if the samples are a tuple of arrays.
     """
@@ -390,7 +401,7 @@ def _is_nested(x: Any) -> bool:
 
 
 def _flat_treedef(x: Any) -> TreeDef:
-    """Return how an argument is nested (its treedef) that is a number, or a list, a tuple or a dict of numbers."""
+    """Return the treedef of `x`, a number, or a list, a tuple or a dict of numbers. It says how `x` is nested."""
     kind = type(x)
     if kind is dict:
         return dict, tuple(x), (None,) * len(x)
@@ -398,9 +409,10 @@ def _flat_treedef(x: Any) -> TreeDef:
 
 
 def _items_of_all(column: Sequence[Any]) -> list[Any] | None:
-    """Return the items of all lists, tuples or dicts in `column`, one after another.
+    """Return the items of all lists or tuples in `column`, or the values of all dicts in it, one after another.
 
-    Return None if they differ in type or length. Dicts must have the same strings as keys, in the same order.
+    Return None if these collections differ in type or length, or if they are dicts whose keys are not the same strings
+    in the same order.
     """
     kind, size = type(column[0]), len(column[0])
     if {*map(type, column)} != {kind} or {*map(len, column)} != {size}:

@@ -75,10 +75,12 @@ class Header(NamedTuple):
     gradients: int  # how many contiguous spans the gradients form among the scalars
     gradient_table: int  # the address of a table: of each span its offset, its first gradient's index, its length
     gradients_at: int  # where the spans are copied to, one after the other
-    spoiled_at: int  # where the driver `finish` leaves nan to be mended, see `finish`; 0 if nobody wants to know
+    spoiled_at: (
+        int  # where a number is that `finish` sets to nan if a total is not finite; 0 if there is no such number
+    )
     touched_blocks: int  # in how many blocks the touched totals are; 0 if there are none. See `loops.touched`
     touched_at: int  # where the first of these blocks is among the totals
-    touched: int  # where the lists and flags of `tables.tables.TouchedWords` are among the totals
+    touched: int  # where, among the totals, these four arrays are; see `tables.tables.TouchedWords`
     updated: int
     flags: int
     kept: int
@@ -207,7 +209,7 @@ class _TouchedBlocks:
 
     @classmethod
     def of(cls, call: Record) -> Self:
-        """Return those of the program that a call computes; `call` has `GradientCallWords`."""
+        """Return the touched blocks of the program that a call computes; `call` has `GradientCallWords`."""
         return cls(Record(call.words("header"), Header), call.doubles("totals"))
 
     @contextmanager
@@ -288,9 +290,10 @@ class Drivers:
         return f
 
     def load_narrow(self) -> Function:
-        """Write a driver that does the same as the driver `load`, for rows of fewer numbers than a SIMD vector has.
+        """Write the driver that copies rows of fewer numbers than a SIMD vector has; the driver `load` calls it.
 
-        It is a driver of its own, since a function that also copied wide rows would copy them more slowly.
+        The arguments are those of `load`, without the ones for the seed, which `load` has stored. It is a driver of its
+        own, since a function that also copied wide rows would copy them more slowly.
         """
         f = Function(self.name["load_narrow"], "ptr %rows, i64 %width, ptr %index, i64 %valid, ptr %to")
         lanes, simd = Lanes(f, self.lanes), Lanes(f, self.machine.simd)
@@ -583,10 +586,11 @@ class Drivers:
             self._call(f, "void", "clear_touched", "ptr %p", "ptr %s", "ptr %a")
 
     def clear_touched(self) -> Function:
-        """Write the driver that clears the touched totals, and the gradients that the last batch has left of them.
+        """Write the driver that clears the touched totals, and the gradients that were computed from them.
 
-        Blocks that have other parameters are put into the list of touched blocks again, since the optimiser has to
-        update them in each step.
+        Touched totals are gradients of tables, of which a batch touches only some blocks; see `loops.touched`. Only the
+        blocks that the last batch has touched are cleared. Then the list of touched blocks has only those blocks that
+        also have other parameters, since the optimiser has to update these in each step.
         """
         f = Function(self.name["clear_touched"], "ptr %p, ptr %s, ptr %a")
         lanes = self._lanes_of_block(f)
@@ -605,7 +609,11 @@ class Drivers:
         return f
 
     def add_touched(self) -> Function:
-        """Write the driver that adds the touched totals of another thread, see `add`."""
+        """Write the driver that adds the touched totals of another thread, at address `%others`, to those at `%a`.
+
+        Touched totals are gradients of tables, of which a batch touches only some blocks; see `loops.touched`. The
+        blocks that the rows of the other thread have touched are put into the list at `%a`, too.
+        """
         f = Function(self.name["add_touched"], "ptr %p, ptr %a, ptr %others")
         lanes, header = self._lanes_of_block(f), Record(Words(f, "%p"), Header)
         blocks, others = (_TouchedBlocks(header, Doubles(f, name)) for name in ("%a", "%others"))
@@ -629,11 +637,12 @@ class Drivers:
         are computed again, and the rows of the last block then come one at a time: the row is in all lanes, and each
         lane has an equal share of the seed.
 
-        The touched totals, see `loops.touched`, become gradients where they are touched. Elsewhere these are 0 already.
+        Touched totals, see `loops.touched`, are divided only in the blocks that a row has touched. The gradients in the
+        other blocks of this kind are 0 already.
 
         If the header's field `spoiled_at` is not 0, the driver stores a double at this offset among the scalars. It is
-        nan if a total is not finite, and otherwise 0. If the program has no inputs, so rows have no numbers, it tells
-        instead whether a gradient is not finite.
+        nan if a total is not finite, and otherwise 0. If the program has no inputs, so rows have no numbers, it is nan
+        if a gradient is not finite, and otherwise 0.
         """
         f = Function(self.name["finish"], f"ptr %p, ptr %rows, ptr %index, i64 %n, {MEMORY_PARAMETERS}")
         rows, scalars = Integer(f, "%n"), Doubles(f, "%s")
@@ -734,8 +743,8 @@ class Drivers:
         """Write the driver that calls a list of functions, one after the other, for `%blocks` blocks of rows.
 
         The list is at the address `%calls`. Each item has the address of a function, and its first argument: for a
-        kernel the address of the kernel's table, and for native code a null pointer. `%stride` is the size of a block
-        in bytes.
+        kernel the address of the kernel's table, and for native code a null pointer. A null pointer in the place of a
+        function ends the list. `%stride` is the size of a block in bytes.
         """
         f = Function(self.name["run"], f"ptr %calls, {MEMORY_PARAMETERS}, i64 %blocks, i64 %stride")
         f.do("br label %next")
@@ -831,7 +840,7 @@ class Drivers:
         width = lanes.count
         call = Record(Words(f, "%call"), GradientCallWords)
         data, gradients, blocks = call.doubles("scalars"), call.doubles("gradient"), _TouchedBlocks.of(call)
-        # Neither the blocks nor the memory for the outputs of `update`
+        # The copies are after the blocks, and after the memory in which `update` keeps outputs
         copies = Doubles(f, "%uw").bytes(Integer(f, "%all") * stride) + _field(f, "outputs") * width
         self._begin_update(f)
         all_touched = blocks.touched[0]
@@ -856,7 +865,8 @@ class Drivers:
     def publish_touched(self) -> Function:
         """Write the driver that copies the results of `update_touched` to where `update` leaves its results.
 
-        These are the data of the parameters, and their gradients in the last step. The arguments have the same names.
+        These are the data of the parameters, and their gradients in the last step. The arguments are those of the
+        drivers `update` and `update_touched` with the same names.
         """
         f = Function(self.name["publish_touched"], "ptr %p, ptr %s, ptr %uw, i64 %own, ptr %call")
         lanes, stride, panel = self._lanes_of_block(f), _field(f, "block"), Doubles(f, "%uw")

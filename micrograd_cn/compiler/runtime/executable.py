@@ -247,7 +247,7 @@ class Executable:
             driver_address(f"prepared_{driver_of(self.kind)}", self.lanes, fast=True)
 
     def has_fast_kernels(self) -> bool:
-        """Return whether what `compile_fast_kernels` compiles is compiled."""
+        """Return whether the optimised kernels and the driver that `compile_fast_kernels` compiles exist already."""
         if self.tables.machine.count_slow(self.tables.kernels):
             return False
         return self.kind == "update" or has_driver(f"prepared_{driver_of(self.kind)}", self.lanes, fast=True)
@@ -366,7 +366,8 @@ class Executable:
     def spoiled_address(self, buffers: Buffers) -> int:
         """Return the address of a number that is nan if the gradient in `buffers` has to be computed again, with gates.
 
-        A gate is an instruction that keeps a gradient from being nan; see `instructions.gradient.differentiate`.
+        A gate is an instruction that keeps a gradient from being nan; see `instructions.gradient.differentiate`. If
+        this code has all gates, the number at the address is always 0.
         """
         return (
             buffers.scalars.address + 2 * WORD * self._padded_parameters if self.omits_gates else NEVER_SPOILED.address
@@ -503,7 +504,10 @@ class Tiers:
         self.bytes = BYTES_PER_INSTRUCTION * len(code.instructions) + BYTES_PER_OPERAND * sum(map(len, code.operands))
 
     def get(self, native: bool) -> Executable:
-        """Return an executable: native code if `native` is set, otherwise threaded code (tables that kernels read)."""
+        """Return an executable: native code if `native` is set, otherwise threaded code (tables that kernels read).
+
+        It is made when it is first needed. Once there is native code, `select` returns it.
+        """
         if native not in self.made:
             with self._lock():
                 if native not in self.made:
@@ -707,7 +711,7 @@ class CompiledGraph:
         """Return an object for the same graph that computes derivatives with respect to `variables` alone.
 
         These are parameters of the graph; others are ignored. The gradients that it computes have 0 for each other
-        parameter. If `variables` has all parameters, this object itself is returned.
+        parameter. If `variables` has all parameters, or none, this object itself is returned.
         """
         place = self._place
         key = tuple(sorted({place[x] for x in variables if x in place}))
@@ -872,9 +876,10 @@ class CompiledGraph:
         return self._tiers[key]
 
     def _structure(self, kind: str, rows_in_lanes: bool) -> Any:
-        """Return a key for code of this graph that is equal for graphs which are lowered to the same instructions.
+        """Return a key for code of one kind. Graphs with equal keys are lowered to the same instructions.
 
-        Return None for a graph that is not compared with others, such as one with operations of users.
+        The arguments are those of `tiers`. Return None for a graph that is not compared with others, such as one with
+        operations of users.
         """
         structure = self.graph.structure
         variables = None if kind == "forward" else self._variables

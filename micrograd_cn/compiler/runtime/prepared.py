@@ -51,7 +51,7 @@ class FrequentCalls(dict[K, T]):
         self._most, self._counts = most, dict[K, int]()
 
     def is_due(self, kind: K, has_driver: Callable[[], bool]) -> bool:
-        """Return whether to prepare calls of a kind now, of which none is prepared yet. If not, count this call.
+        """Return whether to prepare calls of a kind now, for which nothing is prepared yet. If not, count this call.
 
         `has_driver` returns whether the driver that prepared calls need is compiled; if not, it may have it compiled in
         the background.
@@ -276,7 +276,7 @@ class PreparedRunner:
 
     @property
     def doubles(self) -> int:
-        """How many numbers the memory has that no thread uses now."""
+        """How many numbers are in the memory of all those rows that no thread uses now."""
         return sum([rows.size + len(rows.out) + sum(rows.executable.sizes) for rows in self._unused])
 
     def _run_and_check_tier(self, rows: PreparedRows) -> None:
