@@ -1,6 +1,6 @@
 """Define `Contents`: a copy of what variables, collections and arrays hold, to find changes and to undo them.
 
-Code that is recorded or called for a test may change what it can read. The copy is made before.
+A function may change what it can read while it is recorded, or called for a test. The copy is made before that.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ class Contents:
     def numbers_read_and_changed(self, others: Iterable[Any] = ()) -> list[str]:
         """Return the names of variables, attributes and keys that functions read and whose number or text has changed.
 
-        For a change in a list or an array, it is the name of the variable, attribute or key that holds the list or
-        array. What the functions only change, such as a count of their calls, is left out. `others` are further objects
-        that have changed, which this object does not compare itself: the caller has found them. The variables,
+        If an item of a list or an array has changed, the result has the name of the variable, attribute or key that
+        holds the list or array. Names that the functions only change and do not read, such as a count of their calls,
+        are left out. `others` has further objects of which the caller knows that they have changed. The variables,
         attributes and keys that hold them are named, too.
         """
         arrays = zip(self._readable.arrays, self._arrays, strict=True)
@@ -69,10 +69,10 @@ class Contents:
         return [name for name, is_read in self._changed_names(_has_other_number, _have_others, changed) if is_read]
 
     def values_only_kept(self) -> list[str]:
-        """Return the names of variables, attributes and keys that have another computed `Value` now than before.
+        """Return the names of variables, attributes and keys that hold another computed `Value` now than before.
 
-        Those that the code of the functions reads are left out. If such a `Value` was added to a collection, the name
-        is that of the variable, attribute or key that has the collection.
+        Names that the code of the functions reads are left out. If such a `Value` was added to a collection, the name
+        is that of the variable, attribute or key that holds the collection.
         """
         return [name for name, is_read in self._changed_names(_has_other_value, _have_other_values, []) if not is_read]
 
@@ -82,13 +82,14 @@ class Contents:
         have_others: Callable[[list[Any], list[Any]], bool],
         changed: Iterable[Any],
     ) -> list[tuple[str, bool]]:
-        """Return pairs: the name of what has changed, and whether users' functions read it.
+        """Return pairs: the name of a variable, attribute or key that has changed, and whether users' code reads it.
 
         Args:
             is_other: takes what a variable, attribute or key held and what it holds now, and returns whether it counts
                 as changed.
             have_others: takes the items of a collection then and now, and returns whether it counts as changed.
-            changed: arrays and other objects that have changed. The names of what holds them are in the result, too.
+            changed: arrays and other objects that have changed. The names of the variables, attributes and keys that
+                hold them are in the result, too.
         """
         readable, changed = self._readable, [*changed]
         variables = zip(readable.variables, self._variables, strict=True)
@@ -154,10 +155,9 @@ class Contents:
     def _refill_dict(self, found: Any, keys: list[Any], values: list[Any]) -> None:
         """Let the dict `found` have these keys and values, in this order.
 
-        The order does not matter if the dict is a namespace, such as the `__dict__` of an object, and is not restored
-        then.
+        If the dict is the `__dict__` of an object, the order is not restored, since it does not matter.
         """
-        kind = OrderedDict if issubclass(type(found), OrderedDict) else dict  # it keeps the order itself
+        kind = OrderedDict if issubclass(type(found), OrderedDict) else dict  # an OrderedDict stores the order itself
         kept = {*map(id, keys)}
         for key in [key for key, _ in [*dict.items(found)] if id(key) not in kept]:
             kind.__delitem__(found, key)

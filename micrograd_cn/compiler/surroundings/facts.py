@@ -188,9 +188,10 @@ def _is_update(steps: Sequence[dis.Instruction], k: int) -> bool:
 
 
 def names_in_compiled(held: dict[str, Any]) -> list[str]:
-    """Return the names of those attributes of a compiled function or a program that a function may read.
+    """Return the names of those attributes of a compiled function or a program that users' code may read.
 
-    `held` is its `__dict__`, to which a user may have added attributes. Attributes that hold machine code are left out.
+    `held` is the `__dict__` of the compiled function or program, to which a user may have added attributes. Private
+    attributes are left out, except `_f`, the function that was compiled. So are attributes that hold machine code.
     """
     return [name for name in held if name == "_f" or not (name.startswith("_") or name in ("compiled", "row"))]
 

@@ -18,7 +18,10 @@ CTYPES_BASE: Any = _SimpleCData.__base__  # the base of all ctypes classes
 
 
 def bytes_of(x: Any) -> bytes:
-    """Return the bytes of an array. No method of its class is called, such as `__buffer__`, of Python 3.12 or later."""
+    """Return the bytes of an array: a bytearray, an `array.array`, a ctypes object, or what `plain_array` has returned.
+
+    No method of a user's subclass is called, such as `__buffer__` (in Python 3.12 or later).
+    """
     if issubclass(type(x), bytearray):
         return bytes(bytearray.copy(x))
     if issubclass(type(x), array):
@@ -27,7 +30,10 @@ def bytes_of(x: Any) -> bytes:
 
 
 def plain_array(x: Any) -> Any:
-    """Return an array without the methods of its class, and without a mask. It has the same memory."""
+    """Return a numpy array as an `ndarray` with the same memory; return an array of another kind unchanged.
+
+    The `ndarray` has none of the methods of the array's own class, and no mask.
+    """
     if not issubclass(type(x), (bytearray, array, CTYPES_BASE)):
         ndarray = sys.modules["numpy"].ndarray
         return ndarray.view(x, ndarray)
@@ -35,7 +41,10 @@ def plain_array(x: Any) -> Any:
 
 
 def hash_of_forms(arrays: Sequence[Any]) -> int:
-    """Return a number that changes if another shape or dtype is assigned to one of the arrays. No user's code runs."""
+    """Return a number that changes if another shape or dtype is assigned to one of the numpy arrays.
+
+    No code of the user runs.
+    """
     ndarray: Any = sys.modules["numpy"].ndarray
     return hash((*map(ndarray.shape.__get__, arrays), *map(ndarray.dtype.__get__, arrays)))
 
@@ -98,7 +107,10 @@ def is_object_array(x: Any) -> bool:
 
 
 def refill(x: Any, content: bytes) -> None:
-    """Write the bytes `content`, which were read from the array `x` before, to this array."""
+    """Write the bytes `content`, which were read from the array `x` before, to this array.
+
+    A read-only numpy array is left as it is.
+    """
     if issubclass(type(x), bytearray):
         bytearray.__setitem__(x, slice(None), content)
     elif issubclass(type(x), CTYPES_BASE):
@@ -107,14 +119,15 @@ def refill(x: Any, content: bytes) -> None:
         held = array(x.typecode)
         held.frombytes(content)
         array.__setitem__(x, slice(None), held)
-    elif x.flags.writeable:  # otherwise the array that it shows is refilled
+    elif x.flags.writeable:  # a read-only view changes with the array whose memory it has
         x[...] = sys.modules["numpy"].frombuffer(content, x.dtype).reshape(x.shape)
 
 
 def reader_of_foreign(x: Any) -> Callable[[], object] | None:
     """Return a function that reads the content of `x`, a tensor of PyTorch, or a Series or DataFrame of pandas.
 
-    What it returns is compared by type and text. The result is None for any other object.
+    The caller compares what the function returns now with what it returned before, by type and text. For any other
+    object, return None.
     """
     root = type(x).__module__.partition(".")[0]
     if root == "torch" and hasattr(x, "detach"):

@@ -58,7 +58,8 @@ MISSING = "a variable without a value, " + PACKAGE_NAME  # compared by identity
 LRU_CACHE: Any = type(lru_cache(len))
 FACTORY: Any = defaultdict.__dict__["default_factory"]
 DISPATCHER: Any = singledispatch(len)  # all functions that `singledispatch` makes have its code
-# Bases of users' classes whose methods read no other attributes of an object than `READING_MODULES` say
+# Bases of users' classes. Their methods read attributes that the user's code does not name only if `READING_MODULES`
+# has the name of the method.
 BASES = (ABC, Generic, Protocol, *Module.__mro__)
 # Iterators that hold other objects
 ITERATORS: tuple[type, ...] = (
@@ -254,8 +255,8 @@ def unlike_parts(attributes: Iterable[Any]) -> list[Any]:
 def reads_by_names(kind: type) -> bool:
     """Return whether only code of the user reads attributes of objects of the class `kind`.
 
-    Then the names in the user's code tell which attributes are read. But the methods of a base class that is not the
-    user's, such as `MLP`, read attributes that the user's code does not name.
+    If so, the names in the user's code tell which attributes are read. It is not so if `kind` has a base class that is
+    not the user's, such as `MLP`: its methods read attributes that the user's code does not name.
 
     >>> from micrograd_cn.nn import MLP
     >>> reads_by_names(Module), reads_by_names(MLP)
@@ -478,8 +479,8 @@ def members_of(kind: type) -> list[Any]:
 def is_closed(kind: type) -> bool:
     """Return whether objects of the class `kind` may hold something that is not found by looking at their attributes.
 
-    This is so for all arrays, such as numpy's or PyTorch's, even if this package can read their numbers, and for other
-    objects that are written in C.
+    This is so for all arrays, such as numpy's or PyTorch's, even if this package can read their numbers. It is so, too,
+    for classes of other packages whose objects have no `__dict__`, as most classes that are written in C.
 
     >>> is_closed(object), is_closed(range), is_closed(bytearray)
     (False, False, True)
@@ -504,7 +505,8 @@ _reads = count()
 def progress_of(x: Any) -> str:
     """Return a string that differs once an iterator or a file has returned a further item, if Python shows this.
 
-    It does for generators, and for iterators of built-in collections, of `csv` and of `itertools`. No user's code runs.
+    Python shows it for generators, for files that can tell their position, and for iterators of built-in collections,
+    of `csv` and of `itertools`. For other iterators, the string is always empty. No user's code runs.
 
     >>> xs = zip([1, 1], [2, 2])
     >>> before = progress_of(xs)
@@ -547,9 +549,10 @@ def progress_of(x: Any) -> str:
 
 
 def results_of(x: Any) -> list[Any]:
-    """Return the results that a function with an `lru_cache` has stored, and what else its cache shows to `gc`.
+    """Return the results that the function `x`, which has an `lru_cache`, has stored.
 
-    A cache with a `maxsize` also shows its keys, which are made of the arguments. One with `maxsize=None` does not.
+    The garbage collector shows what is in the cache. If the cache has a `maxsize`, this includes its keys, which are
+    made of the arguments, so they are in the result, too. If it has `maxsize=None`, they are not.
 
     >>> @lru_cache
     ... def weights(count):
@@ -566,9 +569,9 @@ def results_of(x: Any) -> list[Any]:
 
 
 def has_results(x: Any, results: list[Any]) -> bool:
-    """Return whether the results that the function `x`, which has an `lru_cache`, has stored are still just `results`.
+    """Return whether the cache of `x`, a function with an `lru_cache`, still has the same objects as before.
 
-    `results` is what `results_of` has returned before.
+    `results` has the objects that `results_of(x)` returned before.
     """
     return {*map(id, results_of(x))} == {*map(id, results)}  # a call of the function may change their order
 

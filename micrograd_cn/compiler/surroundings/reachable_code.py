@@ -1,4 +1,7 @@
-"""`ReachableCode`: all code that a function may run, and what this code reads, draws or changes."""
+"""`ReachableCode`: all code that a function may run, and facts about it, such as the names that it reads.
+
+It says, for example, whether this code may change variables, or may draw random numbers.
+"""
 
 from __future__ import annotations
 
@@ -241,7 +244,10 @@ class ReachableCode:
             self._visit_object(x)
 
     def _add_activation(self, held: Mapping[str, Any]) -> None:
-        """Note the method that a neuron calls as its activation. `held` has the attributes of it or its class."""
+        """Add the name of the method that a neuron calls as its activation to the names that the code uses.
+
+        `held` has the attributes of the neuron or of its class. If they name no method, nothing is added.
+        """
         if type(name := held.get("_activation")) is str:
             self._names.add(name)
 

@@ -1,4 +1,4 @@
-"""`Snapshot`: the content of collections and objects, to see later whether it has changed."""
+"""`Snapshot`: what variables, collections and arrays hold at one time, to see later whether it has changed."""
 
 from __future__ import annotations
 
@@ -144,10 +144,11 @@ class Snapshot:
 class Watched:
     """The variables and attributes that a user most easily replaces, to be compared at every call.
 
-    To look at a whole snapshot takes too long for that. This object has at most `MAX_WATCHED` variables and attributes,
-    numbers and texts first, and at most `MAX_WATCHED_COLLECTIONS` small lists, dicts and arrays of numbers or `Value`s.
-    No attribute of an object of this package is among them. Where an object was replaced, the two are compared with
-    `==`: that they differ only in type, as 1 and 1.0 do, is left to `Snapshot.has_changed`.
+    To compare a whole snapshot at every call would take too long. This object has at most `MAX_WATCHED` variables and
+    attributes, numbers and texts first, and at most `MAX_WATCHED_COLLECTIONS` small lists, dicts and arrays of numbers
+    or `Value`s. No attribute of an object of this package is among them. The objects that a place holds now and held
+    before are compared with `==`. So `have_changed` does not notice if they differ only in type, as 1 and 1.0 do, but
+    `Snapshot.has_changed` does.
 
     Args:
         readable: the places that code can read.
@@ -193,7 +194,7 @@ class Watched:
             return True
 
     def changed(self) -> list[Any]:
-        """Return the places that hold something else now, each as a key for `without`."""
+        """Return keys of the places that hold something else now, for the method `without`."""
         found = [id(x) for x, before in zip(self._collections, self._copies, strict=True) if x != before]
         for (read, x, before), places in zip(self._held, self._places, strict=True):
             try:
@@ -217,8 +218,9 @@ def _place(variable: tuple[Any, Any]) -> Any:
 def _reader(variables: list[tuple[Any, Any]]) -> tuple[Callable[[Any], tuple[Any, ...]], Any]:
     """Return a function and its argument, so that a call gives a tuple of what some variables hold.
 
-    The variables are all in one holder, or they are all in cells. Tuples are compared item by item, and at first by
-    identity, which an array could not be.
+    The variables are all in one holder, or they are all in cells of closures. The results of two calls are compared by
+    ==. Python takes items of tuples that are the same object for equal, without a call of their `__eq__`, which an
+    array would answer with an array.
     """
     holder, name = variables[0]
     if type(holder) is CellType:

@@ -282,7 +282,7 @@ class Surroundings:
         self._visit_object(x)
 
     def _visit_iterator(self, x: Any) -> None:
-        """Visit an iterator, and what it goes through as far as this is known."""
+        """Visit an iterator, and the objects that it refers to as far as these are known."""
         self.iterators.append(x)
         self._readable.readers.append(partial(progress_of, x))
         kind = type(x)
@@ -502,7 +502,9 @@ class Surroundings:
     def _visit_module(self, x: ModuleType) -> None:
         """If `x` is a user's module, visit those of its variables that the code may read.
 
-        A module inside of it is visited only if the code has its name, since it would lead to most of a user's modules.
+        A module in such a variable is visited only if the code has its name. Otherwise most of a user's modules would
+        be visited. If `x` is a module of another package, its modules are visited whose names the code has, and its
+        functions with such names are compared later, since somebody may replace them.
         """
         if is_users_module(x.__name__):
             held, names = vars(x), {"__getattr__"}
@@ -526,9 +528,9 @@ class Surroundings:
 
     @property
     def has_values(self) -> bool:
-        """Whether the functions can reach a leaf, or any `Value` among the items of a large collection.
+        """Whether the functions can reach a leaf, or any `Value` in a collection that was too large to look into.
 
-        Of the items of such a collection, only the classes were looked at.
+        For the items of such a collection, only the classes are looked at now.
         """
         return bool(self.leaves) or any(issubclass(kind, Value) for kind in self._kinds_in_large())
 
@@ -573,7 +575,8 @@ class Surroundings:
     def restored(self) -> Iterator[Contents]:
         """Put back, at the end of the `with` block, what code in the block has changed; see `Contents.restore`.
 
-        The block gets a `Contents` with what everything that the functions can read held before the block.
+        The block gets a `Contents`: a copy, made before the block, of all variables, collections and arrays that the
+        functions can read.
         """
         before = self.contents()
         try:
@@ -585,9 +588,9 @@ class Surroundings:
         """Return a `Snapshot` of the variables, collections and arrays that the functions can read, as they are now.
 
         Collections and arrays of objects of more than `MAX_COMPARED` items were not looked into, nor arrays of more
-        than `MAX_COMPARED_NUMBERS` numbers. If there are any, they are compared only if they have at most `most` items
-        together, and all of these items are numbers, strings and `Value`s. Otherwise the snapshot has their lengths and
-        shapes, and is not complete.
+        than `MAX_COMPARED_NUMBERS` numbers. If there are any of these, the snapshot has copies of them if they have at
+        most `most` items together, if the arrays of numbers are not too large, and if all items are numbers, strings
+        and `Value`s. Otherwise the snapshot has only their lengths and shapes, and is not complete.
         """
         if not (self._large or self._large_arrays or self._large_numbers):
             return Snapshot(self._readable, self.complete)
