@@ -61,7 +61,7 @@ else:
             from . import flow
 
             return getattr(flow, name)
-        from importlib import import_module, util  # here, because most programs do without it
+        from importlib import import_module, util  # imported here, because most programs do not need it
 
         if not name.startswith("_") and util.find_spec(f"{__name__}.{name}"):
             return import_module(f"{__name__}.{name}")

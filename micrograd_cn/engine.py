@@ -48,8 +48,8 @@ class Value(Node):
     `grad`. If you assign to `Value.__mul__` itself, only `x * y` calls your function: `3 * x`, `x / y` and neurons do
     not.
 
-    While the function in `y._backward` runs, the `grad` of an operand has only what this function has added. So clip or
-    test the total after `backward()`, and not in this function.
+    If you assign a function to `y._backward`, as code for micrograd does, the `grad` of an operand has only what this
+    function adds, while it runs. So clip or test the total after `backward()`, and not in this function.
 
     A `Value` is true whatever its number, as any object is, so `if v:` and `not v` do not test the number: write
     `if v.data:`, or `where` for a choice that a graph records. The result of a comparison operation, as in
@@ -212,7 +212,7 @@ class Value(Node):
         node: Value | None = hooks.detached(self) if hooks else None
         if node is None:
             node = constant(self._data)
-            node._db = 0.0  # a model that keeps it tells it by this from a leaf that is not trained
+            node._db = 0.0  # by this, a model that keeps the constant tells it from a parameter that is frozen
         node.label = self.label
         return node
 

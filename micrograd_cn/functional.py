@@ -255,6 +255,9 @@ def sparse_hessian(
 ) -> Callable[..., Sparse]:
     """Return a function that computes the entries of the Hessian of f that can be nonzero, as a `Sparse` matrix.
 
+    The matrix has a row and a column for each number in the arguments to differentiate, in the order in which these
+    numbers occur.
+
     Args:
         f: a function that returns one `Value`, as for `value_and_grad`.
         argnums: the position of the argument to differentiate, counted from 0, or a sequence of positions.
@@ -359,8 +362,8 @@ def _symbolic_terms(node: Value, tangents: dict[Value, Any], reach: GraphReach) 
 
     Args:
         node: a node of the graph.
-        tangents: a dict from the nodes before `node` to their tangents.
-        reach: finds out which nodes a tangent reaches. The edges that lead to `node` are added to it.
+        tangents: a dict from nodes to their tangents. An operand of `node` is in it if it depends on the arguments.
+        reach: finds out which nodes a tangent reaches. This function adds to it the edges that lead to `node`.
     """
     found = []
     for x, edge in symbolic_edges(node, tangents.keys()):

@@ -142,7 +142,8 @@ def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], c
     relevant = set(inputs)  # the nodes on a path from an input to the output
     selects = create_graph and any(node.op.selects for node in order if node.op)
     check = context.here().detect_anomaly
-    reads_edges = create_graph or check  # a number that goes to an operand which passes nothing on does no harm
+    # Without checks, it is faster to take all operands. Some nodes are then visited that send nothing to the inputs
+    reads_edges = create_graph or check
     for node in reversed(order):
         operands = paths(node) if selects else [x for x, _ in node.edges()] if reads_edges else node.operands
         if not relevant.isdisjoint(operands):
@@ -182,10 +183,10 @@ def gradients_in_order(order: list[Value], output: Value, inputs: list[Value], c
 
 
 def _send(node: Value, upstream: Any, terms: dict[Value, list[Any]], reach: GraphReach) -> None:
-    """Append to the list of each operand in `terms` what `node`, whose gradient is `upstream`, adds to its gradient.
+    """Append what `node`, whose gradient is `upstream`, adds to the gradient of each operand to the operand's list.
 
-    Operands that are not keys of `terms` get nothing. `reach` finds out which nodes a gradient reaches; the edges that
-    lead on from `node` are added to it.
+    `terms` is a dict from nodes to these lists. Operands that are not its keys get nothing. `reach` finds out which
+    nodes a gradient reaches; this function adds to it the edges that lead on from `node`.
     """
     edges = symbolic_edges(node, terms.keys())
     if plain := [x for x, edge in edges if edge[2] is None]:
@@ -198,7 +199,7 @@ def _send(node: Value, upstream: Any, terms: dict[Value, list[Any]], reach: Grap
         if selection and x.op:  # a leaf sends nothing on
             reach.spread(node, (x,), selection)
         is_number = type(partial) is float
-        # What `contribution_through` finds for these edges, too, without a call for each, for speed.
+        # For these edges, `contribution_through` would find the same. For speed, it is not called for each of them.
         if selection is None and (
             certain or (math.isfinite(partial) if is_number else in_sum and isinstance(partial, Value))
         ):
@@ -272,8 +273,9 @@ class GradientReach(ABC, Generic[S, N]):
     if a gradient reaches the node whichever operands are selected, as at the roots. Otherwise it is the sum of the
     numbers of the nodes that use this node, without those that did not select it.
 
-    The class is generic in what says whether an operand was selected, and in what stands for a number: `GraphReach` has
-    functions and `Value`s, and the compiler has indices of operands and instructions.
+    The type S is that of the argument `selection` of `spread`, which says whether an operand was selected, and N is the
+    type that stands for the second number. In `GraphReach`, these are functions, and `Value`s or floats; in the
+    compiler, they are indices of operands, and instructions.
 
     Args:
         roots: the nodes where gradients start.
@@ -312,7 +314,7 @@ class GradientReach(ABC, Generic[S, N]):
             self._spreads.append((source, targets, selection))
 
     def of(self, node: Value) -> N:
-        """Return 0 if no gradient reaches `node`, and a number above 0 if one does."""
+        """Return the second number of `node`: 0 if no gradient reaches it, and more than 0 if one does."""
         if node in self.certain:
             return self._one
         for source, targets, selection in self._spreads:

@@ -509,7 +509,8 @@ def binary_cross_entropy(
                 "binary_cross_entropy_with_logits"
             )
 
-    # Only at 0 or 1 does no gradient flow through a logarithm. So nan flows through it if p is out of range.
+    # A logarithm is replaced by a constant only where p is exactly 0 or 1. Where p is out of range, the logarithm is nan,
+    # and so is the gradient.
     def log_of(p: Any) -> Any:
         is_zero = ops.equal(p, 0.0)
         return ops.where(is_zero, -100.0, ops.maximum(ops.log(ops.where(is_zero, 1.0, p)), -100.0))
@@ -602,8 +603,8 @@ def _class_options(
 ) -> _ClassOptions:
     """Check the options of a loss function whose targets are classes, and return them as `_ClassOptions`.
 
-    `name` is the loss function, "cross_entropy" or "nll_loss", with which messages begin. The other arguments, from
-    `reduction` to `label_smoothing` (`weight` and `ignore_index` between them), are the options that the user passed.
+    `name` is the loss function, "cross_entropy" or "nll_loss", with which messages begin. The other arguments are the
+    options that the user passed.
 
     Raises:
         TypeError: an option has the wrong type.

@@ -53,8 +53,8 @@ class Module(Model):
     A subclass defines `__call__`, or, as in PyTorch, a method `forward`, which runs when the model is called.
 
     Parameters are found inside modules, lists, tuples, deques, dicts, numpy arrays and objects of your own classes,
-    however nested, in attributes and `__slots__`. They are not found in functions, in whose variables, defaults and
-    arguments they may be, nor in iterators and other objects of the standard library. An optimiser warns in its second
+    however nested, in attributes and `__slots__`. They are not found in the variables, defaults and arguments of
+    functions, nor in iterators and other objects of the standard library. An optimiser warns in its second
     step, and in some later ones, if a function or an iterator of the model, or an object such as a queue, has a leaf
     that gets a gradient and that nothing trains; so does `fit`. After these steps, there is also a warning if a call of
     the model reads such a leaf from anywhere else, as from a global list: if neither the model nor the arguments of the

@@ -92,7 +92,7 @@ def _activation_function(activation: Activation) -> Callable[[Value], Value]:
         raise ValueError(f"unknown activation {activation!r}{write}; known: {', '.join(known)}")
     own, built_in = getattr(Value, op.name, None), vars(ops).get(op.name) is op
     if built_in and callable(own):
-        # If the user has assigned a subclass to `Value` of this module, the sum is no object of this class
+        # If user code has assigned a subclass to `nn.Value`, take the method of this class, which the sum does not have
         return method_call(op.name) if Value is _ENGINES_VALUE else cast(Callable[[Value], Value], own)
     return cast(Callable[[Value], Value], method(op))
 
@@ -442,8 +442,8 @@ class Neuron(Module):
     def parameters(self, **wrong: Never) -> list[Value]:
         """Return every parameter once, in the order of `named_parameters`.
 
-        As in micrograd, the class has this method itself. So it comes before the one of Base in
-        `class Net(Neuron, Base)`.
+        As in micrograd, the class `Neuron` defines this method. So an object of `class Net(Neuron, Base)` has this
+        method, and not that of Base.
         """
         return parameters_of(self, Neuron, wrong)
 
@@ -628,7 +628,8 @@ class Layer(Module):
     def parameters(self, **wrong: Never) -> list[Value]:
         """Return every parameter once, in the order of `named_parameters`.
 
-        As in micrograd, the class has this method itself. So in `class Net(Layer, Base)`, it comes before that of Base.
+        As in micrograd, the class `Layer` defines this method. So an object of `class Net(Layer, Base)` has this
+        method, and not that of Base.
         """
         return parameters_of(self, Layer, wrong)
 
@@ -779,7 +780,8 @@ class MLP(_Network):
     def parameters(self, **wrong: Never) -> list[Value]:
         """Return every parameter once, in the order of `named_parameters`.
 
-        As in micrograd, the class has this method itself. So in `class Net(MLP, Base)`, it comes before that of Base.
+        As in micrograd, the class `MLP` defines this method. So an object of `class Net(MLP, Base)` has this method,
+        and not that of Base.
         """
         return parameters_of(self, MLP, wrong)
 

@@ -102,7 +102,8 @@ def _constant_of_operands(y: float, *operands: Any) -> Value:
 def _assignment_operator(op: Op) -> Callable[[Value, Any], Any]:
     """Return the method for the operator that assigns the result of `op`, such as `-=` if `op` is `sub`.
 
-    Inside `no_grad()` the method changes the data of a leaf. Elsewhere it makes a new node.
+    Inside `no_grad()` the method changes the data of a leaf. Otherwise it returns a new node, or NotImplemented, after
+    which Python evaluates `x -= y` as `x = x - y`.
     """
 
     def update(self: Value, other: Any) -> Any:
