@@ -56,12 +56,12 @@ SHORTEST_MISSPELT = 5  # a shorter name, such as eps, is spelt like too many oth
 
 
 def refuse_misspelt(cls: type, name: str, known: Iterable[str]) -> None:
-    """Raise AttributeError if `name`, to which no object of `cls` gives a meaning, is a misspelt attribute of `cls`.
+    """Raise AttributeError if `name` is not an attribute of `cls`, but nearly the name of one, so it may be misspelt.
 
     Args:
         cls: a class of this package.
-        name: the name that a user assigns to.
-        known: the names of the attributes that an object of `cls` has. Those that `cls` refuses as `Absent` count too.
+        name: the name of the attribute that a user assigns to, on an object of `cls`.
+        known: the names of the attributes that such an object has. This function adds those that `cls` has as `Absent`.
     """
     if hasattr(cls, name):
         return

@@ -50,8 +50,9 @@ RAISED_INSTEAD = {
     ZeroDivisionError: "where(equal(y, 0.0), a, div(x, y)) for an a in the place of x / 0",
     OverflowError: "where(less(abs(x), 1e100), pow(x, y), a) for an a in the place of x ** y that overflows",
 }
+# While `call_with_terms` runs, the list of the errors that terms have raised; otherwise None
 _refusals: ContextVar[list[TypeError] | None] = ContextVar("micrograd_cn_refusals", default=None)
-# A list of the terms whose operators raise an error for some floats, while the code of a user is called with terms
+# While `call_with_terms` calls a user's function, its argument `raising`; otherwise None
 _raising: ContextVar[list[Term] | None] = ContextVar("micrograd_cn_raising", default=None)
 
 
@@ -78,7 +79,8 @@ def call_with_terms(function: Callable[..., T], *operands: Any, raising: list[Te
         function: the function to call.
         operands: its arguments.
         raising: for a user's function, a list, to which those terms are added for which Python's operators raise an
-            error for some floats, such as x / y where y is 0. If the function catches this error, it is refused.
+            error for some floats, such as x / y where y is 0. If the function catches this error, it is refused. None
+            for the package's own functions, which are not checked.
 
     Raises:
         FormulaError: the function has done something with a term that no formula can show.
@@ -360,9 +362,9 @@ class FormulaSteps(NamedTuple):
         return [value_of(x) for x in self.results]
 
     def of_result(self, k: int, inputs: int) -> FormulaSteps:
-        """Return the formula of the result with the index k alone, with the steps that it needs.
+        """Return a `FormulaSteps` with the one result `results[k]` and only the steps that it needs.
 
-        `inputs` is the number of inputs. The new formula has the same inputs.
+        `inputs` is the number of inputs. The returned `FormulaSteps` has the same inputs.
 
         >>> from micrograd_cn import add, exp
         >>> FormulaSteps([(exp, [0]), (add, [0, 2.0])], [1, 2]).of_result(1, inputs=1)

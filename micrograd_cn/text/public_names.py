@@ -77,7 +77,6 @@ INSTEAD = {
 }  # fmt: skip
 
 _RATE = "optimizer.lr = {} before each optimizer.step()"
-# For PyTorch names that no expression of this package replaces: what to write for them.
 _RECURRENT = "a Module with Layers, whose __call__(self, x, h) returns the next state h"
 _CONVOLUTION = "[dot(w, xs[i : i + len(w)]) for i in range(len(xs) - len(w) + 1)], where w is a list of Values"
 _NORM = "(x - mean(xs)) / (np.var(xs) + 1e-5) ** 0.5 * scale + shift for each x in xs, with Values scale and shift"
@@ -85,6 +84,7 @@ _POOL = "max(xs[i : i + k]) or mean(xs[i : i + k]) for i in range(0, len(xs), k)
 _SCIPY = "scipy.optimize.minimize(f, x0, jac=True), where f returns what value_and_grad of a compiled function does"
 _RULE = "class {}(Optimizer) with a method update(self, p, state), as in help(optim.Optimizer)"
 _NUMPY = "np.{} of numpy, which takes lists and arrays of Values"
+# For names of other libraries that no expression of this package replaces: what to write for them.
 STATEMENTS = {
     **dict.fromkeys(("RNN", "RNNCell", "GRU", "GRUCell", "LSTM", "LSTMCell"), _RECURRENT),
     **dict.fromkeys(("Conv1d", "Conv2d", "conv1d", "conv2d"), _CONVOLUTION),
@@ -228,8 +228,8 @@ def missing_name(name: str, caller: FrameType, module: str = PACKAGE.name) -> Ex
 
     Args:
         name: the name that was looked for.
-        caller: the frame that looks for it. If that is at `from micrograd_cn import name`, the error is an ImportError,
-            since Python would replace an AttributeError by an ImportError of its own.
+        caller: the frame that looks for it. If this frame is at the statement `from micrograd_cn import name`, the
+            error is an ImportError, since Python would replace an AttributeError by an ImportError of its own.
         module: the full name of the module.
 
     >>> import micrograd_cn
@@ -245,7 +245,7 @@ def missing_name(name: str, caller: FrameType, module: str = PACKAGE.name) -> Ex
     package = PACKAGE.name
     owner = package if name in getattr(sys.modules[package], "__all__", ()) else _modules().get(name, "")
     write = f"; write {owner}.{name}" if owner else ""
-    if owner == f"{package}.init" and name in STATEMENTS:  # other packages give an array of numbers this name
+    if owner == f"{package}.init" and name in STATEMENTS:  # such as "zeros", which makes an array in other packages
         write = f"; write {owner}.{name} for the init of a model, or {STATEMENTS[name]}"
     if not owner and name in INSTEAD:
         write = f"; write {package}.{INSTEAD[name]}"
