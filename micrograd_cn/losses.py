@@ -509,8 +509,8 @@ def binary_cross_entropy(
                 "binary_cross_entropy_with_logits"
             )
 
-    # A logarithm is replaced by a constant only where p is exactly 0 or 1. Where p is out of range, the logarithm is nan,
-    # and so is the gradient.
+    # A logarithm is replaced by a constant only where p is exactly 0 or 1. Where p is out of range, the logarithm is
+    # nan, and so is the gradient.
     def log_of(p: Any) -> Any:
         is_zero = ops.equal(p, 0.0)
         return ops.where(is_zero, -100.0, ops.maximum(ops.log(ops.where(is_zero, 1.0, p)), -100.0))

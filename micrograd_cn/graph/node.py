@@ -138,8 +138,8 @@ class Node(NumpyMethods):
     # node with one or two operands is one object, without tuples: _a and _b are the operands, _da and _db the partials.
     # With any other number of operands, _a is the tuple of operands and _b that of partials. A partial is None where
     # no gradient flows. A leaf has no operands, and its _da is None; its _b is micrograd's name of an operation if one
-    # was passed as `_op`, and its _db is 0.0 if it is a result of `detach`. A constant that an operation computed has no
-    # operands either. Its _da is 0.0 or 1.0, as `_constant_result` says.
+    # was passed as `_op`, and its _db is 0.0 if it is a result of `detach`. A constant that an operation computed has
+    # no operands either. Its _da is 0.0 or 1.0, as `_constant_result` says.
     __slots__ = ("_a", "_b", "_da", "_data", "_db", "_grad", "group", "label", "op", "requires_grad")
 
     _data: float
