@@ -121,7 +121,7 @@ class Arguments:
         return f"{self.name}{inspect.Signature(parameters)}"
 
     def names_of(self, count: int) -> tuple[str, ...]:
-        """Return the names of the first `count` arguments if the function takes these alone, by position; otherwise ().
+        """Return the names of the first `count` arguments if these are enough for a call by position; otherwise ().
 
         >>> arguments = Arguments(lambda x, y, k=2: x, "f", ())
         >>> [arguments.names_of(count) for count in (1, 2, 3, 4)]
@@ -301,8 +301,8 @@ class Arguments:
         Samples are read by position. `fields` has the names of the namedtuple's fields, and `where` says which
         namedtuple it is, for the message.
         """
-        names = list(self.signature.parameters)
-        if moved := [field for k, field in enumerate(fields) if field in names and names.index(field) != k]:
+        if moved := self.in_other_order(fields):
+            names = list(self.signature.parameters)
             entries = ", ".join([f"s.{name}" if name in fields else "..." for name in names])
             entries += "," * (len(names) == 1)
             raise TypeError(

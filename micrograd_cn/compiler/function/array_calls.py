@@ -70,9 +70,10 @@ class ArrayCall(NamedTuple):
         merged: if the program is merged from several recordings, these recordings, otherwise None. If a result of such
             a program is nan, the rows have to be sorted by their branches, and computed by other programs.
         derivative: for "mean_hessian", the derivative whose means the code computes.
-        reads: whether `ArrayRunner.read` may take the samples; the arguments must be arrays, or numbers in a list.
-        adds: whether the code may add the gradient for `backward`, which needs to check nothing else first. It adds
-            nothing to a frozen parameter.
+        reads: whether `ArrayRunner.read` may read the samples. They must be in arrays, or in a list with one sample,
+            whose arguments are arrays and numbers.
+        adds: whether the code may add the gradient to the `grad` of the parameters, for `backward`, because nothing
+            else has to be checked first. It adds nothing to a frozen parameter.
     """
 
     runner: ArrayRunner
@@ -85,7 +86,7 @@ class ArrayCall(NamedTuple):
 
 
 class _Repeated(NamedTuple):
-    """A prepared call for the next call of a method, if the last ones of this method had the same shapes.
+    """The prepared call of a method whose last calls had the same shapes. It is kept for the next call of the method.
 
     Attributes:
         noted: the method that the user called and a key for the shapes, as in `StaleCheck.latest`.
@@ -271,9 +272,8 @@ class ArrayCalls:
         `method` is "call", "forward", "gradient", "backward", "value_and_grad", "mean_hessian" or a key of MATRICES. In
         a "call", the arrays are the arguments of one sample, and numbers may be among them. For "value_and_grad",
         `variables` are those that `values_and_gradients` takes, and for "backward" parameters in a list, or None for
-        all. For "mean_hessian", `wrt` has the variables. All other
-        derivatives for each sample are with respect to all arguments. `called` is the method that the user called, if
-        this is another one.
+        all. For "mean_hessian", `wrt` has the variables. All other derivatives for each sample are with respect to all
+        arguments. `called` is the method that the user called, if this is another one.
         """
         if is_inlining() or context.active:
             return None
@@ -384,7 +384,11 @@ class ArrayCalls:
         return made
 
     def _is_current(self, latest: _Repeated) -> bool:
-        """Note a call like the latest ones of its method, and return whether the function has not changed meanwhile."""
+        """Note a call like the latest ones of its method, and return whether their code may be used for it, too.
+
+        It may not if something that the function can read has changed, or if the function has a new recording that is
+        to be merged.
+        """
         stale = self._stale
         if latest.noted is not stale.latest or not stale.is_repeated:
             stale.note_kind(latest.noted)
@@ -457,9 +461,9 @@ class ArrayCalls:
         """Return the mean result and its gradient for samples in numpy arrays, or in a list as in `listed_samples`.
 
         `name` is the method that needs the gradient. If `variables` is not None, the derivatives with respect to other
-        parameters may be 0 instead. Return None if there is no code for such samples (see `runner`),
-        if the mean is nan and the reason may be an index out of range, or if the program is merged from several
-        branches, and cannot be used: `MergedRecordings.mean_gradient` says when.
+        parameters may be 0 instead. Return None if there is no code for such samples (see `runner`), if the mean is nan
+        and the reason may be an index out of range, or if the program is merged from several branches, and cannot be
+        used: `MergedRecordings.mean_gradient` says when.
 
         Raises:
             ValueError: the program is not merged, and one of its constants requires a gradient now.
@@ -576,8 +580,8 @@ def _are_arrays(treedefs: Sequence[TreeDef]) -> bool:
 def _have_columns(variables: GradientVariables, program: Program) -> bool:
     """Return whether a prepared call can compute the derivatives with respect to `variables`, which are not arguments.
 
-    It cannot if a variable is not a parameter of the program, or if a constant of the program may require a gradient by
-    now. Each call then has to check whether this is an error.
+    It cannot if a variable is not a parameter of the program. If the variables are all parameters of the function, it
+    cannot if a constant of the program may require a gradient by now, since each call then has to check this.
     """
     if not variables.values:
         return not program.has_held_constants

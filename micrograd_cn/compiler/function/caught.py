@@ -59,7 +59,9 @@ class CatchingHooks(RecordingHooks):
                 continue
             leaves = {leaf for leaf in traverse(node)[1] if leaf.requires_grad}
             if leaves.difference(self._inputs) or leaves.isdisjoint(of_arrays) is (error is FloatingPointError):
-                continue  # it is computed from a parameter, which is a `Value` in the plain function, too
+                # A parameter is a `Value` in the plain function, too. And of the errors, numpy's numbers raise only
+                # FloatingPointError, and Python's numbers only the others
+                continue
             a: Any
             if error is FloatingPointError or OverflowError in RAISED[node.op.name]:
                 a, symbol, b = record(absolute, (node,)), "<", inf

@@ -1,7 +1,7 @@
 """Define `FunctionFit`, one call of `fit` of a compiled function, which finds the program for each row that is trained.
 
-A recording that may be stale, since the function may be another one by now, is compared with it before its program is
-used; see `FitCheck`.
+A recording is stale if the function would be recorded otherwise now. A recording that may be stale is compared with a
+new one before its program is used; see `FitCheck`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .refusals import check_has_gradient, check_has_trainable, check_single
 from .stale import FitCheck, StaleCheck
 from .store import RecordingRows, RecordingStore
 
-MANY_EPOCHS = 16  # to prepare other code takes as long as some epochs with a callback
+MANY_EPOCHS = 16  # fewer epochs are not left to `ShortFits`, since to prepare its code takes as long as some epochs
 
 
 class FunctionFit(Dispatcher):
@@ -166,7 +166,7 @@ class FunctionFit(Dispatcher):
         return self._graphs(self._store.record_missing(bucket, rows, threads))
 
     def merged(self, bucket: Bucket, rows: int, steps: int) -> CompiledGraph | None:
-        """Return a program that computes all branches for the samples in `bucket`; None if none is worthwhile.
+        """Return a program that computes all branches for the samples in `bucket`; None if there is none worth using.
 
         `fit` is going to take `steps` steps with `rows` rows each by this program.
         """
@@ -192,9 +192,9 @@ class FunctionFit(Dispatcher):
         return self._uncompared.isdisjoint(self._merged_programs)
 
     def check(self, whole: bool) -> bool:
-        """If something that the function can read has changed, compare the function with its recordings; return True.
+        """Compare the function with its recordings if something that it can read has changed. Return whether it has.
 
-        If not, return False. If `whole` is set, objects that cannot be checked for changes count as changed.
+        If `whole` is set, objects that cannot be checked for changes count as changed.
 
         Raises:
             ValueError: the function is not what it was when its program was made.

@@ -50,8 +50,8 @@ _inlining: ContextVar[bool] = ContextVar("micrograd_cn_inlining", default=False)
 # "nan" or "inf" in the text of a number finds all of them.
 HIDDEN = "?nan?-inf?"
 MAX_CONVERSIONS = 100  # only the tracebacks of this many errors are looked at when the recording ends
-RECORDED = {float, Traced, TracedCondition, TracedInput}  # classes of operands that are no leaves of the function's
-BUILT_IN = {float, int, Value, Traced, TracedCondition, TracedInput}  # classes of operands without users' operators
+RECORDED = {float, Traced, TracedCondition, TracedInput}  # classes of plain numbers, inputs and recorded nodes
+BUILT_IN = {float, int, Value, Traced, TracedCondition, TracedInput}  # classes whose operators no user has written
 _set_class: Any = vars(object)["__class__"].__set__  # without the property of `Traced`
 MIRRORED = {">": "<", ">=": "<="}  # the same comparison with its operands exchanged
 
@@ -341,7 +341,10 @@ class RecordingHooks(RefusingHooks):
         self._constants[x] = 1
 
     def before_write(self, x: Value, name: str) -> None:
-        """Raise TypeError, since later calls of the compiled function would not set the data or gradient of `x`."""
+        """Raise TypeError, since later calls of the compiled function would not set the data or gradient of `x`.
+
+        `name` is the attribute that is set, such as "data".
+        """
         what, where = ("data", "set .data") if name == "data" else ("a gradient", "set .grad, or call zero_grad(),")
         error = TypeError(
             f"{user_location()}: {describe(x)} is given {what} while a function is recorded, but later calls would not "

@@ -185,12 +185,14 @@ def compile(  # noqa: A001 -- the field's name
       whenever several calls before were those of another method, with arrays of other shapes, or with lists instead of
       arrays, as in the first evaluation after training.
     - Every call notices a change of what users change most: variables and attributes outside of this package, at most
-      16 of them, and up to four small lists, dicts and arrays of numbers or parameters.
+      16 of them, and up to four small lists, dicts and arrays of numbers or parameters. What has changed eight times
+      without an effect on the recording is no longer among them.
     - For anything else, such as an item of a large array, they check so rarely that it takes a hundredth of their time,
       or a tenth if methods are called in turn. So a call soon after such a change, in the middle of many fast ones, may
       still give what was recorded before. A later call raises the error, unless the change was undone until then.
-    - Of a collection of more than 10000 items, they check only the length if the items are many for what the function
-      computes. `fit` says what else is not checked, and records the function again instead.
+    - Of a collection of more than 10000 items, they check only the length, unless it takes less time to compare the
+      items than to record the function. `fit` lists what else is not checked, and when it records the function again
+      instead.
 
     Changed arguments. A function that changes an argument, as by `u[0] = y` or `v.append(y)`, is refused, since a
     program does not change what its caller has: copy the argument first, and return what the caller needs. Ints and

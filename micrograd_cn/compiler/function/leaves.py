@@ -31,15 +31,15 @@ class Leaves:
 
     Attributes:
         inputs: the leaves that stand for the numbers of the arguments.
-        unheld: those leaves that the function makes to which only the recorded nodes and comparisons refer. The program
-            freezes them.
+        unheld: the leaves that the function makes, and to which only the recorded nodes and comparisons refer. The
+            program freezes them.
     """
 
     def __init__(self, inputs: Sequence[Value], hooks: RecordingHooks) -> None:
         self.inputs = inputs
         self._noted = hooks.noted_constants()
         self.unheld = {*hooks.unheld}
-        self._held = set[Value]()  # those that the function makes, and somebody else holds: another recording shows it
+        self._held = set[Value]()  # leaves that the function makes and keeps, as a further recording has shown
 
     def of(self, nodes: Iterable[Value]) -> set[Value]:
         """Return the leaves from which some nodes are computed, without inputs."""

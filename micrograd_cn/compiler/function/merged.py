@@ -34,12 +34,13 @@ from .recording import Recording
 # Recordings with more operands are not merged, since to compile them takes a tenth of a second or more. A single
 # recording, whose guards are merged with it, may have FACTOR_OF_ONE times as many.
 MAX_OPERANDS, FACTOR_OF_ONE = 5_000, 20
-# About how many nanoseconds are taken by an operand of a row that is computed alone, and among others; by a call of the
-# program of one branch for one row, and for many; and by a row that is sorted
-OPERAND_ALONE, OPERAND, CALL_ALONE, CALL, SORTED_ROW = 1.0, 0.1, 500, 15_000, 10
-# After so many calls, a background thread begins to make a merged program, and after so many, the program of a loss is
-# used. To make one while calls go on takes as long as some hundreds of calls, so it is ready by then. A call of `fit`
-# waits for the program if it takes more than `STEPS_BEFORE_LOSS` steps.
+# About how many nanoseconds are taken by
+OPERAND_ALONE, OPERAND = 1.0, 0.1  # an operand of a row that is computed alone, and of one among others
+CALL_ALONE, CALL = 500, 15_000  # a call of the program of one branch for one row, and for many rows
+SORTED_ROW = 10  # sorting a row by its branch
+# After CALLS_BEFORE_MADE calls, a background thread begins to make a merged program. That of a loss is only used after
+# CALLS_BEFORE_LOSS calls, when it is usually ready, since to make it takes as long as some hundreds of calls. A call of
+# `fit` that takes more than STEPS_BEFORE_LOSS steps waits for it.
 CALLS_BEFORE_MADE, CALLS_BEFORE_LOSS, STEPS_BEFORE_LOSS = 20, 400, 100
 ROWS_PER_CALL = 1_000  # this many rows count as a further call, since to sort them takes as long as a call
 Outputs: TypeAlias = "tuple[Program, Sequence[Value]]"  # a program, and nodes of its graph
@@ -55,9 +56,9 @@ class MergedRecordings:
     A method such as `forward` returns None until it was called often enough. It takes the count of rows that its
     program is going to compute at each call; with 0, it only asks, and the call does not count. After some calls, a
     background thread begins to make a merged program. Once there is one, the method returns it. Only `loss` returns its
-    program after a fixed number of calls, even if it has to wait for it. So it does not depend on the computer's speed
-    which calls use a merged program. This matters since merged programs and the programs of single branches round the
-    gradient of a mean differently. They round the results and derivatives of a row in the same way.
+    program after a fixed number of calls, even if it has to wait for it. So the computer's speed does not decide which
+    gradients of a mean are computed by a merged program. This matters since merged programs round these gradients in
+    another way than the programs of single branches. Both round the results and derivatives of a row in the same way.
 
     Args:
         recordings: the recordings, as a list to which others may be added later. The list refers to this object, which
@@ -91,7 +92,7 @@ class MergedRecordings:
     def call(self, rows: int = 1) -> Program | None:
         """Return a merged program that computes the result of a call, which has a single row; None if there is none.
 
-        A merged program computes all branches. `rows` is 1, or 0 if this only asks for the program.
+        A merged program computes all branches. `rows` is 1, or 0 if this does not count as a call; see the class.
         """
         return self._programs.get("call") or self._program("call", rows, _of_results)  # the first part is for speed
 
@@ -123,7 +124,7 @@ class MergedRecordings:
 
         Return None if the program must not be used, or cannot give the right result: a constant requires a gradient
         now, so the gradient may have to be refused, or the mean is nan. Return None for `backward`, too, if the
-        branches that the rows take decide which parameters get a gradient.
+        branches that the rows take decide which parameters get a gradient; see `leaves_gradients_out`.
 
         Args:
             name: the method that needs the gradient.
@@ -179,7 +180,7 @@ class MergedRecordings:
             found = recorded.program.derivative_with_gates(kind, wrt(recorded))
             return found.program or recorded.program, found.outputs
 
-        if any(recorded.indices.counts for recorded in self.recordings):  # the classes of each row are checked
+        if any(recorded.indices.counts for recorded in self.recordings):  # each row's indices have to be checked
             return None
         return self._program((kind, key), rows, outputs)
 

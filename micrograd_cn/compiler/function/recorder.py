@@ -25,14 +25,15 @@ from .traced import Traced
 
 
 class Recorder:
-    """Record a function for rows of numbers. All recordings share the leaves that stand for captured values.
+    """Record a function for samples, each of which is a row of numbers.
+
+    A captured value was computed before the function was called. In all recordings, the same leaf stands for it.
 
     Args:
         arguments: the function and its arguments.
 
     Attributes:
-        captured: a dict from values that were computed before the function was called to the leaves that stand for
-            them in recordings.
+        captured: a dict from captured values to the leaves that stand for them.
     """
 
     def __init__(self, arguments: Arguments) -> None:
@@ -42,7 +43,8 @@ class Recorder:
         self._catches = self._uses_errstate = False
         self._makes_cycles = False  # whether it may make leaves, and reference cycles that hold them
         self._names_nan_to_num = False  # whether it may call `np.nan_to_num`
-        self._before: tuple[Sequence[Any], Snapshot | None] = (), None  # what `_snapshot` has returned last
+        # The `roots` of the last call of `_snapshot`, and its result
+        self._before: tuple[Sequence[Any], Snapshot | None] = (), None
 
     def record(self, bucket: Bucket, row: int, plain: bool = False, hides_numbers: bool = False) -> Recording:
         """Return a new recording (the graph of a call) for one sample, which is a row of `bucket`.
@@ -97,7 +99,8 @@ class Recorder:
     def compare_numbers(self, made: Recording, bucket: Bucket, row: int) -> None:
         """Warn if the function computes something else for the numbers of a further sample than for `Value`s.
 
-        `made` is a recording that may be used for this sample, which is a row of a bucket.
+        `made` is a recording that may be used for this sample, which is a row of a bucket. Its `unsure` is 0 afterwards
+        if there was a warning, and otherwise lower by 1.
         """
         roots = (self._arguments.function, *objects_in(bucket.static, bucket.treedef))
         call = partial(self._arguments.call, bucket.static)
@@ -115,7 +118,7 @@ class Recorder:
         return code
 
     def _snapshot(self, roots: Sequence[Any], code: ReachableCode) -> Snapshot:
-        """Return a snapshot of what the function can read through some objects.
+        """Return a snapshot of what the function can read, starting from `roots`: itself and objects in its arguments.
 
         The last one is returned again if nothing has changed since. `code` is the code that the function may run.
         """

@@ -54,7 +54,8 @@ class Recording:
         name: the name of the function.
         raised: a string that names an operator that raises an arithmetic error if the function is called with numbers,
             where the function catches this error; "" if there is none.
-        caught: the error that the function has caught where it needs a plain number, and its place; "" if none.
+        caught: a string with the first error that the function has caught because it got a `Value` where it needs a
+            plain number, and the place in the code; "" if there is none.
         asked: the code by which the function may have told a `Value` from a number, and what to write instead; "" if
             there is no such code.
         differentiated_inputs: the indices of the numbers in the arguments with respect to which the function computes a
@@ -357,7 +358,7 @@ class Recording:
 
 
 def _with_integers(rebuild: Callable[..., Any], integers: Mapping[int, int], numbers: Sequence[float]) -> Any:
-    """Return `rebuild(numbers)`, with some numbers replaced by ints: `integers` is a dict from indices to ints."""
+    """Return `rebuild(numbers)`, after the numbers at the indices in `integers` are replaced by its ints and bools."""
     leaves: list[Any] = [*numbers]
     for i, x in integers.items():
         leaves[i] = x

@@ -1,8 +1,8 @@
-"""Call a function again that was just recorded, for the same sample, to find out whether a program can replace it.
+"""Call a recorded function again, to find out whether a program can replace it.
 
-A function that draws random numbers, for example, is recorded again, and refused since the two recordings differ. A
-function that asks for the type of an argument is called with plain numbers, and a warning says if it computes something
-else for them. What the function changes meanwhile is put back.
+A function that draws random numbers, for example, is recorded again for the same sample, and refused since the two
+recordings differ. A function that asks for the type of an argument is called with the plain numbers of the sample and
+of a few others. A warning says if it computes something else for them. What the function changes meanwhile is put back.
 """
 
 from __future__ import annotations
@@ -61,12 +61,13 @@ INSTEAD_OF_CATCHING = (
 
 
 class Reruns:
-    """Further calls of a function that was just recorded, for the same sample. Methods compare the results.
+    """Further calls of a recorded function. The methods compare what it does in them with its recording.
 
     Args:
         made: the recording.
         code: the code that the function may run.
-        bucket, row: the sample: a bucket, and the index of one of its rows.
+        bucket, row: a bucket, and the index of one of its rows. This row is the sample for which the function was
+            recorded, except for `warn_if_sample_differs`.
         roots: the function, and the objects in its arguments. Everything that the function can read is found from
             these.
         known: the leaves that the function could read before it was recorded; None if these are the leaves that it can
@@ -88,13 +89,16 @@ class Reruns:
     ) -> None:
         self._made, self._code, self._bucket, self._row = made, code, bucket, row
         self._roots, self._known, self._record, self._call = roots, known, record, call
-        # Names of numbers and texts that the function reads and changes in each call, and of what it keeps `Value`s in
+        # The names of numbers and texts that the function reads and changes in each call, and the names of variables,
+        # attributes and collections in which it keeps a `Value` that it computes
         self._changed: tuple[Sequence[str], Sequence[str]] = (), ()
 
     # The function is recorded again
 
     def refuse_difference(self) -> None:
-        """Record the function again with plain `Value`s, as it may do something else in each call.
+        """Record the function again with plain `Value`s, and compare the two recordings.
+
+        Call this if the function may do something else in each call.
 
         Raises:
             TypeError: the recordings differ, or the function raises an error.
@@ -109,13 +113,13 @@ class Reruns:
             ) from cause
 
     def refuse_text(self, refused: TypeError) -> None:
-        """Record the function again, so strings made of parameters, such as `str(w)`, do not show the numbers.
+        """Record the function again, with strings of parameters, such as `str(w)`, that do not show the numbers.
 
-        This is done if the function has made such strings.
+        Call this if the function has made such strings.
 
         Raises:
-            TypeError: the error `refused`: the two recordings differ. So the recording depends on the number in a
-                string, which may be another one in the next call.
+            TypeError: the two recordings differ, so they depend on the number in a string, which may be another one in
+                the next call. The error that is raised is `refused`.
         """
         text, cause = self._difference(hides_numbers=True)
         if text:
@@ -188,7 +192,8 @@ class Reruns:
     def warn_if_sample_differs(self) -> bool:
         """Warn if the function computes something else for the numbers of this sample than for `Value`s.
 
-        The sample is not the one for which the function was recorded. Return whether there was a warning.
+        The sample is `row` of `bucket`, and not the one for which the function was recorded. Return whether there was a
+        warning.
 
         Raises:
             TypeError: as for `warn_if_numbers_differ`.
@@ -228,7 +233,7 @@ class Reruns:
             return ASKS_FOR_KINDS
         if code.compares_identity:
             return COMPARES_IDENTITY
-        # An array is in the place of a tensor, and its class calls no hook
+        # The function gets an array in the place of a tensor, and no hook is called if it asks for an array's class
         asks = not code.names.isdisjoint(("isinstance", "is_tensor"))
         if asks and any(has_tensors(x) for _, x in self._bucket.treedef):
             return ASKS_FOR_KINDS

@@ -32,12 +32,13 @@ from .stale import StaleCheck
 from .store import RecordingStore
 
 MAX_EPOCHS = 8  # the compiled loop of `fit` takes more epochs in less time
-# With a callback, the compiled loop takes no longer for more numbers, since it reads those of arrays column by column
+# With a callback and more numbers in the samples than this, the compiled loop of `fit` takes no longer than code for
+# single steps, since it reads arrays column by column
 MAX_NUMBERS = 20_000
 
 
 def _nothing() -> None:
-    """Return None, as a weak reference does to an object that is gone."""
+    """Return None, as a weak reference does when its object is gone. This stands for such a reference at first."""
 
 
 class ShortFits:
@@ -58,12 +59,12 @@ class ShortFits:
         self._store, self._stale, self._arrays = store, stale, arrays
         # A program, the parameters of all programs, those that are trained, and the places of these in the program
         self._latest: tuple[Program | None, list[Value], list[Value], array[int]] = None, [], [], array("q")
-        self._warned: Callable[[], object] = _nothing  # returns the optimiser whose missing parameters were looked for
+        self._warned: Callable[[], object] = _nothing  # returns the optimiser that `_places` has checked last
 
     def losses(self, options: TrainingOptions, samples: Any) -> list[float]:
         """Take the first steps of a call of `fit` without a callback, and return their losses.
 
-        `FunctionFit` takes all other steps.
+        `FunctionFit` takes all other steps: all of them if the list is empty.
 
         Raises:
             ValueError: a `Value` that was a constant when the function was recorded has other data now.
@@ -164,17 +165,18 @@ class ShortFits:
             return None
         if (places := self._places(optimizer, step.trained, program)) is None:
             return None
-        if step.has_own_counts:  # in vectors, `FunctionFit` computes a power of them with another last bit
+        if step.has_own_counts:  # `FunctionFit` raises to these powers in vectors, with other last bits
             return None
         agrees = self._stale.agrees(program, optimizer) and program.has_trainable
         return (step, places) if agrees else None
 
     def _places(self, optimizer: Optimizer, trained: list[Value], program: Program) -> array[int] | None:
-        """Return the places of the trained parameters among those of a program; empty if these are all that it has.
+        """Return the indices of the trained parameters among the parameters of a program.
 
-        `trained` has those of the optimiser's parameters that are not frozen. Return None if the program does not have
-        all of them, or not all parameters of the function's programs, or if it has a parameter that stands for a node
-        which was computed before the call, perhaps from the optimiser's parameters.
+        The array is empty if all parameters of the program are trained. `trained` has those of the optimiser's
+        parameters that are not frozen. Return None if the program does not have all of them, or not all parameters of
+        the function's programs, or if it has a parameter that stands for a node which was computed before the call,
+        perhaps from the optimiser's parameters.
         """
         parameters = self._store.parameters
         known, of_all, optimized, places = self._latest

@@ -31,8 +31,9 @@ from .recording import Recording
 from .store import RecordingRows, RecordingStore
 
 FIRST_CHECKS = 8  # so many checks are made in the first calls, at most two in a call
-TIMES_AS_LONG = 100  # each later check waits for so many times as long as the one before took
-TIMES_AFTER_OTHERS = 10  # the same for a call of another method, or with other shapes, than the call before
+# After these, the next check is made once TIMES_AS_LONG times the duration of a check has passed, or, in a call of
+# another method or with other shapes than the call before, TIMES_AFTER_OTHERS times
+TIMES_AS_LONG, TIMES_AFTER_OTHERS = 100, 10
 MANY_IN_A_ROW = 3  # after so many calls of one method with arrays of the same shapes, a call of another one checks
 MAX_WITHOUT_EFFECT = 8  # a number is no longer watched after so many changes that changed no recording
 ITEMS_PER_OPERAND = 32  # to record an operand of an operation takes about as long as to compare this many items
@@ -89,12 +90,13 @@ class StaleCheck:
         self.latest: tuple[str, Any] = "", None
         self._in_a_row = 0  # how many calls with a key were like the latest one
         self._due_after_others = 0.0  # as `due`, for a call of another method than the one before
-        self._last_look = self._last_comparison = inf  # how many seconds they took
+        self._last_look = self._last_comparison = inf  # how many seconds the last one of each kind took
         self._known_or_none: _Known | None = None
-        self._watched: Watched | None = None  # of the snapshot in `_known`, if there is anything to watch
+        self._watched: Watched | None = None  # what to compare at every call, if there is anything
         self._without_effect = Counter[Any]()  # how often each watched place has changed, and no recording with it
         self._unsure: list[Recording] = []  # recordings of a function that may tell a `Value` from a number
-        self._could_read: tuple[Snapshot | None, list[Value]] = None, []  # for what `could_read` last returned True
+        # A snapshot, and leaves for which `could_read` has returned True
+        self._could_read: tuple[Snapshot | None, list[Value]] = None, []
         self._incomplete_calls = 0  # how often `fit` was called while not all that the function can read was known
         self._known_leaves: tuple[list[Value], set[Value]] = [], set()  # the store's parameters, and a set of them
 
@@ -137,11 +139,11 @@ class StaleCheck:
 
         If so, later calls return True, too, until `compare_if_changed` has compared the recordings. The first calls of
         this method look at everything that the function can read. So does a call of another method, or with arrays of
-        other shapes, than several calls before, and a call after which a number has changed that is `Watched`. Other
-        calls look again only after about a hundred times as long as a look takes. So a call may miss a change of
-        something else, which one of the next calls notices. Places that cannot be looked at may change unnoticed, such
-        as arrays of a library other than numpy, PyTorch and pandas, and items of collections of more than
-        `MAX_COMPARED`.
+        other shapes, than several calls before. If a variable, attribute or collection that is `Watched` has changed,
+        every call finds this. Apart from that, a look is followed by the next one only after about a hundred times as
+        long as it took. So a call may miss a change of something else, which a later call notices. Places that cannot
+        be looked at may change unnoticed, such as arrays of a library other than numpy, PyTorch and pandas, and items
+        of collections of more than `MAX_COMPARED`.
         """
         if not self.is_due:
             return False
@@ -156,17 +158,17 @@ class StaleCheck:
         return self._changed
 
     def note_call(self, name: str, key: Any = None) -> None:
-        """Note a call of the method `name`; after several calls of another one, let `has_changed` look now.
+        """Note a call of the method `name`. If it follows several calls of another one, let `has_changed` look now.
 
         A change between two calls, such as that of a flag for training, often comes with a call of another method.
         Where two methods are called in turn, a look at each call would take too long, so `has_changed` then looks so
         rarely that it takes a tenth of the time. `key` stands for the shapes of the arrays in the call, or for samples
-        in another form.
+        in another form. It is None if the caller has not looked at the form of the samples.
         """
         self.note_kind((name, key))
 
     def note_kind(self, kind: tuple[str, Any]) -> None:
-        """Do what `note_call` does for the name and the key in `kind`, and let `latest` be `kind` itself."""
+        """Note a call, as `note_call` does, and let `latest` be `kind`, a pair of the method's name and a key."""
         before, self.latest = self.latest, kind
         if before == kind:
             self._in_a_row += 1
@@ -228,9 +230,9 @@ class StaleCheck:
     def agrees(self, program: Program, optimizer: Optimizer) -> bool:
         """Return whether `fit` may train with a program without comparing the program with the function first.
 
-        It may not if something that the function can read has changed, or if a recording makes leaves anew in each
-        call. Nor may it if the function may make parameters of the optimiser itself and the recording has not been
-        compared yet.
+        It may not if something that the function can read has changed or cannot be checked, or if the function makes
+        leaves anew in each call. Nor may it if the function may make parameters of the optimiser itself and the
+        recording has not been compared yet.
         """
         known = self._known
         if known is None or self.made_inside or known.snapshot.may_have_changed():

@@ -85,7 +85,7 @@ class RecordingStore:
     def __init__(self, arguments: Arguments, recorder: Recorder, branches: bool) -> None:
         self._arguments, self._recorder, self.branches = arguments, recorder, branches
         self.recordings: dict[Any, Recordings] = {}
-        # By the same keys, what arguments bring into the function, found once: there may be many
+        # From the same keys to the objects in the arguments, through which the function may read something
         self._brought: dict[Any, list[Any]] = {}
         self.programs = Programs()
         self.parameters: list[Value] = []

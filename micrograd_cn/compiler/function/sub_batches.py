@@ -83,9 +83,9 @@ class _Calls:
 
     def __init__(self, store: RecordingStore) -> None:
         self._store = store
-        self._known: dict[tuple[Recording, bool], GradientCall] = {}  # by whether rows are computed in lanes
+        self._known: dict[tuple[Recording, bool], GradientCall] = {}  # the bool: whether rows are computed in lanes
         self._panel = Memory(1)  # for the rows that are computed at a time, by any of the programs
-        self._gradient = Memory(1)  # and one more number, which is nan if the gradient is to be computed anew
+        self._gradient = Memory(1)  # with one more number, which is nan if the gradient has to be computed anew
         self._calls, self._next_check, self._seconds = 0, 1, 0.0
 
     def gradient(self, name: str, buckets: Sequence[Bucket]) -> MeanGradient | None:
