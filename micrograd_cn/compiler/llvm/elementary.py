@@ -138,9 +138,10 @@ def _log(k: Vector, f: Vector) -> Vector:
 
 
 def _with_special_values(x: Vector, y: Vector, pole: float) -> Vector:
-    """Return the logarithm `y` of `x`, corrected in some lanes.
+    """Return `y`, which is log(x) or log(1 + x), corrected in the lanes where `x` has a special value.
 
-    The result is -inf where x is `pole`, nan where x is less than `pole` or nan, and inf where x is inf.
+    `pole` is 0 for log(x), and -1 for log(1 + x). The result is -inf where x is `pole`, nan where x is less than `pole`
+    or nan, and inf where x is inf.
     """
     y = (x == pole).select(-inf, y)
     y = x.compare("ult", pole).select(nan, y)

@@ -93,7 +93,11 @@ class Lanes:
         return self.named(self.f.op(text))
 
     def of(self, numbers: Iterable[Vector]) -> Vector:
-        """Return a vector of these doubles, one in each lane. Each of them is requested just before it is inserted."""
+        """Return a vector of these doubles, one in each lane.
+
+        If `numbers` is a generator that writes instructions for each double, they come just before the double is
+        inserted.
+        """
         x = self.poison
         for lane, number in enumerate(numbers):
             x = x.insert(number, lane)

@@ -24,8 +24,9 @@ except ImportError as error:
     raise ImportError(message) from error
 
 # LLVM's levels of code generation for the functions of one program. Those that compute single numbers run no faster at
-# level 1, and take twice as long to compile. So it is with those that train, in which most work is done by kernels. But
-# functions that compute outputs as vectors are up to 1.6 times as fast, since level 1 keeps more values in registers.
+# level 1, and take twice as long to compile. The same is true of functions that train, since kernels do most of their
+# work. But at level 1, functions that compute outputs as vectors are up to 1.6 times as fast as at level 0, since level
+# 1 keeps more values in registers.
 # And at level 0, LLVM 22 aborts the process on some functions that store outputs as vectors, on emeraldrapids.
 SCALAR_LEVEL, VECTOR_LEVEL = 0, 1
 SPLIT_512 = ("znver4",)  # these processors split vectors of 512 bits in halves; vectors of 256 bits are stored faster
@@ -100,7 +101,10 @@ class Machine:
         self._engine: Any = None  # the engine that has the code of all kernels
 
     def target(self, level: int) -> Any:
-        """Return LLVM's target machine. At a higher `level`, it generates faster code, but takes longer."""
+        """Return a new target machine, LLVM's object that generates code for this processor.
+
+        At a higher `level` of optimisation, the code is faster, but generating it takes longer.
+        """
         return llvm.Target.from_triple(self.triple).create_target_machine(
             cpu=self.name, features=self.features, opt=level, reloc="default", codemodel="jitdefault", jit=True
         )

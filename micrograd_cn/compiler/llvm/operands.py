@@ -300,7 +300,7 @@ class Vector(Operand):
         result = self.f.op(f"{instruction} {whole} {own}, splat (i64 {number})")
         return self.named(self.f.op(f"bitcast {whole} {result} to {self.type}"))
 
-    # Comparisons. They do not hold for nan.
+    # Comparisons. Those by operators do not hold for nan.
 
     def compare(self, comparison: str, other: Vector | float) -> Condition:
         """Return the mask of a comparison, for which `comparison` is LLVM's name.
@@ -341,7 +341,11 @@ class Vector(Operand):
         return self.named(self.f.op(f"insertelement {self.type} {self.name}, double {x}, i32 {lane}"))
 
     def shuffle(self, lanes: Sequence[int], other: Vector | None = None) -> Vector:
-        """Return a vector with some lanes of this vector of n lanes; lane k of `other` has the number n + k."""
+        """Return a vector of the lanes whose numbers are in `lanes`.
+
+        Lane k of this vector has the number k. Lane k of `other` has the number n + k, where n is the number of lanes
+        of this vector.
+        """
         chosen = ", ".join([f"i32 {lane}" for lane in lanes])
         pair = f"{self.type} {self.name}, {self.type} {other or 'poison'}"
         text = f"shufflevector {pair}, <{len(lanes)} x i32> <{chosen}>"
@@ -367,9 +371,9 @@ def transpose(xs: Sequence[Vector]) -> list[Vector]:
     def exchanged(a: Vector, b: Vector, start: int) -> Vector:
         """Return a vector with groups of lanes of `a` and of `b` in turns.
 
-        Each of the two vectors consists of groups of `size` neighbouring lanes. Every other group of it is taken,
-        beginning with lane `start`. For vectors of four lanes, a size of 1 and `start` 0, they are a[0], b[0], a[2] and
-        b[2].
+        Each of the two vectors consists of groups of `size` neighbouring lanes. Every other group of each vector is
+        taken, beginning with lane `start`. For vectors of four lanes, a size of 1 and `start` 0, the result has the
+        lanes a[0], b[0], a[2] and b[2].
         """
         return a.shuffle([start + k - k % (2 * size) + k % size + count * bool(k & size) for k in range(count)], b)
 

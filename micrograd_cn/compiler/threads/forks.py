@@ -39,10 +39,10 @@ class ForkSafeLock:
         return self._lock
 
     def in_turn(self, work: Callable[[], T]) -> T:
-        """Return `work()`, which may run the user's code. If another thread is in this method, wait for it first.
+        """Return `work()`, which may run the user's code. If another thread holds the lock, wait for it first.
 
-        A thread waits at most MAX_SECONDS_OF_WAITING, and then calls `work` all the same. Otherwise there would be a
-        deadlock if the user's code waited for a thread that waits here.
+        A thread waits at most MAX_SECONDS_OF_WAITING, and then calls `work` without the lock. Otherwise there would be
+        a deadlock if the user's code waited for a thread that waits here.
 
         >>> ForkSafeLock().in_turn(lambda: 2)
         2
