@@ -100,10 +100,10 @@ class _Watch:
         return watched
 
     def _look(self, model: Model, name: str, held: list[Value], y: Any) -> None:
-        """Report the leaves that operations read which made `y`, a result of `model`, unless they are in `held`.
+        """Report the leaves that the call of `model` has read to compute its result `y`, unless they are in `held`.
 
-        `name` is the name of the method that has returned `y`. `held` has the values that the model and the arguments
-        of the call had before it.
+        `name` is the name of the method that has returned `y`. `held` has the `Value`s that the model and the arguments
+        had before the call.
         """
         results = [x for _, x in walk([y], descends_always) if isinstance(x, Value)]
         # A model may keep the result of its last call, whose graph has the leaves that this call read

@@ -189,5 +189,5 @@ def _hidden_methods(cls: type) -> dict[str, tuple[type, type]]:
 
 
 def _is_absent(owner: type, name: str) -> bool:
-    """Return whether `name` is an attribute that the class `owner` refuses, and that a user's class may have."""
+    """Return whether the class `owner` has the attribute `name` only to raise an error. A user's class may have it."""
     return hasattr(vars(owner)[name], "instead")

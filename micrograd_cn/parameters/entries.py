@@ -130,7 +130,7 @@ def shape_in_words(tree: object) -> str:
 
 
 def why_no_entry(model: Model, entries: Mapping[str, Any], names: list[str]) -> str:
-    """Return the end of an error message about entries that only `model` has, or only a saved state.
+    """Return the end of an error message about entries that `model` has and a saved state lacks, or vice versa.
 
     The text says how calls of the model may be the reason; it is "" if they are not. For example, a call of a recurrent
     model may replace its first state, which is a leaf, by a value that it computes. The leaf is an entry of the model's

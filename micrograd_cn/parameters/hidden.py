@@ -63,8 +63,8 @@ def refuse_hidden(model: Model, attributes: Iterable[tuple[Any, Any]]) -> None:
 def hidden_leaves(x: Any, owner: object) -> list[tuple[str, Value]]:
     """Return the leaves to train that `x` has where `parameters()` does not look for them, as in the keys of a dict.
 
-    Each item of the list is a pair. Its first item is the code behind `x`, such as ".args", that leads to the leaf or
-    to a collection that has it. Its second item is the leaf. `owner` is the model or the class that has `x`.
+    Each item of the list is a pair of a string and a leaf. The string, such as ".args", is the code to write after `x`
+    to get the leaf, or the collection that has it. `owner` is the model or the class that has `x`.
     """
     held: list[tuple[str, Any]] = []
     if isinstance(x, dict):
@@ -90,8 +90,8 @@ def hidden_leaves(x: Any, owner: object) -> list[tuple[str, Value]]:
 def _leaves_of_called(x: Any, owner: object) -> list[Value]:
     """Return the trainable leaves of `x`, an object that a function or a method in an attribute of `owner` calls.
 
-    If `x` is a function, these are the leaves in its attributes, or in the arguments that a `functools.partial` has
-    for it, also if they are in models or in collections of models.
+    If `x` is a function, these are the leaves in its attributes. If `x` is a `functools.partial`, they are the leaves
+    in its arguments. Leaves in models, and in collections of models, count in both cases.
     """
     if not isinstance(x, (partial, FunctionType)):
         return leaves_of_bound(x, owner)

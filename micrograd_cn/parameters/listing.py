@@ -28,7 +28,11 @@ from .unheld import refuse_computed
 
 
 def find_parameters(model: Model) -> list[tuple[str, Value]]:
-    """Return a list of pairs (path, parameter), which `model.named_parameters()` yields."""
+    """Return a list of pairs (path, parameter), which `model.named_parameters()` yields.
+
+    Raises:
+        TypeError: the model has a parameter that cannot be listed, such as one in a set, or has lost a parameter.
+    """
     found: list[tuple[str, Value]] = []
     seen: set[int] = set()
     sets: list[tuple[str, Any]] = []
@@ -344,7 +348,7 @@ def refuse_lost_parameters(parameters: Sequence[Value], listed: ParametersOfMode
     """Raise TypeError, or warn, if a model has lost some of the parameters that it had when they were last listed.
 
     The models are those whose first parameter was one of `parameters`. A model with a method `parameters` of its own is
-    left out.
+    left out. The parameters of the other models are listed again by `listed`, which raises the error.
     """
     begin, wanted = id(next(iter(parameters), None)), set[int]()
     for reference, first, _, _ in [*_listed.values()]:

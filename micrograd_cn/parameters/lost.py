@@ -113,7 +113,7 @@ def _warn_of_repeated(model: Model, name: Any, x: Any, places: Places) -> None:
 def mark_states(model: Model) -> None:
     """Mark the states among the constants in collections of `model`, as `refuse_lost` does, and look at nothing else.
 
-    A copy of a model is made after this, so what is a state of the model is one of the copy, too.
+    This is called before the model is copied, so a state of the model is also a state of the copy.
     """
     if id(model) in beginning or names_its_parameters(type(model)) or not is_checked(type(model)):
         return

@@ -259,7 +259,7 @@ def contents(x: Any, in_modules: bool = False) -> Iterator[tuple[tuple[Any, ...]
     """Yield the `Value`s and plain numbers in `x`, each as a pair: its path, and the `Value` or number.
 
     The path is a tuple of the names, keys and indices that lead to it. An array of numbers is yielded as if it were one
-    number. What is in modules, `x` or others inside it, is left out unless `in_modules` is true. Every collection is
+    number. The search goes into modules, also into `x` if it is one, only if `in_modules` is true. Every collection is
     entered once.
     """
     entered: set[int] = set()

@@ -84,8 +84,9 @@ def _listing_once(method: Callable[..., Any]) -> Callable[..., Any]:
 def _without_repeated(listed: Any, given: list[_Given]) -> Any:
     """Return the leaves in `listed`, a list or tuple, without those that a list in `given` has added to it.
 
-    A leaf is left out at the place where the list in `given` has it, if `listed` also has it elsewhere. The leaves that
-    micrograd's method lists stay, since micrograd would repeat them too.
+    `given` has the lists that methods of this package have returned to the user's method. A leaf is left out at the
+    place where such a list has it, if `listed` also has it elsewhere. The leaves that micrograd's method lists stay,
+    since micrograd would repeat them too.
     """
     ids = [*map(id, listed)]
     if not given or len({*ids}) == len(ids):

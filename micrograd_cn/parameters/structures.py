@@ -31,7 +31,8 @@ _dict, _data, _requires_grad, _method = [
 ]
 # Attributes with these names would take the place of methods of a module
 _METHODS = frozenset(("parameters", "named_parameters", "entries", "activation_entries"))
-# A part of a model may get a reference to the model only after the search, which keeps the model alive: at most so many
+# At most so many structures are remembered. A structure keeps the parts of its model alive, so if a part gets a
+# reference to the model after the search, Python frees the model only after its structure is dropped
 MAX_STRUCTURES = 256
 _KEYS = {str, int}  # the classes of keys whose comparison runs no code of users
 
@@ -56,14 +57,15 @@ class Structure:
         classes_of_users: the classes of modules in the model that users have defined, in the order of their modules.
 
     Raises:
-        _Unusual: the model has something else.
+        _Unusual: the model has a part of another kind, or one of its classes finds parameters in its own way.
     """
 
     def __init__(self, model: Model) -> None:
         self.parameters: list[Value] | None = None
         self.entries: dict[str, Any] | None = None
         self._in_order: list[Value] = []  # the leaves in those entries that are lists of leaves, or lists of such lists
-        # For each entry, its name, and where its leaves are among these: a slice or, for a list of lists, several
+        # For each entry, its name, and where its leaves are in `_in_order`: a slice, or several for a list of lists.
+        # None stands for an entry that is neither
         self._places: list[tuple[str, slice | list[slice] | None]] = []
         self.holds_no_functions = True
         self._modules: list[Model] = []  # those inside the model: the model itself must not be kept alive
@@ -155,7 +157,10 @@ class Structure:
         return [*x.values()]
 
     def _have_changed(self) -> bool:
-        """Return whether a user's class in the model may find parameters in its own way now, or has one itself."""
+        """Return whether a user's class in the model has changed so much that this structure no longer describes it.
+
+        This is so if the class finds parameters in its own way now, or if an attribute of the class may contain some.
+        """
         return any(
             overrides(cls, "entries") or names_its_parameters(cls) or may_have_shared(cls) or not _is_plain(cls)
             for cls in self.classes_of_users
@@ -184,7 +189,7 @@ class Structure:
             [*map(len, self._lists)],
             [[*x] for x in self._dicts],
             [(x.shape, x.tobytes()) for x in self._arrays],
-            # Where parameters are trained is in the records of users' models
+            # The records of users' models say which leaves are trained, so a change of `requires_grad` counts for them
             [*map(_requires_grad, self._leaves)] if self.classes_of_users else [],
         )
 
@@ -218,7 +223,10 @@ def _is_plain(cls: type) -> bool:
 
 
 def structure_of(model: Model) -> Structure | None:
-    """Return the `Structure` of a model whose parts are still the same; None if none is known."""
+    """Return the `Structure` that is remembered for `model`, if the model still has the same parts.
+
+    Return None if there is none, or while any thread is in a block such as `no_grad()`.
+    """
     known: Structure | Literal[False] | None = structures.get(id(model), (None, None))[1]
     if not known or context.active:
         return None

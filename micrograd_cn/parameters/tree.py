@@ -17,8 +17,8 @@ __all__ = ["ListOfArray", "arrays_to_lists", "flatten", "flatten_like", "is_arra
 def flatten(tree: object, path: str = "", arrays: bool = True) -> tuple[list[tuple[str, Any]], Callable[..., Any]]:
     """Return (leaves, unflatten): pairs (path, leaf), and a function that builds the same structure with other leaves.
 
-    The function takes the list of new leaves, as many as there are leaves, or an `array` of doubles. A second argument
-    is optional: the class of the arrays of `Value`s that it makes. By default, they are numpy arrays.
+    The function takes the new leaves, one for each old leaf, in a list or in an `array.array` of doubles. A second
+    argument is optional: the class of the numpy arrays that it makes if some new leaves are `Value`s.
 
     Lists, tuples, dicts (in their own order) and arrays are structures, and everything else is a leaf. A numpy array is
     unflattened to a numpy array: of bools if all new leaves are bools, of doubles if all are numbers, and of objects if
@@ -164,9 +164,10 @@ class ListOfArray(list[Any]):
 
 
 def _array(shape: tuple[int, ...], leaves: Sequence[Any], kind: type) -> Any:
-    """Return `leaves` as a numpy array of the shape `shape`, or as nested lists if some leaves are lists and the like.
+    """Return `leaves` as a numpy array of the shape `shape`. If the leaves are objects, its class is `kind`.
 
-    Arrays of one shape are stacked. An array of objects, such as `Value`s, belongs to the class `kind`.
+    Arrays of one shape are stacked. If some leaves are lists, tuples, dicts or arrays of different shapes, return
+    nested lists instead.
     """
     import numpy as np  # it is installed, since it made the array that was flattened
 

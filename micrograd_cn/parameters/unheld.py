@@ -1,4 +1,4 @@
-"""Find computed values whose leaves are referred to by a graph alone, so nothing will ever train these leaves."""
+"""Find computed values to whose leaves nothing but a graph refers, so nothing will ever train these leaves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .records import records, structures
 def with_unheld_leaves(
     computed: list[tuple[str, Value]], in_any_graph: bool = False, lost: Collection[int] = ()
 ) -> list[tuple[str, Value]]:
-    """Return those items of `computed` whose leaves are referred to by the graph of the computed values alone.
+    """Return those items of `computed` to whose leaves nothing but the graph of the computed values refers.
 
     Args:
         computed: pairs of a path and a computed value.
@@ -48,7 +48,7 @@ def with_unheld_leaves(
 
 
 def refuse_computed(model: Model, computed: list[tuple[str, Value]]) -> None:
-    """Raise TypeError if a value in `computed` depends on leaves to which nothing but the graph of these values refers.
+    """Raise TypeError for a value in `computed` if nothing but the graph of these values refers to any of its leaves.
 
     Such a value was probably meant to be a parameter of `model`. `computed` has pairs of a path in `model` and a value.
     """
