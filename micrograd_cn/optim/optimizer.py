@@ -59,10 +59,16 @@ class MachineCode(Protocol):
         """
 
     def finds_leaves(self, parameters: list[Any]) -> bool:
-        """Return True if all of `parameters` are leaves of the class `Value`, or False if Python code has to look."""
+        """Return True if all of `parameters` are found to be leaves of the class `Value`.
+
+        Return False if Python code has to find out which are not, or whether all are.
+        """
 
     def finds_trained(self, parameters: list[Value]) -> bool:
-        """Return True if the `requires_grad` of all `parameters` is True, or False if Python code has to look."""
+        """Return True if the `requires_grad` of all `parameters` is found to be True.
+
+        Return False if Python code has to find out which is not, or whether all are.
+        """
 
 
 MIN_PARAMETERS = 32  # for fewer parameters, Python code takes no longer
@@ -655,9 +661,10 @@ maximize=False>
             )
 
     def _finish_step(self) -> None:
-        """Finish a step that has changed the parameters whose `requires_grad` is True: add 1 to `skipped` for others.
+        """Finish a step that has changed the parameters whose `requires_grad` is True and whose gradient is not None.
 
-        A `requires_grad` that is a number 1 or `np.True_` is replaced by True, and its parameter is changed, too.
+        For every other parameter, 1 is added to its count in `skipped`. Before that, a `requires_grad` that is the
+        number 1 or `np.True_` is replaced by True, and its parameter is changed, too.
 
         Raises:
             TypeError: a `requires_grad` is not a bool, such as the text "False".

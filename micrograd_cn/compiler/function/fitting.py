@@ -67,7 +67,7 @@ class FunctionFit(Dispatcher):
         self._merged_programs = set[Program]()  # the programs of the recordings that were merged, if guards may change
 
     def run(self) -> History:
-        """Train, and return the mean losses.
+        """Train, and return the mean losses as a `History`.
 
         Raises:
             TypeError, RuntimeError, GuardError, ValueError: as for `CompiledFunction.fit`.

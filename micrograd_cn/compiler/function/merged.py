@@ -370,7 +370,10 @@ class _Merger:
         return more * each <= len(own) * CALL + rows * SORTED_ROW
 
     def program(self, single: bool) -> Program:
-        """Return the merged program. If `single` is set, it has one output, and otherwise a list of outputs."""
+        """Return the merged program, which computes all branches for each row and selects the row's outputs among them.
+
+        If `single` is set, the program has one output, and otherwise a list of outputs.
+        """
         with recording():
             outputs = [self._selected(k) for k in range(len(self._outputs[0]))]
         made = Program(outputs[0] if single else outputs, self._inputs, self._parameters)

@@ -62,7 +62,10 @@ class Lanes:
         return Vector(self.f, name, self.count)
 
     def load(self, pointer: Pointer, align: int | None = None) -> Vector:
-        """Write a load of a vector, and return it. `align` is the alignment of the address in bytes."""
+        """Write a load of a vector, and return it.
+
+        `align` is the alignment of the address in bytes. None stands for the `align` of the class.
+        """
         return self.named(self.f.op(f"load {self.type}, ptr {pointer}, align {align or self.align}"))
 
     def load_first(self, pointer: Pointer, valid: Integer) -> Vector:
@@ -79,7 +82,10 @@ class Lanes:
         return self.named(self.f.call(self.type, load, f"ptr {pointer}", "i32 8", mask, self.poison))
 
     def store(self, x: Vector, pointer: Pointer, align: int | None = None) -> None:
-        """Write a store of the vector `x`. `align` is the alignment of the address in bytes."""
+        """Write a store of the vector `x`.
+
+        `align` is the alignment of the address in bytes. None stands for the `align` of the class.
+        """
         self.f.do(f"store {self.type} {x}, ptr {pointer}, align {align or self.align}")
 
     def splat(self, x: Vector | float) -> Vector:

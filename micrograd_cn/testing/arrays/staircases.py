@@ -200,7 +200,7 @@ class _Line(NamedTuple):
 
     @property
     def last_bits(self) -> Vector:
-        """A move that changes each element that the direction moves by its last bit, with the sign of its entry in v.
+        """A move by the last bit of each element whose entry in the direction v is not 0, with the sign of this entry.
 
         The last bit of a number is the distance to the next number of its type. It is taken to be eps times the number,
         which is at least the distance, so rounding does not undo the move.
@@ -353,8 +353,8 @@ def may_be_ramp(phi: DirectionalFunction) -> bool:
 
     The function x / max(|x|, 1e-8) has such a ramp at 0, and its derivative there is 1e8. If a ramp is as steep as the
     checked derivative, and is no longer than the finest step, it can climb as high as the derivative times this step.
-    The result is True only if f jumps no higher than that, on both sides of x. A straight-through gradient is far too
-    small for this.
+    The result is True only if f jumps no higher than that, on both sides of x. For a straight-through gradient, such as
+    1 for round(x), the result is False, because f jumps far higher.
 
     Along a direction that moves several elements, each element has a ramp of its own. Some ramps climb and others
     descend, so the jump of `phi` must be between the total height of the descending ramps and that of the climbing
