@@ -22,7 +22,9 @@ MOST_NAMED = 9  # The narration names at most this many operands of one operatio
 
 
 class Graph:
-    """The graph below a root. Its nodes are in the order that the page uses, operands first.
+    """The graph below a root, with its nodes in the order that the page uses: a node comes after its operands.
+
+    `handwritten` says whether the gradients were computed by a class that a user has written.
 
     >>> a = Value(2, "a")
     >>> [node.label for node in Graph(a * a + 1).nodes]

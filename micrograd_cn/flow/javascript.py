@@ -18,7 +18,7 @@ IEEE = "./stepper/ieee.js"  # the module of functions that operations call, but 
 class Rows:
     """Collect operations, which are rows of the table of operations, and print them as JavaScript functions.
 
-    If an operation is computed by other operations, these are added too. Each operation gets a unique name.
+    If the formula of an operation uses other operations, these are added too. Each operation gets a unique name.
 
     >>> from micrograd_cn import relu
     >>> rows = Rows()
@@ -123,8 +123,8 @@ class Rows:
         `texts` has the JavaScript text of each of `inputs`. Each line is in a pair with a bool, which says whether the
         line varies, that is, whether it depends on inputs other than the first `fixed` ones. A term that is used
         several times becomes a named constant, which has its own line. A term that is used once is written where it is
-        used. But if a term does not vary, and the term that uses it varies, the former becomes a named constant, too,
-        so a loop need not compute it again.
+        used. But a term that does not vary becomes a named constant, too, if a term that varies uses it, so a loop need
+        not compute it again.
         """
         steps, values = formula_steps(inputs, results)
         used = [x for _, operands in steps for x in operands] + values
