@@ -33,7 +33,8 @@ def check_row(op: Any) -> None:
 
     Raises:
         TypeError: the name, `forward` or `partials` has the wrong type, or a partial does not take the result and the
-            operands as arguments, or has the names of the operands of `forward` before that of the result.
+            operands as arguments, or it seems to take the result last, since its first arguments have the names of the
+            operands of `forward`.
         ValueError: the name is not an identifier; or `smoothness.domain` has more or fewer intervals than there are
             partials; or `arities` begins with a negative number, or contradicts the length of a tuple of partials.
 

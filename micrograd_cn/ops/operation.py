@@ -9,7 +9,7 @@ from typing import Any, Protocol, SupportsFloat, TypeAlias, TypeVar, overload
 
 from .checks import check_operand_count, check_partial, check_partials, check_result, check_row
 from .number import is_array, number
-from .options import AXES, refuse_axis, refuse_rows, several_numbers, write_instead
+from .options import AXES, refuse_rows, several_numbers, why_no_axis, write_instead
 from .registry import Row
 from .traits import REAL, Lowerings, Notation, Smoothness
 
@@ -363,7 +363,7 @@ def _wrong_call(op: Op, args: tuple[Any, ...], options: Iterable[str]) -> str:
     """
     for axis in AXES:
         if axis in options and op.arity is None:
-            return refuse_axis(op.name, axis)
+            return why_no_axis(op.name, axis)
     code, defaults = getattr(op.signature, "__code__", None), getattr(op.signature, "__defaults__", None) or ()
     if code is None:
         return ""

@@ -13,10 +13,10 @@ from typing import NoReturn
 __all__ = [
     "AXES",
     "refuse_arguments",
-    "refuse_axis",
     "refuse_options",
     "refuse_rows",
     "several_numbers",
+    "why_no_axis",
     "write_instead",
 ]
 
@@ -122,14 +122,14 @@ def refuse_arguments(name: str, xs: object, others: tuple[object, ...], wrong: I
 
     `others` has the further arguments of the call, and `wrong` has the names of its options.
     """
-    instead = {axis: refuse_axis(name, axis) for axis in AXES}
+    instead = {axis: why_no_axis(name, axis) for axis in AXES}
     instead["temperature"] = f"write {name}([x / temperature for x in xs])"
     refuse_options(f"{name}()", wrong, instead)
     write = several_numbers(name, (xs, *others)) or f"it takes one list; write {name}(xs)"
     raise TypeError(f"{name}(): {write}")
 
 
-def refuse_axis(name: str, axis: str) -> str:
+def why_no_axis(name: str, axis: str) -> str:
     """Return the end of an error message for `axis`, an option such as "axis" or "dim", in a call of `name`.
 
     The function `name` takes a list, which has no axes.

@@ -557,7 +557,10 @@ def _below_zero(x: Any) -> Any:
 
 
 def _softmax(xs: Sequence[Any], peak: Callable[..., Any] | None = None) -> tuple[Any, ...]:
-    """Return exp(x) / sum of exp(xs) for each x. `peak` returns the largest x, which is subtracted from all of them."""
+    """Return a tuple of exp(x) / (sum of exp over all `xs`), one item for each x in `xs`.
+
+    `peak` is a function that returns the largest x, which is subtracted from all of them; None stands for `_peak`.
+    """
     top = (peak or _peak)(*xs)
     exps = [exp(x - top) for x in xs]
     total = sum(exps)
@@ -739,8 +742,8 @@ _peak: Op = Op(
 )
 
 
-# The same, but a finite number instead of inf, for the derivatives of logsumexp: exp(inf - number) is inf, so the
-# weight of any other x is 0 / inf, as in PyTorch, while softmax itself is nan there.
+# Like `_peak`, but it returns the largest float instead of inf. The derivatives of logsumexp use it: exp(inf - number)
+# is inf, so the weight of any other x is 0 / inf, as in PyTorch, while softmax itself is nan there.
 _finite_peak: Op = Op(
     "finite_peak",
     lambda *xs: min(reduce(ieee.maximum, xs), sys.float_info.max),
@@ -945,7 +948,7 @@ def _radial(
     """Return the operation (x, y) -> P / r**k, where r = hypot(x, y) and P is a polynomial in cosine x/r and sine y/r.
 
     Args:
-        terms: the terms of P, (coefficient, exponent of the cosine, exponent of the sine).
+        terms: the terms of P, each a tuple (coefficient, exponent of the cosine, exponent of the sine).
         k: the exponent of r.
         zero_at_origin: whether the value is 0 at the origin; otherwise it is nan there. In both cases, the derivatives
             are nan at the origin.
