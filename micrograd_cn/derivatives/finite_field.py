@@ -160,7 +160,7 @@ def _sum_of_products(pairs: Sequence[tuple[Any, Any]], terms: Sequence[Any]) -> 
     """Return the sum of all `terms` and of the products a * b of all `pairs` (a, b), in the finite field.
 
     Each of these numbers is an element of the field, or a float, which a user-defined operation may have among its
-    summands.
+    summands. The result is None if one of them is unknown (see `FieldElement`).
     """
     total: Any = sum([a * b for a, b in pairs]) + sum(terms)
     if type(total) is int:

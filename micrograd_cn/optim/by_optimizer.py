@@ -60,6 +60,9 @@ class ByOptimizer(Generic[T]):
 
 
 def _forget(found: dict[int, tuple[weakref.ref[Any], Any]], key: int, reference: weakref.ref[Any]) -> None:
-    """Remove the entry of an optimiser that no longer exists, if it is still in `found` by `key`, its address."""
+    """Remove the entry of an optimiser that no longer exists from `found`, unless another optimiser has its key now.
+
+    `key` was the address of the optimiser, and `reference` is the weak reference to it.
+    """
     if (known := found.get(key)) and known[0] is reference:
         del found[key]

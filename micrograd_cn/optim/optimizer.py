@@ -1250,8 +1250,8 @@ def _watch_calls(optimizer: Optimizer) -> None:
     """Look at the next calls of models if the last `backward` has reached leaves that are in no optimiser.
 
     There is a warning if a call reads such a leaf, although it is neither in the model nor in the arguments. Inputs are
-    in the arguments, unless they are in global variables. A leaf whose number changes meanwhile is trained by the
-    user's own code.
+    in the arguments, unless they are in global variables. There is no warning of a leaf whose number has changed
+    meanwhile, since the user's own code trains it.
     """
     known = _causes.get(optimizer) or set()
     found = [(p, data) for p, data in take_others(optimizer) if p._grad and p not in known]

@@ -51,7 +51,7 @@ class Places(NamedTuple):
         return [(path, known) for path, known in self.all() if known]
 
     def all(self) -> list[tuple[tuple[Any, ...], int]]:
-        """Return a list of pairs (path, id), one for each `Value`. The id is 0 if it is not trained."""
+        """Return a list of pairs (path, id), one for each `Value`. The id is 0 for a `Value` that is not trained."""
         paths: Iterable[Any] = self.paths if self.paths is not None else [(i,) for i in range(len(self.ids))]
         if isinstance(self.paths, tuple):
             paths = [(".".join(map(str, place)) or "0",) for place in product(*map(range, self.paths))]

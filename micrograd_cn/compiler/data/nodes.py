@@ -233,7 +233,8 @@ def address_of(x: object) -> str:
 def _write_read() -> Function:
     """Write the function that copies a slot, such as `_data`, of each node in `%list` to the address `%to`.
 
-    `%slot` is the offset of the slot in the memory of a `Value`, in bytes.
+    `%slot` is the offset of the slot in the memory of a `Value`, in bytes. The function returns 0, or 1 if it cannot
+    read a node.
     """
     f = Function(f"{KERNEL_PREFIX}read_nodes", "ptr %list, i64 %n, i64 %slot, ptr %to", "i64")
     _read(NodeLoop(f), Integer(f, "%slot"), Doubles(f, "%to"))
@@ -250,7 +251,8 @@ def _read(nodes: NodeLoop, offset: Integer | int, to: Doubles) -> None:
 def _write_write() -> Function:
     """Write the function that assigns the numbers at `%from` to a slot, such as `_data`, of the nodes in `%list`.
 
-    `%slot` is the offset of the slot in the memory of a `Value`, in bytes.
+    `%slot` is the offset of the slot in the memory of a `Value`, in bytes. The function returns 0. If it cannot write
+    to a slot, it changes nothing and returns 1.
     """
     f = Function(f"{KERNEL_PREFIX}write_nodes", "ptr %list, i64 %n, i64 %slot, ptr %from", "i64")
     numbers = Doubles(f, "%from")

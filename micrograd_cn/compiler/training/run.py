@@ -76,7 +76,7 @@ class Dispatcher(ABC):
 
         These are the rows that have no program yet, or a program that has to be compared with the function first.
         `parameters()` returns the address of the parameters' current values, or 0 if these are the data of the
-        `Value`s.
+        `Value`s. By default, both results are empty: the programs of all rows are those of `parameter_free`.
         """
         return (), array("q")
 
@@ -85,7 +85,7 @@ class Dispatcher(ABC):
 
         `rows` are those that the method `known` has found no program for, or a program that must be compared with the
         function first. The function is called, so the caller must first copy the parameters' current values back to the
-        `Value`s.
+        `Value`s. By default, nothing is recorded, since there are no such rows.
         """
         return ()
 
@@ -93,7 +93,7 @@ class Dispatcher(ABC):
         """Return a program that computes all branches, for all rows of a bucket.
 
         Where it cannot give the right result, the loss is nan; see `function.merged`. Return None if there is no such
-        program, or if it is not worthwhile for about `steps` steps with `rows` rows each.
+        program, or if it is not worthwhile for about `steps` steps with `rows` rows each. By default, there is none.
         """
         return None
 
@@ -101,7 +101,7 @@ class Dispatcher(ABC):
         """Return whether the merged programs may still be used.
 
         They may not if a callback has changed something, and one of their branches could not be compared with the
-        function since.
+        function since. By default, they may.
         """
         return True
 
@@ -110,7 +110,8 @@ class Dispatcher(ABC):
 
         Such a function may have changed something that makes no difference for the rows of this call of `fit`. The
         programs then stay. Some objects that the compiled function can read cannot be checked for changes. If there are
-        any, and `whole` is set, the programs are also compared with the function.
+        any, and `whole` is set, the programs are also compared with the function. By default, nothing is checked, and
+        the programs stay.
 
         Raises:
             ValueError: something has changed, so the programs would be others now.
