@@ -268,7 +268,10 @@ def _logical(connective: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _truth(x: Any) -> Any:
-    """Return whether the number x is not 0: a bool, or a node if the answer depends on arguments."""
+    """Return whether x is true: a number if it is not 0, another object as `bool` says.
+
+    The result is a bool, or a node if x is a node. A condition, such as a bool, is returned unchanged.
+    """
     if _is_truth(x):
         return x
     return _differs(x, 0.0) if isinstance(x, Node) or number_or_none(x) is not None else bool(x)

@@ -208,7 +208,7 @@ def _copy_with_operands(node: Value, operands: tuple[Any, ...]) -> Value:
 
 
 def check_captured(trained: Iterable[Value], captured: Iterable[CapturedValue]) -> None:
-    """Raise ValueError if a parameter to be trained is a captured value, or if one was computed from it.
+    """Raise ValueError if a parameter to be trained is a captured value, or if a captured value was computed from it.
 
     A captured value is a node that a compiled function uses, but that was computed before the call.
 

@@ -153,9 +153,9 @@ class NodeLoop:
         return Slot(content, self._has_type(content, float), unshared)
 
     def float_slot(self, node: Words, offset: Integer | int) -> Slot:
-        """Write code that looks at the float in the slot at an offset of a node.
+        """Write code that finds the float in the slot at an offset of a node, and return it as a `Slot`.
 
-        The code ends the function if the slot has something else than a float.
+        The code ends the function if the slot holds something other than a float.
         """
         slot = self.slot(node, offset)
         self.end_unless(slot.is_float)

@@ -154,10 +154,11 @@ class FunctionFit(Dispatcher):
         return self._graphs(assigned), left
 
     def record(self, bucket: Bucket, rows: array[int]) -> Dispatched:
-        """Return the programs for those rows that `known` has left over, each with its rows.
+        """Return the programs for `rows`, each with its rows, after recording the function where this is necessary.
 
-        A row is left over in two cases. If no existing program computes the row, the function is recorded for it. If
-        there is a recording for the row, but the recording may be stale, it is compared with the function.
+        `rows` are the rows that the method `known` has left over. There are two kinds. If no existing program computes
+        a row, the function is recorded for it. If there is a recording for the row, but the recording may be stale, it
+        is compared with the function.
         """
         threads = self._options.threads
         if self._uncompared:

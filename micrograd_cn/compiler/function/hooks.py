@@ -195,7 +195,8 @@ class RecordingHooks(RefusingHooks):
         """Return the classes of the operands of recorded nodes and of comparisons, and a dict.
 
         The keys of the dict are the operands that were not recorded, such as leaves. Its values say how many references
-        from recorded nodes and comparisons there are to each of them.
+        from recorded nodes and comparisons there are to each of them. If `self.kind` is `Value`, recorded nodes have no
+        class of their own, which would tell them from others, and the dict is empty.
         """
         used = operands_once(self._nodes)
         for a, _, b, *_ in self._comparisons.values():

@@ -143,9 +143,9 @@ class PreparedCall:
         return self._nodes
 
     def add_gradients(self) -> bool:
-        """Add the gradient that was computed to that of the parameters, and return True.
+        """Add the gradient that `run` has computed to the `grad` of the parameters, and return True.
 
-        Return False, and change nothing, if machine code cannot do so.
+        Return False, and change nothing, if there is no machine code for this, or if it cannot access the parameters.
         """
         nodes = self._nodes or self._prepared_nodes()
         return nodes is not None and nodes.add()
