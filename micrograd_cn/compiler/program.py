@@ -171,7 +171,7 @@ class CompiledDerivative:
         """Return the derivative's mean over the rows: its entries, or the whole matrix if `dense` is set.
 
         `flat` has the means of the entries, as the method `mean` has returned them. `numpy` and `out` are as for
-        `shaped`.
+        `shaped`. `n` is not used; it is there since callers use `shaped` in the same way.
         """
         if not dense:
             return as_result(flat, (self.structure.entries,), numpy, out)

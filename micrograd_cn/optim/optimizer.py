@@ -368,7 +368,10 @@ class Optimizer:
         zero_gradients = Absent("write optimizer.zero_grad()")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Make the optimisers of this package raise an error for an assignment to an option that they do not have."""
+        """Let an assignment to an option that the subclass `cls` does not have raise an error.
+
+        This is done only for the optimisers of this package.
+        """
         super().__init_subclass__(**kwargs)
         if is_of_this_package(cls) and "options" in vars(cls):
             for name in {*CHECKS, *MEANT, *ELSEWHERE} - {*cls.options}:

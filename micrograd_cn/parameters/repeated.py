@@ -39,9 +39,9 @@ _running: dict[tuple[int, int], list[_Given]] = {}
 
 
 def list_once(cls: type[Model]) -> None:
-    """Wrap the method `parameters` of the class `cls`, if it is a user's, so its result repeats no leaf.
+    """Wrap the method `parameters` of the class `cls`, if a user has written it, so its result repeats no leaf.
 
-    The method may also be that of another base class of `cls`, which is no model.
+    The class may have inherited the method, also from a base class that is no model.
     """
     method: Any = cls.parameters
     if not names_its_parameters(cls) or not isinstance(method, FunctionType) or hasattr(method, "lists_once"):

@@ -399,7 +399,10 @@ class _Reader:
         return sign in self.infix or sign in "()[],"
 
     def check_dots(self, token: _Token) -> None:
-        """Raise ParseError if `token` begins a dotted name, such as np.tanh or x.tanh, and suggest tanh(x)."""
+        """Raise ParseError if `token` begins a dotted name such as np.tanh, np.foo or x.tanh; suggest tanh for np.tanh.
+
+        Nothing is raised for a name such as x.foo, where x is no library and foo no function.
+        """
         at, last = self.next, token
         while self.tokens[at].text == "." and self.tokens[at + 1].kind == "name":
             at, last = at + 2, self.tokens[at + 1]

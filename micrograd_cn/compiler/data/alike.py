@@ -203,9 +203,10 @@ def _layout(
     argument, and a tuple with its length or its shape in each sample.
 
     Returns:
-        a function that selects the pieces of all groups, in their order, from the pieces of one argument after the
-            other; and, for each group, the indices of its samples, how their arguments are nested (the treedef), and
-            how many numbers a sample has. None if an array has no axis.
+        a function and a list, or None if an array has no axis. The function takes a list with a piece for each argument
+            and sample: those of the first argument in all samples, then those of the next one, and so on. It returns
+            them sorted by groups and samples. The list has, for each group, the indices of its samples, how their
+            arguments are nested (the treedef), and how many numbers a sample has.
     """
     columns = [(None,) * n if form is None else form[1] for form in forms]
     rows_of: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)

@@ -189,7 +189,8 @@ class NodeLoop:
     def change_all(self, offset: Integer | int, number: Callable[[Integer, Vector], Vector]) -> None:
         """Write code that changes the float in a slot of each node in place.
 
-        Each of these floats must be in no other place. The arguments are those of `assign_all`.
+        No other object may refer to these floats, since it would get the new numbers, too. The arguments are those of
+        `assign_all`.
         """
         with self.f.repeat(self.count) as loop:
             place = _number(self.address(loop.index).bytes(offset).words(0))

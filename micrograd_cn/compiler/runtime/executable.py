@@ -452,7 +452,7 @@ class Wanted(NamedTuple):
         gradients: the instruction number of each parameter's gradient, or `NO_GRADIENT`, if the code computes a
             gradient.
         width: the number of inputs, which is the length of a row.
-        padded_parameters: how many places the parameters have among the scalars.
+        padded_parameters: how many places in the memory of scalars are reserved for the parameters, padding included.
         omits_gates: whether the code may give a gradient that is nan where it should not be.
     """
 
@@ -681,7 +681,7 @@ class CompiledGraph:
         data: a function that returns the data of the parameters; see `CachedData`.
         captured: the parameters that stand for values which were computed before the graph was recorded; see
             `CapturedValue`.
-        padded_parameters: how many places the parameters have among the scalars. The same number of places follows for
+        padded_parameters: how many places in the memory of scalars are reserved for the parameters, padding included. The same number of places follows for
             their gradients.
         base: the code of another graph with the same inputs, whose parameters come first among those of this graph; or
             None. Nodes that the two graphs share are not lowered again if they are most of the other graph's nodes; see

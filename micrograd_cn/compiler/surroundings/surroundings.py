@@ -251,7 +251,7 @@ class Surroundings:
             self._visit_object(x)
 
     def _visit_numbers(self, x: Any) -> None:
-        """Visit an array of numbers."""
+        """Remember an array of numbers. If its class is none of `READ`, visit its attributes and its class, too."""
         (self._readable.arrays if is_array(x) else self._large_numbers).append(plain_array(x))
         self._note_form(x)
         if type(x).__name__ not in READ:

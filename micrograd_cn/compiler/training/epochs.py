@@ -395,14 +395,14 @@ class _Pace:
 
     def __init__(self) -> None:
         self.steps_per_call = 1
-        self._best: float | None = (
-            None  # seconds for each step, at the best pace until now; None before the second call
-        )
+        # The fewest seconds that a step has taken in a call; None before the first call, and inf after it
+        self._best: float | None = None
 
     def seconds_left(self, steps: int, seconds: float, left: int) -> float:
-        """Note that a call took `steps` steps in `seconds`; return how many seconds the `left` last steps will take.
+        """Set `steps_per_call`, and return how many seconds the `left` last steps will take at the best pace so far.
 
-        After the first call this is 0: the first step is slow in new memory, so its pace says nothing about the others.
+        The latest call of the compiled loop took `steps` steps in `seconds`. After the first call, the result is 0: the
+        first step is slow in new memory, so its pace says nothing about the others.
         """
         quick = FIRST_SECONDS * steps / seconds if seconds else inf
         in_time = POLL_SECONDS * steps / seconds if seconds else inf
