@@ -116,7 +116,10 @@ class _Watch:
 
 
 def _leaves_of_new_nodes(results: list[Value], made_before: set[Value]) -> set[Value]:
-    """Return the leaves in the graphs of `results` that are operands of nodes other than those in `made_before`."""
+    """Return the leaves among `results`, and those that are operands of new nodes in the graphs of `results`.
+
+    New nodes are all but those in `made_before`.
+    """
     seen, waiting = {*results}, [x for x in results if x not in made_before]
     leaves = set[Value]()
     while waiting:

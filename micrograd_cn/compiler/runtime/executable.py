@@ -681,8 +681,8 @@ class CompiledGraph:
         data: a function that returns the data of the parameters; see `CachedData`.
         captured: the parameters that stand for values which were computed before the graph was recorded; see
             `CapturedValue`.
-        padded_parameters: how many places in the memory of scalars are reserved for the parameters, padding included. The same number of places follows for
-            their gradients.
+        padded_parameters: how many places in the memory of scalars are reserved for the parameters, padding included.
+            The same number of places follows for their gradients.
         base: the code of another graph with the same inputs, whose parameters come first among those of this graph; or
             None. Nodes that the two graphs share are not lowered again if they are most of the other graph's nodes; see
             `Lowering`.
