@@ -178,7 +178,7 @@ def _array(shape: tuple[int, ...], leaves: Sequence[Any], kind: type) -> Any:
     if all(isinstance(x, (float, int)) for x in leaves):
         kind = np.bool_ if leaves and all(isinstance(x, bool) for x in leaves) else np.float64
         return np.array(leaves, dtype=kind).reshape(shape)
-    if len({x.shape if isinstance(x, np.ndarray) else None for x in leaves} | {None}) == 2 and is_array(leaves[0]):
+    if all(isinstance(x, np.ndarray) for x in leaves) and len({x.shape for x in leaves}) == 1 and is_array(leaves[0]):
         return np.stack(leaves).reshape(shape + leaves[0].shape)
     made: Any = np.empty(len(leaves), dtype=object)
     for i, x in enumerate(leaves):

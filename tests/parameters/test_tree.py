@@ -52,6 +52,16 @@ def test_a_namedtuple_with_attributes_is_made_by_its_class():
     assert rebuild([leaf for _, leaf in leaves]).text == "2, 2"
 
 
+def test_arrays_of_one_shape_are_stacked_and_other_new_leaves_become_the_items_of_lists():
+    _, rebuild = flatten(np.zeros(2))
+    row = np.array([1.0, 2.0])
+    assert rebuild([row, row]).tolist() == [[1.0, 2.0], [1.0, 2.0]]
+    for leaves in ([row, 3.0], [3.0, row], [row, np.zeros(3)], [row, [1.0, 2.0]]):
+        found = rebuild(leaves)
+        assert type(found) is list
+        assert all(x is leaf for x, leaf in zip(found, leaves, strict=True))
+
+
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (0,), (2, 0), (1, 1, 2)])
 def test_an_array_is_taken_apart_and_put_together_again(shape):
     given = np.arange(float(np.prod(shape))).reshape(shape)
