@@ -1,4 +1,4 @@
-"""Define `ByOptimizer`, a dict from optimisers to what is known of each, which does not keep them alive."""
+"""Define `ByOptimizer`, a dict whose keys are optimisers, which does not keep the optimisers alive."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class ByOptimizer(Generic[T]):
         self._found: dict[int, tuple[weakref.ref[Any], T]] = {}  # by the addresses of the optimisers
 
     def get(self, optimizer: object) -> T | None:
-        """Return what is known of `optimizer`; None if nothing is."""
+        """Return the value that is stored for `optimizer`; None if there is none."""
         found = self._found.get(id(optimizer))
         return None if found is None else found[1]
 
     def pop(self, optimizer: object) -> T | None:
-        """Remove what is known of `optimizer`, and return it; None if nothing is known."""
+        """Remove the value that is stored for `optimizer`, and return it; None if there is none."""
         found = self._found.pop(id(optimizer), None)
         return None if found is None else found[1]
 

@@ -283,8 +283,8 @@ class SkippedCounts:
         steps: the optimiser's count of steps before the first of them.
 
     Attributes:
-        steps: the optimiser's count of steps after the last of them. If the optimiser has another one, the user has
-            assigned it.
+        steps: the optimiser's count of steps after the last of them. If `optimizer.steps` differs from it, the user has
+            assigned `optimizer.steps`.
     """
 
     __slots__ = "_counts", "_first", "_frozen", "steps"
@@ -494,7 +494,7 @@ maximize=False>
 
     @property
     def _counts_may_be_too_large(self) -> bool:
-        """Whether some counts in `skipped` may be greater than `steps`, since the user may have assigned these."""
+        """Whether some counts in `skipped` may be greater than `steps`, since the user may have assigned either."""
         found = self._skipped
         return found.steps != self.steps if type(found) is SkippedCounts else bool(found)
 
@@ -974,7 +974,11 @@ def look_again(optimizer: Optimizer) -> None:
 
 
 def _add_looks(counts: Iterable[int]) -> None:
-    """Have all optimisers look for mistakes before the steps with these counts, for the sake of one of them."""
+    """Add `counts` to the counts of steps after which all optimisers look for mistakes.
+
+    Only one optimiser needs these looks. But all optimisers share `LOOKING_STEPS`, so the others call
+    `look_for_mistakes` at these counts, too.
+    """
     for count in {*counts} - LOOKING_STEPS:
         _further_looks.append(count)
         LOOKING_STEPS.add(count)
@@ -990,7 +994,7 @@ _resumed: ByOptimizer[int] = ByOptimizer()
 def _look_soon() -> None:
     """Have all optimisers look for mistakes before their next two steps, since a model was made, copied or changed.
 
-    An optimiser whose models change again and again looks less and less often.
+    If models change again and again, the optimisers look less and less often.
     """
     for optimizer in _optimizers:
         steps = getattr(optimizer, "steps", None)
@@ -1003,8 +1007,8 @@ def _look_soon() -> None:
             _add_looks((last, last + 1))
 
 
-# For each optimiser, the count of steps before which it looks because of a change of some model, and after how many
-# further steps it may do so again
+# For each optimiser that looks because some model was changed: the count of its steps before the first of its two
+# looks, and how many steps later it may look for this reason again
 _woken: ByOptimizer[tuple[int, int]] = ByOptimizer()
 changes.look_soon = _look_soon
 
@@ -1069,10 +1073,10 @@ def _check_requires_grad(optimizer: Optimizer) -> None:
 
 
 def _warn_of_no_gradient(optimizer: Optimizer) -> None:
-    """Say why all gradients of `optimizer` are 0 or None, if no `backward` has reached its parameters for this step.
+    """Warn if no `backward` has reached `optimizer.parameters`, whose gradients are all 0 or None, for this step.
 
     Also warn before the second step if `backward` has reached them, and their gradients were cleared after it by hand.
-    For a user's class, which may need no gradients, there is a warning only if `backward` has reached other leaves.
+    If the optimiser's class is a user's, which may need no gradients, warn only if `backward` has reached other leaves.
     """
     name = type(optimizer).__name__
     if _warn_if_missed(optimizer):
@@ -1091,9 +1095,10 @@ def _warn_of_no_gradient(optimizer: Optimizer) -> None:
 
 
 def _warn_if_missed(optimizer: Optimizer) -> bool:
-    """Warn if no call of `backward` since an earlier look has reached a parameter of `optimizer`; return whether so.
+    """Warn if `backward` was called since an earlier look of `optimizer`, but reached none of its parameters.
 
-    Gradients that are not 0 are then from earlier calls, so each step changes the parameters in the same direction.
+    Return whether this is so. Gradients that are not 0 are then from earlier calls, so each step changes the parameters
+    in the same direction.
     """
     step = was_missed(optimizer)
     if step is not None:
@@ -1143,8 +1148,8 @@ def warn_of_replaced(
 ) -> None:
     """Warn if a model no longer has a leaf that `optimizer` got, but has another leaf that is in no optimiser.
 
-    Also warn if a model has got a further leaf that is in no optimiser, and in `read`, the leaves that `fit` reads.
-    `listed` has the parameters of models that were listed for other warnings.
+    Also warn if a model has got a further leaf that is in no optimiser, and that is in `read`, the leaves that `fit`
+    reads. `listed` has the parameters of models that were listed for other warnings.
     """
     listed = listed or ParametersOfModels()
     for reference, before in _models.get(optimizer) or ():
@@ -1317,7 +1322,7 @@ def copy_states(states: States) -> States:
 
 
 def common_state(optimizer: Optimizer) -> dict[str, float] | None:
-    """Return the state that every parameter of `optimizer` has, as before the first step; None if this is not known.
+    """Return the state that all parameters of `optimizer` share, as before the first step; None if it may differ.
 
     The dict must not be changed.
     """

@@ -133,7 +133,7 @@ class step_lr(_Schedule):
 
 @dataclass(frozen=True)
 class linear_lr(_Schedule):
-    """A schedule whose rate goes evenly from `lr` at step 0 to `lr_end` at step `steps`, and then stays at `lr_end`.
+    """A schedule whose rate changes linearly from `lr` at step 0 to `lr_end` at step `steps`, and then stays there.
 
     rate(t) = lr + (lr_end - lr) * t / steps for t up to `steps`. It is PyTorch's LinearLR with start_factor 1,
     end_factor lr_end / lr and total_iters `steps`.
