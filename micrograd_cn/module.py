@@ -54,17 +54,21 @@ class Module(Model):
 
     Parameters are found inside modules, lists, tuples, deques, dicts, numpy arrays and objects of your own classes,
     however nested, in attributes and `__slots__`. They are not found in the variables, defaults and arguments of
-    functions, nor in iterators and other objects of the standard library. An optimiser warns in its second
-    step, and in some later ones, if a function or an iterator of the model, or an object such as a queue, has a leaf
-    that gets a gradient and that nothing trains; so does `fit`. After these steps, there is also a warning if a call of
-    the model reads such a leaf from anywhere else, as from a global list: if neither the model nor the arguments of the
-    call have it. Set `requires_grad = False` for data in global variables. A set has no order, so it is an error if a
-    parameter is in a set and nowhere else. It is also an error if `__init__`, or an assignment to a new attribute, puts
-    a parameter only into one of these: the keys or a view of a dict, a `functools.partial`, a pandas Series or
-    DataFrame, an attribute of a class, of a function or of a `Value`, the object of a bound method, what a compiled
-    function, `functools.cache`, `grad(f)` or `np.vectorize` calls, or an object that shows its content neither by
-    attributes nor as a collection, such as a queue, an exception, a `threading.local` or a context variable. So a model
-    that is also called in another way has two attributes: `self.net = net` and `self.fast = compile(net)`.
+    functions, nor in iterators and other objects of the standard library. An optimiser warns in its second step, and in
+    some later ones, if a function or an iterator of the model, or an object such as a queue, has a leaf that gets a
+    gradient and that nothing trains; so does `fit`. After these steps, there is also a warning if a call of the model
+    reads such a leaf from anywhere else, as from a global list: if neither the model nor the arguments of the call have
+    it. Set `requires_grad = False` for data in global variables.
+
+    A set has no order, so it is an error if a parameter is in a set and nowhere else. It is also an error if
+    `__init__`, or an assignment to a new attribute, puts a parameter only into one of these:
+
+    - the keys or a view of a dict, a `functools.partial`, or a pandas Series or DataFrame;
+    - an attribute of a class, of a function or of a `Value`, or the object of a bound method;
+    - the model or function inside a compiled function, a `functools.cache`, `grad(f)` or `np.vectorize(f)`. To compile
+      a model that is an attribute, set two attributes: `self.net = net` and `self.fast = compile(net)`;
+    - an object that shows its content neither by attributes nor as a collection, such as a queue, an exception, a
+      `threading.local` or a context variable.
 
     A computed value, such as `Value(0.5) * 0.1`, is not a leaf and therefore not a parameter. It is an error if
     `__init__` computes a value from leaves that nothing else refers to, because nothing would ever train these leaves.

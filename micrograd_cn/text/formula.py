@@ -78,12 +78,12 @@ def call_with_terms(function: Callable[..., T], *operands: Any, raising: list[Te
     Args:
         function: the function to call.
         operands: its arguments.
-        raising: for a user's function, a list, to which those terms are added for which Python's operators raise an
-            error for some floats, such as x / y where y is 0. If the function catches this error, it is refused. None
-            for the package's own functions, which are not checked.
+        raising: a list for a user's function. The call adds each term to it for which Python's operator raises an error
+            for some floats, as x / y does where y is 0. None for the package's own functions, which are not checked.
 
     Raises:
-        FormulaError: the function has done something with a term that no formula can show.
+        FormulaError: the function has done something with a term that no formula can show; or `raising` is a list, and
+            the function would catch an error that Python's operator raises for some floats.
     """
     refused: list[TypeError] = []
     token, raising_token = _refusals.set(refused), _raising.set(raising)

@@ -297,6 +297,6 @@ def _own_copy(x: Any) -> Any:
 
 
 def _is_float_tensor(x: Any) -> bool:
-    """Return whether `x` is a PyTorch tensor of floating-point numbers."""
+    """Return whether `x` is a PyTorch tensor of floating-point numbers. PyTorch must have been imported."""
     torch = sys.modules["torch"]
     return isinstance(x, torch.Tensor) and x.is_floating_point()
