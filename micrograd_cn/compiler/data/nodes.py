@@ -197,9 +197,10 @@ class NodeLoop:
             place[0] = number(loop.index, place[0])
 
     def replace_all(self, offset: Integer | int, number: Callable[[Integer, Vector], Vector]) -> None:
-        """Write code that puts another float into a slot of each node, where a float cannot be changed in place.
+        """Write code that assigns a number to a slot of each node, after a look at the object in each slot.
 
-        There must be a float or None in each slot. The arguments are those of `assign_all`.
+        If the object is a float to which nothing else refers, it is changed in place. Otherwise a new float takes its
+        place. There must be a float or None in each slot. The arguments are those of `assign_all`.
         """
         f = self.f
         with f.repeat(self.count) as loop:

@@ -119,8 +119,8 @@ class ArrayCalls:
     Args:
         arguments: the function and its arguments.
         store: the recordings of the function.
-        stale: says whether the function may compute something else now than when it was recorded. No code is returned
-            then.
+        stale: says whether the function may compute something else now than when it was recorded. If it may, no code
+            is returned.
 
     Attributes:
         runners: a dict from pairs of a method and the shapes of its arrays to the code that computes such a call, or to

@@ -170,7 +170,8 @@ class RecordingHooks(RefusingHooks):
         """Make guards from the comparisons, and find the leaves that only the recorded nodes refer to.
 
         Raises:
-            TypeError: an error was remembered, or a `requires_grad` has changed while the function was recorded.
+            TypeError: a hook has refused something while the function was recorded, even if the function has caught the
+                error; or a `requires_grad` has changed meanwhile.
         """
         if self._refusal:
             raise self._refusal

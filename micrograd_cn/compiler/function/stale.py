@@ -162,13 +162,16 @@ class StaleCheck:
 
         A change between two calls, such as that of a flag for training, often comes with a call of another method.
         Where two methods are called in turn, a look at each call would take too long, so `has_changed` then looks so
-        rarely that it takes a tenth of the time. `key` stands for the shapes of the arrays in the call, or for samples
-        in another form. It is None if the caller has not looked at the form of the samples.
+        rarely that its looks take a tenth of the time. `key` stands for the shapes of the arrays in the call, or for
+        samples in another form. It is None if the caller has not looked at the form of the samples.
         """
         self.note_kind((name, key))
 
     def note_kind(self, kind: tuple[str, Any]) -> None:
-        """Note a call, as `note_call` does, and let `latest` be `kind`, a pair of the method's name and a key."""
+        """Set the attribute `latest` to `kind`, a pair of a method's name and a key, since there was such a call.
+
+        If the call follows several calls of another kind, let `has_changed` look now; see `note_call`.
+        """
         before, self.latest = self.latest, kind
         if before == kind:
             self._in_a_row += 1
@@ -493,7 +496,7 @@ class FitCheck:
         self.uncompared = set[Program]()
 
     def before_training(self) -> None:
-        """Check the function if it has been recorded already.
+        """Compare the recordings of the function, if there are any, with new ones, as `now` does.
 
         Raises:
             ValueError: the function uses other parameters now, or makes the optimiser's parameters itself.

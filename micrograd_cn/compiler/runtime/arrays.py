@@ -494,7 +494,8 @@ def _all_numbers(samples: list[Any], sizes: list[int]) -> list[Any] | None:
 def _in_columns(samples: list[Any], kinds: list[type]) -> ListedSamples | None:
     """Return the numbers of samples in a list that have numpy arrays as arguments, as `listed_samples` does.
 
-    `kinds` has the types of the arguments in the first sample.
+    `kinds` has the types of the arguments in the first sample. Return None if the arrays of an argument differ in
+    shape or are no arrays of doubles, or if the items of another argument are not plain numbers in the same places.
     """
     numpy = sys.modules["numpy"]
     if have_other_shapes(samples[0], samples[-1]):
