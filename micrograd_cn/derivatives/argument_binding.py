@@ -38,8 +38,9 @@ __all__ = ["BoundCall", "Level", "argument_array", "argument_positions", "contai
 
 _depth: ContextVar[int] = ContextVar("micrograd_cn_depth", default=0)
 _ONLY_FLOATS, _USUAL, _PLAIN = {float}, {float, int, Value}, {float, int, bool, str}
-# Marks of leaves, in `_db`: that of a variable of an outermost call that has returned nothing but floats, and that of a
-# variable of `vjp`, whose second result computes with it in later calls
+# Marks of variables, which stand in the attribute `_db`. FINISHED: the variable belongs to an outermost call that has
+# ended, and has returned nothing but floats. IN_USE: the variable belongs to a call of `vjp`, and the function that
+# `vjp` has returned goes on computing with it
 FINISHED, IN_USE = 2.0, 3.0
 _mark = attrgetter("_db")
 
@@ -168,7 +169,8 @@ class BoundCall:
         # variables. Results must stay in the graph, too, while a function is being recorded for the compiler, since
         # they may depend on parameters.
         self.returns_values = depth > 0 or here().is_recorded or contains_values([*args, *kwargs.values()])
-        # Inside other derivatives and compiled functions, f may well use a variable of theirs that it was also given.
+        # `_given` is for `_refuse_unused`. Inside another derivative, f may use a variable of this derivative that it
+        # also gets as an argument, so only an outermost call is checked.
         is_outermost = self.returns_values and not depth
         self._given = given if is_outermost and not hooks else []
         self._passed: list[Any] = [*[x for i, x in enumerate(args) if i not in named], *kwargs.values()]
@@ -263,9 +265,10 @@ class BoundCall:
                 x._db = IN_USE
 
     def _refuse_finished(self, leaves: Iterable[Value]) -> None:
-        """Raise ValueError if a variable of an earlier call is among `leaves`, of which the output is computed.
+        """Raise ValueError if a variable of an earlier call is among `leaves`, the leaves of the output's graph.
 
-        It would count as a parameter, although it stands for an argument, and this part of the derivative would be 0.
+        Without the error, the variable would count as a parameter, although it stands for an argument, and the part of
+        the derivative that comes from it would be 0.
         """
         if FINISHED not in map(_mark, leaves):
             return
@@ -279,9 +282,10 @@ class BoundCall:
             )
 
     def _warn_if_read(self) -> None:
-        """Warn if the code of the function names a way to read a number, such as `.data`, and returned a plain number.
+        """Warn if the function, which has returned a plain number, may have read it from a `Value`, as by `x.data`.
 
-        The number tells nothing about its computation, so the derivative is 0.
+        It may have done so if its code has a name such as `data`. A plain number tells nothing about its computation,
+        so the derivative is 0.
         """
         code = getattr(self._function, "__code__", None)
         read = [name for name in ("data", "item", "tolist") if code and name in code.co_names]
@@ -421,7 +425,7 @@ class BoundCall:
             )
 
     def unflatten(self, flat: list[Any], many: bool) -> Any:
-        """Return `flat`, which has a number for each variable, nested like the arguments that were bound.
+        """Return `flat`, which has a float or a `Value` for each variable, nested like the arguments that were bound.
 
         If `many` is true, the result is a tuple with an item for each bound argument. Otherwise there is only one bound
         argument, and the result is the item for it.

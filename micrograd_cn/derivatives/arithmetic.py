@@ -94,14 +94,13 @@ class DerivativeArithmetic:
         self._graph = {*variables, *graph}
         self._factors: dict[tuple[Any, ...], list[Factor]] = {}  # by the operation, and what each operand is
         self.multiplications = 0
-        # For each node and each `Gated` that is 0 where an operation did not select an operand: whether it did. The
-        # node itself cannot tell, since it may be 0 all the same.
+        # For each node and each `Gated` that is 0 where an operation did not select an operand: the `Selected` that
+        # says whether it did. The number of the node does not say so, since it may be 0 for another reason.
         self._selected: dict[Value | Gated, Selected] = {}
         self._zero = constant(0.0)
         self._gated_factors: dict[tuple[Selected, Value], Value] = {}  # the results of `_where`
-        self._combined: dict[
-            tuple[Selected | None, ...], Selected
-        ] = {}  # the units of a layer, for example, share theirs
+        # The results of `_both` and `_any`, by their arguments. The units of a layer, for example, share a `Selected`
+        self._combined: dict[tuple[Selected | None, ...], Selected] = {}
 
     def from_node(self, x: Value | float) -> Derivative | None:
         """Return x, a node or a number, as a `Derivative`, or None if it is zero whatever numbers the leaves have.
@@ -153,15 +152,15 @@ class DerivativeArithmetic:
         """Return x * y, or 0 if x or y is 0 because an operand was unselected, even if the other factor is infinite.
 
         x is a derivative with respect to a node, and y a derivative of this node. `in_sum` and `y_in_sum` say whether x
-        and y are `SumFactor`s, which are factors of a sum of products such as `dot`. Their product with a 0 of the
-        sum's own derivative may be nan.
+        and y are `SumFactor`s, which are factors of a sum of products such as `dot`. If the derivative with respect to
+        the sum is 0, its product with an infinite factor may be nan.
         """
         first, second = self._selected.get(x), self._selected.get(y)
         if first is None:
             if second is None:
                 product: Value = x * y
                 return product
-            if in_sum and y is not second.partial:  # x is a factor on each of several ways, for which it gets one 0
+            if in_sum and y is not second.partial:  # several paths may share x, and then they share the gated x, too
                 product = self._where(second, x) * (y.node() if type(y) is Gated else y)
                 self._selected[product] = second
                 return product

@@ -142,7 +142,7 @@ def ungated_product(x: Any, y: Any, first: Selected | None, second: Selected | N
         x: a derivative: a node, a number, or a `Gated`.
         y: another derivative: a node, a number, or a `Gated`.
         first: says where x is 0 because an operation did not select an operand; None if x is never 0 for this reason.
-        second: says the same about y.
+        second: says where y is 0 because an operation did not select an operand; None if y is never 0 for this reason.
     """
     a, b = [z.raw if type(z) is Gated else z for z in (x, y)]
     for selected, chosen, factor in ((second, b, a), (first, a, b)):

@@ -97,7 +97,7 @@ class LinearisedGraph:
     def __init__(self, outputs: Sequence[Value], variables: Sequence[Value], gates: Gates = Gates.NOT_FOR_SUMS) -> None:
         order = topological_order(*outputs)
         if context.active and (hooks := context.here().hooks):
-            # The numbers of constants decide which derivatives are zero, so also what this class leaves out
+            # This class leaves out derivatives that are zero, which depends on the numbers of constants
             hooks.made_constant([x for v in order for x in v.operands if isinstance(x, Value) and not x.requires_grad])
         self.arithmetic = DerivativeArithmetic(variables, order, gates)
         self.index = {x: i for i, x in enumerate(variables)}
