@@ -24,8 +24,8 @@ KINDS = ("multiplied", "left over", "assigned", "nothing", "early", "again", "up
 MOST_NODES = 100  # nodes at which mistakes are tried
 MOST_TERMS = 8  # up to this many contributions, all subsets are tried
 MOST_PERMUTED = 5  # up to this many contributions, all orders are tried
-MOST_CHOICES = 2000  # at most this many combinations are tried of what each user of a node may have sent
-MOST_ORDERS = 20  # nodes at which the order is examined in which contributions arrive
+MOST_CHOICES = 2000  # combinations of contributions that the users of a node may have sent
+MOST_ORDERS = 20  # nodes at which the order of the arriving contributions is examined
 MOST_TIMES = 1000  # how often the correct gradient may have been added
 
 
@@ -33,8 +33,8 @@ class Cause(NamedTuple):
     """A mistake in a backward pass: its kind, and the facts about it at one node."""
 
     kind: str  # one of KINDS, or "root", "not run" or "local"
-    there: tuple[Contribution, ...] = ()  # the contributions that have arrived, if not all have
-    about: Contribution | None = None  # a contribution that is wrong, or that comes from the user which sends wrongly
+    there: tuple[Contribution, ...] = ()  # for "assigned" and "early": the contributions that have arrived
+    about: Contribution | None = None  # a wrong contribution, or one from a user of the node that makes the mistake
     number: float = 0.0  # how often a gradient was added, or which local derivative would give the node's gradient
     operations: tuple[str, ...] = ()  # the names of operations, one of which may have a wrong local derivative
     are_first: bool = False  # whether the contributions that have arrived are certainly the first ones

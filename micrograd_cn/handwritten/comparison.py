@@ -77,8 +77,7 @@ class Comparison:
         wrong: the nodes whose gradient is not the sum of the contributions to them, although no node that depends on
             them is wrong. Nodes near the root come first.
         reached: the nodes that a gradient reaches.
-        unknown: a dict whose keys are the operations with unknown local derivatives. The item of an operation is a node
-            that the operation made.
+        unknown: a dict from each operation with unknown local derivatives to a node that the operation made.
         nodes: the nodes of the graph that require a gradient, as the keys of a dict.
 
     >>> x = Value(2)

@@ -1,4 +1,4 @@
-"""`Opaque`, the operation for a node of other people's code if none of our operations computes the node's number."""
+"""`Opaque`, an operation for a node of somebody's own class whose operation this package does not recognise."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FIRST, LEAVES, FORWARD, BACKWARD, LAST = 2.0, 1.5, 1.2, 2.4, 4.0  # seconds of the scenes, in their order
 LONGEST_EXPRESSION = 60  # characters; a longer part of an expression becomes "…"
 LONGEST_NAME = 30  # characters; a node without a label whose expression is longer is called by its operation
-MOST_LEAVES = 6  # whose gradients the caption of the last moment has
+MOST_LEAVES = 6  # a caption names at most so many leaves with their data or gradients
 
 
 @dataclass(frozen=True)

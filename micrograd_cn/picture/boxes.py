@@ -84,6 +84,7 @@ class Flow:
     Args:
         root: the node whose graph is drawn: this node, its operands, their operands, and so on.
         fold: the kind of parts that are folded into single boxes, which is one of FOLDS; None to fold nothing.
+        steps: a backward pass to show step by step; None to show the gradients that the nodes have.
 
     Attributes:
         root: the node whose graph is drawn.
@@ -198,7 +199,9 @@ def groups_of(interior: list[Value]) -> dict[Value, Group]:
     """
     below: dict[Value, set[Group]] = {}
     users: dict[Value, list[Value]] = defaultdict(list)
-    placed: dict[Group, set[Group]] = defaultdict(set)  # a part of a network, and its copies in scopes, or itself
+    # For each part of a network, such as a layer, the groups that its nodes belong to: a group for each scope in which
+    # the part is used, or the part itself
+    placed: dict[Group, set[Group]] = defaultdict(set)
     for node in reversed(interior):  # operands first
         own = node.group if node.group and not node.group.scope else None
         around = set().union(*(below[parent] for parent in node.parents if parent.op))

@@ -420,7 +420,7 @@ def _edge_rows(flow: Flow, edge: Edge, words: dict[str, str]) -> list[Text]:
 def _legend(
     flow: Flow, words: dict[str, str], rankdir: str, marked: Collection[object], wrong: Collection[Value]
 ) -> list[Text]:
-    """Return the texts of the legend, which explain only what this picture contains.
+    """Return the texts of the legend of a picture. They explain only the signs that this picture contains.
 
     Args:
         flow: the boxes and edges of the picture.
