@@ -314,7 +314,7 @@ class GradientReach(ABC, Generic[S, N]):
             self._spreads.append((source, targets, selection))
 
     def of(self, node: Value) -> N:
-        """Return the second number of `node`: 0 if no gradient reaches it, and more than 0 if one does."""
+        """Return a number, of type N, that is 0 if no gradient reaches `node`, and more than 0 if one does."""
         if node in self.certain:
             return self._one
         for source, targets, selection in self._spreads:
@@ -335,9 +335,9 @@ class GradientReach(ABC, Generic[S, N]):
 
     @abstractmethod
     def _through(self, source: Value, selection: S | None, target: Value) -> N:
-        """Return how much `source` adds to the second number of its operand `target`.
+        """Return how much `source` adds to the number that `of` returns for its operand `target`.
 
-        It is the second number of `source` if its operation has selected `target`, and otherwise 0. The class explains
+        It is the number of `source` itself if its operation has selected `target`, and otherwise 0. The class explains
         these numbers. `selection` says whether the operation has selected `target`; see `spread`.
         """
 

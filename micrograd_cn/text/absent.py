@@ -43,9 +43,9 @@ class Absent:
             vars(instance)[self.name] = x
 
     def _of_mixin(self, owner: type) -> Any:
-        """Return what a user's base class of `owner`, such as Mixin in `class Net(MLP, Mixin)`, has under this name.
+        """Return the attribute of this name that a user's base class of `owner` has; None if there is none.
 
-        Return None if there is no such base class.
+        Such a base class is Mixin in `class Net(MLP, Mixin)`, for example. It comes after the class of this package.
         """
         later = owner.__mro__[owner.__mro__.index(self.owner) :] if issubclass(owner, self.owner) else ()
         found = [vars(base)[self.name] for base in later if self.name in vars(base)]
