@@ -107,7 +107,9 @@ class Arguments:
 
     @property
     def shown(self) -> str:
-        """A call of the function, for messages, such as "f(x, y=1)". Parameters that only collect errors are left out.
+        """A call of the function, for messages, such as "f(x, y=1)".
+
+        Parameters that only collect wrong arguments are left out.
 
         >>> from micrograd_cn.nn import MLP
         >>> Arguments(MLP(2, [1]), "MLP", ()).shown

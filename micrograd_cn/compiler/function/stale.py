@@ -35,7 +35,7 @@ FIRST_CHECKS = 8  # so many checks are made in the first calls, at most two in a
 # another method or with other shapes than the call before, TIMES_AFTER_OTHERS times
 TIMES_AS_LONG, TIMES_AFTER_OTHERS = 100, 10
 MANY_IN_A_ROW = 3  # after so many calls of one method with arrays of the same shapes, a call of another one checks
-MAX_WITHOUT_EFFECT = 8  # a number is no longer watched after so many changes that changed no recording
+MAX_WITHOUT_EFFECT = 8  # a place is no longer watched after so many changes that changed no recording
 ITEMS_PER_OPERAND = 32  # to record an operand of an operation takes about as long as to compare this many items
 
 
@@ -115,7 +115,7 @@ class StaleCheck:
 
     @property
     def is_due(self) -> bool:
-        """Whether `has_changed` looks now: since it is time, or since a number that is watched has changed."""
+        """Whether `has_changed` looks now: since it is time, or since something that is watched has changed."""
         return perf_counter() >= self.due or (self._watched is not None and self._watched.have_changed())
 
     def note(self, made: Recording) -> None:
@@ -158,7 +158,10 @@ class StaleCheck:
         return self._changed
 
     def note_call(self, name: str, key: Any = None) -> None:
-        """Note a call of the method `name`. If it follows several calls of another one, let `has_changed` look now.
+        """Note a call of the method `name`, and let `has_changed` look now if the calls before were of another kind.
+
+        It looks now if several calls before were those of another method, or had another key, or if the last key was
+        None.
 
         A change between two calls, such as that of a flag for training, often comes with a call of another method.
         Where two methods are called in turn, a look at each call would take too long, so `has_changed` then looks so
@@ -188,8 +191,8 @@ class StaleCheck:
     def compare_if_changed(self, name: str, buckets: Sequence[Bucket]) -> None:
         """Compare the recordings for some samples with new ones if `has_changed` returns True.
 
-        If the function may tell a `Value` from a number, it is also called with the numbers of a few of the samples,
-        and the results are compared with those for `Value`s. `name` is the name of the method, for messages; "" for a
+        If the function may tell a `Value` from a number, it may also be called with the numbers of the first sample of
+        each bucket. The results are then compared with those for `Value`s. `name` is the name of the method, for messages; "" for a
         call.
 
         Raises:

@@ -85,7 +85,10 @@ class Traced(Value):
         self._refuse("what backward() starts from", "gradients(y, xs, create_graph=True), or functional.grad")
 
     def __bool__(self) -> bool:
-        """Return whether the number is not 0; raise TypeError if it varies from sample to sample."""
+        """Return True, as for any object, or raise TypeError if the number varies from sample to sample.
+
+        Where a node must be treated as its number (see `stands_for_number`), return whether the number is not 0.
+        """
         if self._varies():
             self._refuse("a condition", "where(x, a, b), or a comparison, such as x > 0")
         caller = sys._getframe(1)

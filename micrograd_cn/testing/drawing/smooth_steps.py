@@ -49,7 +49,10 @@ class NudgedValue:
     step: tuple[Op, list[NudgedValue | float]] | None = None
 
     def nudged_value(self, k: int) -> float:
-        """Return the value for nudge k: input k // 2 is nudged down if k is even, and up if k is odd."""
+        """Return the value for nudge k: input k // 2 is nudged down if k is even, and up if k is odd.
+
+        If the list `nudged` ends before k, the value does not depend on this input.
+        """
         return self.nudged[k] if k < len(self.nudged) else self.value
 
 
