@@ -348,7 +348,10 @@ def _common_dtype(values: Sequence[Any]) -> Any:
 
 
 def arrays_of_one_shape(values: Sequence[Any]) -> tuple[tuple[int, ...], FlatNumbers] | None:
-    """Return the shape of numpy arrays, and their numbers, one array after another; None if shapes or dtypes differ."""
+    """Return the shape of numpy arrays, and their numbers, one array after another.
+
+    Return None if shapes or dtypes differ, or if the arrays have no axis.
+    """
     shapes = {*map(attrgetter("shape"), values)} if _common_dtype(values) is not None else ()
     if len(shapes) != 1 or () in shapes:
         return None

@@ -192,8 +192,8 @@ class StaleCheck:
         """Compare the recordings for some samples with new ones if `has_changed` returns True.
 
         If the function may tell a `Value` from a number, it may also be called with the numbers of the first sample of
-        each bucket. The results are then compared with those for `Value`s. `name` is the name of the method, for messages; "" for a
-        call.
+        each bucket. The results are then compared with those for `Value`s. `name` is the name of the method, for
+        messages; "" for a call.
 
         Raises:
             ValueError: the function is not what it was when its program was made.

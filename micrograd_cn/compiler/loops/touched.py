@@ -29,7 +29,7 @@ class Touched:
         scatters: the scatters that add to these totals.
         blocks: how many blocks the parameters have.
         lanes: how many parameters a block has.
-        always: the blocks that have another parameter, whether they have such a parameter or not.
+        always: the blocks with at least one parameter whose gradient is not a touched total.
     """
 
     place: dict[int, int]
