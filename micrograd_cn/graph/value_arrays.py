@@ -82,7 +82,8 @@ def _first_at_tie(row: ops.Op, is_above: Callable[[Any, Any], Any], holds: Calla
     """Return an operation that computes the same as `row`, which is `maximum` or `minimum`.
 
     At a tie, its first operand gets the whole gradient. The operation `is_above(a, b)` is 1 if the result is a, and 0
-    if it is b. `holds(a, b)` says the same of floats, as a bool. If an operand is nan, the result is the first nan.
+    if it is b. For floats, `holds(a, b)` returns True if the result is a, and False if it is b. If an operand is nan,
+    the result is the first nan.
     """
 
     def chosen_first(a: Any, b: Any) -> Any:

@@ -120,7 +120,8 @@ class Recorder:
     def _snapshot(self, roots: Sequence[Any], code: ReachableCode) -> Snapshot:
         """Return a snapshot of what the function can read, starting from `roots`: itself and objects in its arguments.
 
-        The last one is returned again if nothing has changed since. `code` is the code that the function may run.
+        If the last call was for the same `roots`, and nothing has changed since, return the same snapshot again. `code`
+        is the code that the function may run.
         """
         before, known = self._before
         if not (known and len(before) == len(roots) and all(map(is_, before, roots)) and not known.has_changed()):

@@ -38,7 +38,10 @@ MAX_NUMBERS = 20_000
 
 
 def _nothing() -> None:
-    """Return None, as a weak reference does when its object is gone. This stands for such a reference at first."""
+    """Return None, as a call of a weak reference does when its object is gone.
+
+    An attribute that later gets a weak reference is this function at first.
+    """
 
 
 class ShortFits:

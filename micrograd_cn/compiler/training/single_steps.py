@@ -133,7 +133,7 @@ class Group:
 
 
 class SingleStep:
-    """Take steps of one optimiser in machine code. They leave those parameters alone that are frozen now.
+    """Take steps of one optimiser in machine code, for parameters of which the same ones are frozen in each step.
 
     Args:
         optimizer: the optimiser whose steps are taken. No reference to it is kept.
