@@ -123,7 +123,7 @@ def _assignment_operator(op: Op) -> Callable[[Value, Any], Any]:
 
 
 class Quick(Value):
-    """The twins of the plain functions of `Value`. It has no instances: `install` copies its functions to `Value`."""
+    """Fast twins of the plain functions of `Value`. It has no instances: `install` copies its functions to `Value`."""
 
     __slots__ = ()
 

@@ -245,7 +245,10 @@ def _write_read() -> Function:
 
 
 def _read(nodes: NodeLoop, offset: Integer | int, to: Doubles) -> None:
-    """Write code that copies the numbers in a slot of nodes, and ends the function at a node that has no float."""
+    """Write code that copies the numbers in a slot of `nodes` to the array `to`.
+
+    The code ends the function at a node that has no float in the slot. `offset` says where the slot is, in bytes.
+    """
     with nodes.f.repeat(nodes.count) as loop:
         to[loop.index] = nodes.float_slot(nodes.node(loop.index), offset).number
 
@@ -713,8 +716,9 @@ def are_same(xs: Sequence[object], nodes: Sequence[Value]) -> bool:
 
 
 def _machine_code_finds(kernel: str, nodes: Sequence[Value]) -> bool:
-    """Return whether all nodes have a property, by the kernel "all_frozen", "all_unfrozen" or "all_leaves".
+    """Return whether machine code finds that all `nodes` have a property.
 
-    Return False if machine code is not used for these nodes.
+    The name of the property is that of a kernel: "all_frozen", "all_unfrozen" or "all_leaves". Return False if machine
+    code is not used for these nodes.
     """
     return uses_machine_code(nodes) and not _kernels[kernel](nodes, len(nodes))

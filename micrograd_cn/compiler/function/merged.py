@@ -122,9 +122,12 @@ class MergedRecordings:
     ) -> tuple[Recording, Program, float, float, array[float]] | None:
         """Return the mean result of some rows and its gradient, as a `batch.MeanGradient`.
 
-        Return None if the program must not be used, or cannot give the right result: a constant requires a gradient
-        now, so the gradient may have to be refused, or the mean is nan. Return None for `backward`, too, if the
-        branches that the rows take decide which parameters get a gradient; see `leaves_gradients_out`.
+        Return None in three cases, in which the caller sorts the rows by their branches:
+
+        - The mean is nan, for example because a row takes a branch that has not been recorded.
+        - A constant of the program requires a gradient now, so the gradient may have to be refused.
+        - The method is `backward`, and the branches that the rows take decide which parameters get a gradient; see
+          `leaves_gradients_out`.
 
         Args:
             name: the method that needs the gradient.

@@ -369,7 +369,8 @@ def _updated(optimizer: Optimizer, numbers: Sequence[Any]) -> list[Any]:
 def _fill_caches(optimizer: Optimizer, lr: float) -> None:
     """Call the update of an optimiser once with numbers, to fill the caches that its first call fills.
 
-    Later calls, with terms, then change no cache. The attributes of the optimiser itself are put back.
+    Later calls, with symbolic terms in place of the numbers, then change no cache. The attributes of the optimiser
+    itself are put back. `lr` is the learning rate for this call.
     """
     saved = dict(vars(optimizer))
     with suppress(Exception):  # the call with terms raises it again

@@ -246,10 +246,11 @@ class Problem:
         return y, held
 
     def evaluate_with_gradient(self, x: Vector, u: Vector) -> tuple[Vector, Vector, Vector | None]:
-        """Return what `evaluate` returns and the gradient of u · f at the rounded point, all from one call of f.
+        """Return the outputs of f, the rounded point, and the gradient of u · f there, from one call of f.
 
-        None is returned in place of the gradient if one call does not give all. It does if the derivative is that of
-        PyTorch, and f returns the same outputs at the problem's own point whether PyTorch records a graph or not.
+        The outputs and the rounded point are those that `evaluate(x)` returns. A single call gives the gradient, too,
+        only if PyTorch computes it, and if f returns the same outputs at the problem's own point whether PyTorch
+        records a graph or not. Otherwise, the gradient is None.
 
         Raises:
             OutOfCalls: the running comparison may not call the function any more.
