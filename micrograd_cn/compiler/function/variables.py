@@ -149,7 +149,10 @@ class GradientVariables:
             _check_variables(leaves)
 
     def _check_names(self, given: Iterable[str], names: Mapping[str, Any]) -> None:
-        """Raise ValueError if one of the names `given` is not among the names of the arguments."""
+        """Raise ValueError if one of the names in `given` is no key of `names`, which are the names of the arguments.
+
+        There is no error if `given` has only "inputs", which stands for all arguments.
+        """
         for name in given:
             if name not in names and not self.are_inputs:
                 known = ", ".join([repr(name) for name in names])

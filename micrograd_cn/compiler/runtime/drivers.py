@@ -716,9 +716,9 @@ class Drivers:
         return found
 
     def _nan_unless_finite(self, f: Function, numbers: Doubles, count: Integer) -> Vector:
-        """Write code that returns nan if one of `count` numbers is not finite, and 0 otherwise.
+        """Write code that computes a double: nan if one of `count` numbers is not finite, and 0 otherwise. Return it.
 
-        The count must be a multiple of the number of lanes.
+        `count` must be a multiple of the number of doubles in a SIMD vector.
         """
         lanes = Lanes(f, self.machine.simd)
         with f.repeat(count // lanes.count, [lanes.splat(0.0)]) as loop:

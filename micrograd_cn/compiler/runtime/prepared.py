@@ -71,7 +71,7 @@ class FrequentCalls(dict[K, T]):
         return prepared
 
     def count_anew(self, kind: K) -> None:
-        """Forget what was prepared for this kind of calls, and how many there were."""
+        """Forget what was prepared for this kind of calls, and how many such calls there were."""
         self.pop(kind, None)
         self._counts.pop(kind, None)
 

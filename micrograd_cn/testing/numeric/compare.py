@@ -166,7 +166,7 @@ class Claim:
         return all(map(self.tolerance.is_exact_enough, estimates))
 
     def verdict(self, numeric: Estimate, agrees: bool | None, note: str = "", noisy: bool = False) -> Comparison:
-        """Return a `Comparison` of the analytic derivative with `numeric`; the other arguments are its attributes."""
+        """Return a `Comparison` of the analytic derivative with `numeric`. The arguments become its attributes."""
         return Comparison(self.title, self.analytic, numeric, agrees, note, noisy)
 
     def remainder_order(self) -> float:
