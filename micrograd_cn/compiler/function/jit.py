@@ -415,10 +415,12 @@ class CompiledFunction:
     def __get__(self, instance: Any, owner: type | None = None) -> CompiledFunction:
         """Return this function as a method of `instance`, compiled for this instance alone: it has its own parameters.
 
-        Return this function itself if it is read from the class, so `instance` is None.
+        Return this function itself if it is read from the class, so `instance` is None, or if it was compiled from an
+        object that Python makes no method of, such as a `Module`.
 
         Raises:
-            TypeError: the instance has no `__dict__` in which its compiled method could be kept.
+            TypeError: the instance has no `__dict__` in which its compiled method could be kept; or it is a class, as
+                for a classmethod.
 
         >>> class Line:
         ...     def __init__(self, w):

@@ -272,7 +272,10 @@ class RefusingHooks(Hooks):
     """Hooks of a recording, which ends with an error if a use of a value was refused, even if that error was caught."""
 
     def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
-        """Raise `error` again when the recording ends, in case the function catches it. `values` caused the error."""
+        """Called with an error, which a subclass raises again when the recording ends, in case the function catches it.
+
+        `values` are the values whose use was refused.
+        """
 
     def asked_for_class(self) -> None:
         """No-op, called when code outside this package asks for the class of a value. A subclass notes this."""
