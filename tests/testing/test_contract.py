@@ -355,10 +355,11 @@ def test_tangents_are_of_the_numbers_sizes():
     x = np.array([8.0, 4.0, 9.0, 5.0, 8.5, 4.5])
     problem = problem_of(lambda x: x.sum(), x, jvp=lambda x, t: (tangents.append(t.copy()), t.sum())[1])
     check_contract(problem, seeded())
-    once, other = tangents[-2:]
+    once, other, nothing = tangents[-3:]
     assert (np.abs(once) == problem.scale).all()
     assert len(set(np.sign(once))) == 2
     assert (other == -0.5 * once).all()
+    assert not nothing.any()
 
 
 def test_a_derivative_along_tangents_that_is_no_number_is_wrong_and_not_called_nonlinear():
@@ -618,6 +619,28 @@ def test_a_derivative_along_tangents_is_linear_in_each_of_them():
     for k in range(20):
         with pytest.raises(GradientMismatch, match="jvp= is not linear in the tangents"):
             gradcheck(np.tanh, draw(1), jvp=lambda x, t: abs(t) * (1 - np.tanh(x) ** 2), seed=k)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("n", [3, 300])
+def test_a_derivative_along_tangents_of_0_is_0(n, kind):
+    """Tangents of which some are 0 tell nothing of a branch for the case that all are."""
+    x = np.linspace(1.0, 2.0, n, dtype=kind)
+    gradcheck(np.sin, x, jvp=lambda x, t: np.cos(x) * t)
+    for at_0 in (np.cos, lambda x: 0 * x + np.dtype(kind).type(0.02)):
+        with pytest.raises(GradientMismatch, match=r"jvp= gives \S+ for tangents of 0, and it must give 0"):
+            gradcheck(np.sin, x, jvp=lambda x, t, at_0=at_0: np.cos(x) * t if t.any() else at_0(x))
+
+
+def test_what_a_right_derivative_gives_along_tangents_of_0_may_be_nan_or_fail_or_be_a_small_residual():
+    x = np.linspace(1.0, 2.0, 3)
+    for jvp in (
+        lambda x, t: np.cos(x) * t * np.linalg.norm(t) / np.linalg.norm(t),  # nan for 0
+        lambda x, t: np.cos(x) * t + (0.0 if t.any() else np.inf),
+        lambda x, t: np.cos(x) * t * (1.0 / float(np.abs(t).max()) > 0.0),  # fails
+        lambda x, t: np.cos(x) * t + 1e-13,  # where steps towards a solution end
+    ):
+        gradcheck(np.sin, x, jvp=jvp, atol=1e-9)
 
 
 def upstreams(torch, slopes, f):

@@ -423,6 +423,19 @@ def test_a_check_tells_what_noise_hides_in_a_large_array():
     assert "hidden" not in repr(gradcheck(lambda x: (x * x).sum(), x[:2000], gradient=lambda x: 2 * x))
 
 
+def test_a_check_tells_of_mistakes_as_large_as_the_gradient_and_of_no_share_above_1():
+    """Rounding of the large number hides changes that are larger than the gradient's norm."""
+
+    def f(x):
+        return np.float32(np.sum(x, dtype=float) + 1e8)
+
+    x = np.random.default_rng(0).normal(size=40000).astype("f")
+    with pytest.warns(PartlyCompared, match="whole gradient .* a mistake as large as the gradient's norm would not sh"):
+        found = gradcheck(f, x, gradient=lambda x: np.ones_like(x))
+    assert 1.0 < min(c.hidden for c in found.comparisons if not math.isnan(c.hidden)) < math.inf
+    assert "mistakes as large as the gradient's norm are hidden" in repr(found)
+
+
 # Functions that are no noise, and derivatives that are no mistakes.
 
 

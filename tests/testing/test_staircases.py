@@ -801,6 +801,18 @@ def test_in_half_precision_a_step_function_is_one_where_all_elements_are_0():
     assert gradcheck(np.floor, np.zeros(5, "float16"), vjp=lambda x, g: 0 * g)
 
 
+@pytest.mark.parametrize("power", [2, 3, 4])
+def test_in_half_precision_a_function_that_begins_flat_is_no_step_function(power):
+    """Its first change is by several last bits in steps that double, as if it jumped there."""
+    for slope in (1.0, 1.3, 1.7, 2.2, 3.0, 3.9):
+
+        def f(x, slope=slope):
+            return np.minimum(100.0 + slope * np.abs(x.astype(float)) ** power, 6e4).astype("e")
+
+        assert not is_step_function(phi_of(f, np.float16([0.0])))
+    assert is_step_function(phi_of(lambda x: np.float16(100.0) + np.floor(x), np.float16([0.3])))
+
+
 def test_in_half_precision_derivatives_that_agree_to_the_last_bit_are_not_warned_about():
     x = np.float16([0.0])
     passes(lambda x: np.float16(x + 300.0), x, vjp=lambda x, u: u)

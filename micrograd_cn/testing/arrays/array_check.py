@@ -913,7 +913,8 @@ def _of_whole_gradient(hidden: float) -> Comparison:
 
     `hidden` is the size of a mistake in one element of the gradient, divided by the norm of the gradient.
     """
-    note = f"too noisy: a mistake of {hidden:.0%} of the gradient's norm would not show; try exhaustive=True, float64"
+    size = f"of {hidden:.0%} of" if hidden < 1.0 else "as large as"
+    note = f"too noisy: a mistake {size} the gradient's norm would not show; try exhaustive=True, float64"
     return Comparison("whole gradient", math.nan, Estimate(math.nan, math.inf), None, note, True)
 
 

@@ -108,6 +108,7 @@ def check_contract(problem: Problem, random: np.random.Generator) -> tuple[Vecto
         if np.isfinite(along) and not abs(other - UPSTREAM * along) <= allowed:
             was = f"it gives {along:.6g}, and {other:.6g} for {UPSTREAM} times the tangents"
             raise _contract_failure(problem, f"jvp= is not linear in the tangents: {was}")
+        _check_zero_tangents(problem, derivative, u, d, along)
         return None
     try:
         u = without_overflow(problem, u)
@@ -272,6 +273,36 @@ def _check_zero_upstream(problem: Problem, u: Vector, g: Vector) -> None:
                 f"{problem.arguments.element_name(i)}, and it must be 0. Multiply each term of what is returned "
                 f"for {path} by the upstream gradient",
             )
+
+
+def _check_zero_tangents(problem: Problem, derivative: ForwardMode, u: Vector, d: Vector, along: float) -> None:
+    """Check that a jvp gives 0 for tangents of 0, up to a tolerance.
+
+    If it gives another number, a term of the jvp does not contain the tangents, or tangents of 0 are a case of their
+    own in the user's code. The tolerance is rtol times the derivative along tangents of order 1, as in
+    `_check_zero_upstream`. Nothing is checked if the jvp raises an error, or gives inf or nan: it may multiply 0 by an
+    infinite derivative, or divide by the norm of the tangents.
+
+    Args:
+        problem: the function, its derivative and the point.
+        derivative: the jvp.
+        u: a cotangent, which is a vector of weights of the outputs.
+        d: a direction, whose entries are the tangents.
+        along: the derivative of the weighted sum of the outputs along `d`.
+
+    Raises:
+        GradientMismatch: the derivative for tangents of 0 is not 0.
+    """
+    found = math.nan
+    with contextlib.suppress(Exception), np.errstate(all="ignore"):  # the user's code may divide by 0
+        found = derivative.slope(problem.x, u, np.zeros(d.size))
+    size = math.fabs(along) / max(1.0, max_magnitude(d)) if math.isfinite(along) else 0.0
+    if math.isfinite(found) and abs(found) > max(problem.atol, problem.rtol * size, problem.smallest_normal):
+        raise _contract_failure(
+            problem,
+            f"jvp= gives {found:.6g} for tangents of 0, and it must give 0. Multiply each term of what it returns by "
+            "the tangents",
+        )
 
 
 def _check_repeated(problem: Problem, u: Vector, g: Vector, again: Vector, nearby: Vector) -> None:

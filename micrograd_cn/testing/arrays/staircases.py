@@ -40,6 +40,7 @@ from ..numeric.thresholds import (
     SAME_HEIGHT,
     SHORTER_REACH,
     STEP_BITS,
+    SUDDEN_GROWTH,
     TREAD_SHARE,
     TREADS_SEEN,
     WHOLE_COUNT,
@@ -500,8 +501,11 @@ def _heights_of_steps(line: _Line, subnormals: float) -> Vector | None:
     if not half and np.count_nonzero(_changes_with_each_bit(line) & moving) > CHANGING_SHARE * count:
         return None
     if half:
-        high = np.count_nonzero((jumps >= HALF_PRECISION_JUMP * problem.eps * here) & moving)
-        return jumps if 2 * high >= count else None
+        if not _are_high_in_half(line, jumps, moving):
+            return None
+        # In steps that double, a smooth function that begins flat, as x * x does at 0, seems to jump by several bits.
+        sudden = or_at_once(_all_first_jumps(line, SUDDEN_GROWTH)[0])
+        return jumps if _are_high_in_half(line, sudden, moving) else None
     for direction in (
         np.sign(line.v),
         FAR_STEP * np.sign(line.v),
@@ -515,6 +519,15 @@ def _heights_of_steps(line: _Line, subnormals: float) -> Vector | None:
     # rounding in a coarser type makes lower treads at a point that is nearer to 0
     others, _ = _all_first_jumps(line.nearer(MUCH_SMALLER)._replace(v=line.v))
     return jumps if 2 * np.count_nonzero((others >= 0.5 * jumps) & moving) >= count else None
+
+
+def _are_high_in_half(line: _Line, jumps: Vector, moving: NDArray[np.bool_]) -> bool:
+    """Return whether at least half of the outputs in the mask `moving` jump by more than a last bit in half precision.
+
+    `jumps` has the height of the jump of each output.
+    """
+    high = (jumps >= HALF_PRECISION_JUMP * line.problem.eps * np.abs(line.outputs)) & moving
+    return bool(2 * np.count_nonzero(high) >= np.count_nonzero(moving))
 
 
 def _changes_with_each_bit(line: _Line) -> NDArray[np.bool_]:
@@ -551,17 +564,20 @@ def _may_jump(line: _Line, heights: Vector) -> bool:
     return bool(2 * np.count_nonzero(same) >= np.count_nonzero(moving))
 
 
-def _all_first_jumps(line: _Line) -> tuple[Vector, Vector]:
+def _all_first_jumps(line: _Line, growth: float | None = None) -> tuple[Vector, Vector]:
     """Return two vectors: the first change of each output that is not 0, and its largest change.
 
-    The point is moved by growing steps along the line, to both sides in turn.
+    The point is moved by growing steps along the line, to both sides in turn. Each step is `growth` times the one
+    before; by default, it is twice as long in half precision, and `CROSSED_TREADS` times in other types.
     """
-    found = _first_jumps(line, None)
+    found = _first_jumps(line, None, growth)
     assert found is not None
     return found
 
 
-def _first_jumps(line: _Line, are_low: Callable[[Vector, Vector], bool] | None) -> tuple[Vector, Vector] | None:
+def _first_jumps(
+    line: _Line, are_low: Callable[[Vector, Vector], bool] | None, growth: float | None = None
+) -> tuple[Vector, Vector] | None:
     """Return the two vectors that `_all_first_jumps` returns, or None as soon as `are_low` says so.
 
     `are_low` takes the two vectors of the steps so far, and tells whether most jumps are too low, whatever longer steps
@@ -570,7 +586,8 @@ def _first_jumps(line: _Line, are_low: Callable[[Vector, Vector], bool] | None) 
     problem, half = line.problem, line.problem.half_precision
     jumps, farthest, count = np.zeros(line.outputs.size), np.zeros(line.outputs.size), 0
     first = -problem.bits if half else math.log2(problem.steps.finest) + 1.0
-    for k, h in enumerate((2.0 ** np.arange(first, 4.0, 1.0 if half else math.log2(CROSSED_TREADS))).tolist()):
+    growth = growth or (2.0 if half else CROSSED_TREADS)
+    for k, h in enumerate((2.0 ** np.arange(first, 4.0, math.log2(growth))).tolist()):
         change = line.changes((h if k % 2 else -h) * line.v)
         jumps = np.where(jumps == 0.0, change, jumps)
         farthest = np.maximum(farthest, change)

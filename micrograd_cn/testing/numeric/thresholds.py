@@ -535,6 +535,9 @@ LAST_BITS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 """Last bits of the point. Between these points, a step function changes at most once, and a sawtooth all the time."""
 HALF_PRECISION_JUMP = 1.5
 """Last bits of the output. A step function in half precision jumps by at least so much."""
+SUDDEN_GROWTH = 2.0**0.25
+"""1: the ratio of the steps in which a function in half precision must jump suddenly. A smooth function that changes as
+fast as the fourth power of the step changes by at most its last bit in the first of these steps that changes it."""
 
 # Half precision, and means over intervals.
 

@@ -39,11 +39,10 @@ class Compared:
         others = len(self.comparisons) - agree
         text = "1 derivative agrees" if agree == 1 else f"{agree} derivatives agree"
         hidden = min((c.hidden for c in self.comparisons if not math.isnan(c.hidden)), default=0.0)
-        also = (
-            f", mistakes below {hidden:.2g} of the gradient's norm are hidden"
-            if TOLD_HIDDEN < hidden < math.inf
-            else ""
-        )
+        also = ""
+        if TOLD_HIDDEN < hidden < math.inf:
+            size = f"below {hidden:.2g} of the gradient's norm" if hidden < 1.0 else "as large as the gradient's norm"
+            also = f", mistakes {size} are hidden"
         shown = [*self.constants[:MOST_NAMES], *(["..."] if len(self.constants) > MOST_NAMES else [])]
         kept = f"; constants: {', '.join(shown)}" if shown else ""
         return f"<{text}{f', {others} not compared' if others else ''}{also}{kept}>"
