@@ -23,6 +23,7 @@ def solve(a: Iterable[Iterable[Any]], b: Iterable[Any]) -> list[Any]:
 
     Raises:
         ValueError: `a` is not square, or `b` has another number of rows, or rows of different lengths.
+        TypeError: an element of `a` or `b` is neither a number nor a `Value`.
 
     >>> solve([[2, 1], [1, 3]], [3, 4])
     [1.0, 1.0]
@@ -32,7 +33,8 @@ def solve(a: Iterable[Iterable[Any]], b: Iterable[Any]) -> list[Any]:
     matrix = [list(numbers_in(row)) for row in numbers_in(a)]
     n, right = len(matrix), [*numbers_in(b)]
     if any(len(row) != n for row in matrix):
-        raise ValueError(f"solve() needs a square matrix, got {n} rows of {len(matrix[0])} numbers")
+        lengths = " and ".join(map(str, sorted({len(row) for row in matrix})))
+        raise ValueError(f"solve() needs a square matrix, got {n} rows of {lengths} numbers")
     if len(right) != n:
         raise ValueError(f"solve() needs as many numbers on the right as the matrix has rows, got {len(right)} and {n}")
     is_matrix = any(isinstance(x, (list, tuple)) or getattr(x, "shape", None) for x in right)

@@ -50,6 +50,7 @@ def test_a_singular_matrix_gives_no_number():
     ("a", "b", "message"),
     [
         ([[1.0, 2.0]], [1.0], "square matrix, got 1 rows of 2 numbers"),
+        ([[1.0, 2.0], [3.0]], [1.0, 2.0], "square matrix, got 2 rows of 1 and 2 numbers"),
         ([[1.0]], [1.0, 2.0], "as many numbers on the right as the matrix has rows, got 2 and 1"),
         ([[1.0, 0.0], [0.0, 1.0]], [[1.0], [1.0, 2.0]], "rows of one length on the right, got 1 and 2"),
     ],
