@@ -48,7 +48,7 @@ class Generator(Protocol):
     """
 
     def uniform(self, a: float, b: float) -> float:
-        """Return a number between a and b."""
+        """Return a random number between a and b."""
 
     def gauss(self, mu: float, sigma: float) -> float:
         """Return a normally distributed number with mean `mu` and standard deviation `sigma`."""

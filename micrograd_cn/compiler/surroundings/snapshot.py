@@ -68,7 +68,7 @@ class Snapshot:
         return frozenset(self._leaves)
 
     def has_items_of(self, attributes: dict[str, Any]) -> bool:
-        """Return whether items of `attributes`, the `__dict__` of an object, are among the places."""
+        """Return whether items of `attributes`, the `__dict__` of an object, are among the places in this snapshot."""
         collections = self._collections
         return any(x is attributes for x in (*self._dicts, *collections.equal, *collections.exact, *collections.users))
 

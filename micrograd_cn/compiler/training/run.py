@@ -785,7 +785,10 @@ class TrainingRun:
         return without_fixed_part(program, numbers, self._n, options.epochs, options.threads, trained, key)
 
     def _take_threaded_step(self, sub_batches: SubBatches) -> float:
-        """Take a step with several threads, and return the loss of the batch, computed before the step."""
+        """Take a step with several threads, and return the loss of the batch, computed before the step.
+
+        `sub_batches` has pairs of a runner and the rows of the batch that its program computes.
+        """
         state, mean = self._current_state(), 0.0
         gradients = state.gradients
         size = sum([len(rows) for _, rows in sub_batches])

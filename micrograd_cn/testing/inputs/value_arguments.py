@@ -268,9 +268,11 @@ class Binding:
         return all(v.name in self.compared for v in self.variables if v.part == i)
 
     def advice(self, k: int) -> str:
-        """Return a text for a message about a wrong derivative with respect to the variable with the index `k`; or "".
+        """Return advice for a message about a wrong derivative with respect to the variable with the index `k`.
 
-        The string says what the user should write if this variable is a constant.
+        The text says what the user should write if this variable is meant to be a constant. It is "" if the variable
+        belongs to no part of the arguments, or if it is probably no constant: f does not ask whether it is a certain
+        number (see `compared`), and it is no count.
         """
         i, asked = self.variables[k].part, self.variables[k].name in self.compared
         if i is None or not (asked or self.is_count(k)):
