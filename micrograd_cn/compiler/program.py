@@ -1127,8 +1127,8 @@ class Program:
             TypeError: as for `forward`; or `wrt` contains something that is neither a `Value` nor a name; or a partial
                 of a user-defined operation is something else in each call.
             ValueError: as for `forward`; or the program has several outputs; or a string in `wrt` is not the name of an
-                argument; or a `Value` in it is neither an input nor a leaf, is frozen, occurs twice, or is a parameter
-                from which a value was computed before the function was called, if the function uses this value.
+                argument; or a `Value` in it is neither an input nor a leaf, is frozen, or occurs twice; or the function
+                uses a value that was computed from a `Value` in `wrt` before the function was called.
             RuntimeError: the output is a constant.
             FloatingPointError: as for `forward`.
 
@@ -1162,8 +1162,8 @@ class Program:
         Raises:
             TypeError, RuntimeError, FloatingPointError: as for `gradient`.
             ValueError: as for `gradient`; or there are no rows; or `wrt` has inputs and parameters, and `each` is not
-                set; or `wrt` is not passed, and a value was computed from a parameter before the compiled function was
-                called.
+                set; or `wrt` is not passed, and the compiled function uses a value that was computed from a parameter
+                before the call.
 
         >>> from micrograd_cn.compiler import compile
         >>> x, w = Value(1), Value(3)

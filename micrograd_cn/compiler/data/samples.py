@@ -387,7 +387,7 @@ def _are_arguments(sample: Sequence[Any], arguments: Mapping[str, Any]) -> bool:
 
 
 def _treedef_of_valid(x: Any) -> TreeDef:
-    """Return how an argument whose numbers were read already is nested. Its numbers are not read again."""
+    """Return the treedef of an argument, which says how it is nested. Its numbers, read before, are not read again."""
     if type(x) is float:
         return None
     shape = getattr(x, "shape", ())

@@ -428,8 +428,8 @@ class Buffers:
     Attributes:
         scalars, panel, totals: the three arrays of doubles.
         addresses: the addresses of these arrays that are passed to drivers.
-        kept: an object that the last training with these buffers has made, and that the next training can use; None
-            before the first.
+        kept: an object that the last training with these buffers has made, and that the next training can use. It is
+            None before the first training, and during each.
     """
 
     def __init__(self, executable: Executable) -> None:
