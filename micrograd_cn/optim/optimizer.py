@@ -59,9 +59,9 @@ class MachineCode(Protocol):
         """
 
     def finds_leaves(self, parameters: list[Any]) -> bool:
-        """Return True if all of `parameters` are found to be leaves of the class `Value`.
+        """Return True if all of `parameters` are certainly leaves of the class `Value`.
 
-        Return False if Python code has to find out which are not, or whether all are.
+        Return False if some may be something else; Python code then looks at each of them.
         """
 
     def finds_trained(self, parameters: list[Value]) -> bool:

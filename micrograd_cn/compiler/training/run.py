@@ -385,7 +385,7 @@ class TrainingRun:
                 raise
 
     def _check_parameters(self) -> None:
-        """Raise ValueError, and undo all steps, if the optimiser has no parameter of any program that was needed."""
+        """Raise ValueError, and undo all steps, if no program that was used has a parameter of the optimiser."""
         assert self._state
         try:
             self._state.check_parameters()
