@@ -143,7 +143,7 @@ class Reruns:
             text = made.difference(again, known)
             moved = [x for x, place in zip(around.iterators, progress, strict=True) if progress_of(x) != place]
             counts = [x for x in moved if type(x) is count]
-            self._changed = before.numbers_read_and_changed(counts), before.values_only_kept()
+            self._changed = before.numbers_read_and_changed(counts), before.values_kept()
         if not text and len(moved) > len(counts):
             text = "each takes an item from an iterator or a file, which a program would not do again"
         elif not text and around.generator_states() != generators:
@@ -165,7 +165,7 @@ class Reruns:
             warn_at_user(
                 f"{self._made.name} keeps a Value that it computes in {', '.join(kept)}. The compiled "
                 "function does so only when it is recorded, so the Value has the number of one sample ever after. To "
-                "look at it, return it beside the result, as in return loss, h"
+                "look at it, or to go on from it in the next call, return it beside the result, as in return loss, h"
             )
 
     # The function is called with numbers

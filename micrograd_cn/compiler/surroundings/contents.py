@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType
 from typing import Any
 
-from ...engine import Value
+from ...engine import Value, topological_order
 from .facts import is_users, reads
 from .memory import bytes_of, refill
 from .objects import (
@@ -68,19 +68,22 @@ class Contents:
         changed = [*others, *[x for x, held in arrays if bytes_of(x) != held]]
         return [name for name, is_read in self._changed_names(_has_other_number, _have_others, changed) if is_read]
 
-    def values_only_kept(self) -> list[str]:
+    def values_kept(self) -> list[str]:
         """Return the names of variables, attributes and keys that hold another computed `Value` now than before.
 
-        Names that the code of the functions reads are left out. If such a `Value` was added to a collection, the name
-        is that of the variable, attribute or key that holds the collection.
+        Names that the code of the functions reads are left out, unless the new `Value` is computed from one that was
+        there before, as a running mean is. If the `Value` is in a collection, the name is that of the variable,
+        attribute or key that holds the collection.
         """
-        return [name for name, is_read in self._changed_names(_has_other_value, _have_other_values, []) if not is_read]
+        only_kept = [name for name, is_read in self._changed_names(_has_other_value, _have_other_values) if not is_read]
+        continued = [name for name, _ in self._changed_names(_continues, _continues)]
+        return sorted({*only_kept, *continued})
 
     def _changed_names(
         self,
         is_other: Callable[[Any, Any], bool],
         have_others: Callable[[list[Any], list[Any]], bool],
-        changed: Iterable[Any],
+        changed: Iterable[Any] = (),
     ) -> list[tuple[str, bool]]:
         """Return pairs: the name of a variable, attribute or key that has changed, and whether users' code reads it.
 
@@ -199,3 +202,17 @@ def _have_other_values(before: list[Any], now: list[Any]) -> bool:
     """Return whether the items `now` of a collection include a computed `Value` that its items `before` did not."""
     known = {*map(id, before)}
     return any(_has_other_value(None, x) for x in now if id(x) not in known)
+
+
+def _continues(before: Any, now: Any) -> bool:
+    """Return whether `now` is or contains a `Value` that is computed from another one, which `before` is or contains.
+
+    Only lists and tuples are looked into.
+    """
+    earlier, later = [
+        {x for x in (held if type(held) in (list, tuple) else [held]) if isinstance(x, Value) and x.op is not None}
+        for held in (before, now)
+    ]
+    return bool(earlier and later - earlier) and not earlier.isdisjoint(
+        y for x in topological_order(*(later - earlier)) for y in x.operands if isinstance(y, Value)
+    )
