@@ -112,8 +112,8 @@ def assign_with_slots(model: Model, name: str, x: Any) -> None:
 def delete(model: Model, name: str) -> None:
     """Delete the attribute `name` of `model`, and forget where parameters were in it.
 
-    This is the `__delattr__` of `Module` and of users' classes. So a later attribute of the same name may have anything
-    where the deleted one had parameters.
+    So a later attribute of the same name may have anything where the deleted one had parameters. This function is the
+    `__delattr__` of `Module` and of users' classes.
     """
     object.__delattr__(model, name)
     if (record := records.get(id(model))) is not None:

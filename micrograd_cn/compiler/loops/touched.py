@@ -55,7 +55,9 @@ class Touched:
 def touched_totals(
     scatters: Sequence[Scatter], code: Code, gradients: Sequence[int], padded: int, lanes: int
 ) -> Touched | None:
-    """Return the touched totals of a program; None if there are none, or only a few.
+    """Return the touched totals of a program: the gradients of tables from which each sample takes some rows.
+
+    Return None if there are fewer than `MIN_TOUCHED`.
 
     Args:
         scatters: the program's scatters.

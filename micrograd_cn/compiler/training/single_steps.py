@@ -215,7 +215,7 @@ class SingleStep:
         """Return whether machine code can train the optimiser's parameters, if it can read them.
 
         It cannot if a user has assigned something other than a list, or if one of the parameters occurs twice. Nor can
-        it if one of those parameters has been unfrozen for which this object was made as frozen ones.
+        it if a parameter that was frozen when this object was made is no longer frozen.
         """
         parameters: Any = optimizer.parameters
         if self._parameters != parameters:
