@@ -1410,7 +1410,7 @@ class Program:
         whether a Hessian has only the entries of its lower triangle.
         """
         if gates is Gates.NOT_FOR_SUMS and not self._needs_gates_for_sums:
-            gates = Gates.ALL  # which are the same then
+            gates = Gates.ALL  # there are no gates for sums, so both are the same
         if wrt == "parameters":
             wrt = self.all_parameters(kind, self.parameters)
         variables = None if isinstance(wrt, str) else self._variables(kind, wrt)

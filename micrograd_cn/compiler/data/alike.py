@@ -119,8 +119,7 @@ def group_flat(arguments: Mapping[str, Sequence[Any]]) -> list[tuple[list[int], 
 
 @lru_cache(1024)
 def _flat_treedef(names: tuple[str, ...], kinds: tuple[type | None, ...], lengths: tuple[int, ...]) -> TreeDef:
-    """Return how arguments are nested (their treedef), each of which is a number, or a list or tuple of numbers.
-
+    """Return the treedef of arguments that are numbers, or lists or tuples of numbers. It says how they are nested.
     For each argument, `kinds` has None if it is a number, and otherwise the class, list or tuple; `lengths` has its
     length, which is ignored for a number.
     """

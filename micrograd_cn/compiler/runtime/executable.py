@@ -221,8 +221,8 @@ class Executable:
     def _copied_gradients(self, wanted: Wanted) -> list[int]:
         """Return the contiguous spans of the gradients that are copied, as `contiguous_spans` describes them.
 
-        The gradients that are touched totals (see `loops.touched`) are where they have to be. Those that are not
-        computed stay 0.
+        Gradients that the driver `finish` computes in their places, as from touched totals (see `loops.touched`), are
+        left out. So are those that are not computed, which stay 0.
         """
         offset, not_computed = self.plan.offset, -1
         spans = contiguous_spans([offset(i) if i != NO_GRADIENT else not_computed for i in wanted.gradients], WORD)

@@ -50,7 +50,7 @@ class GradientCall:
 
     def read(self, numbers: Numbers) -> None:
         """Let the driver read the rows' numbers from `numbers`, which must live as long as the driver reads them."""
-        # `address` takes longer
+        # The function `address` gives the same number, but takes longer
         self.words[ROWS_WORD] = numbers.buffer_info()[0] if type(numbers) is array else address(numbers)
         self.numbers = numbers
 

@@ -105,7 +105,7 @@ class Contents:
             elif have_others(items, now):
                 changed.append(x)
         known = {*map(id, changed)}
-        for x in changed:  # also what holds a list of lists, and what holds that
+        for x in changed:  # the list grows: a collection that holds a changed one counts as changed, too
             holders = [y for y in readable.collections if id(y) not in known and any(x is z for z in values_of(y))]
             known.update(map(id, holders))
             changed += holders

@@ -412,14 +412,14 @@ class Surroundings:
         own, of_compiler, by_names = self._attribute_kinds[kind]
         if own:
             self._readable.own.add(id(held))
-        if own and ("_f" in held or "compiled" in held):  # whose programs are not what the function reads
+        if own and ("_f" in held or "compiled" in held):  # its programs are left out: no code reads them
             self._visit_names(held, names_in_compiled(held))
         elif of_compiler:
             return  # machine code and its memory, as an optimiser refers to them
         elif self._attributes is None:
             self._visit_items(held)
         elif by_names:
-            kinds = kind.__mro__[:-1]  # whose attributes x may come to hide
+            kinds = kind.__mro__[:-1]  # if x gets an attribute, it hides that of its class
             names = [name for name in self._attributes if name in held or any(name in vars(kind) for kind in kinds)]
             self._visit_names(held, names)
             self._partly.append(x)
