@@ -94,12 +94,12 @@ def split(found: Any, numpy: Any) -> tuple[Any, Any]:
 
 
 def as_list(numbers: array[float], numpy: Any) -> Any:
-    """Return numbers as a list, or as a numpy array if `numpy` is the module numpy.
+    """Return numbers as a list, or as a numpy array with the memory of `numbers` if `numpy` is the module numpy.
 
     >>> as_list(array("d", [1.0]), None)
     [1.0]
     """
-    return numpy.array(numbers) if numpy else numbers.tolist()
+    return numpy.frombuffer(numbers) if numpy else numbers.tolist()
 
 
 def with_leaves_of_captured(derivatives: dict[Value, float]) -> dict[Value, float]:

@@ -34,6 +34,7 @@ from ..runtime.arrays import (
     Shape,
     forms_of_sample,
     listed_samples,
+    numbers_as_before,
     shapes_of,
     shapes_of_columns,
     treedef_of_shapes,
@@ -156,19 +157,13 @@ class ArrayCalls:
         latest = self._repeated.get(called or method)
         if (
             latest is not None
-            and latest.call.reads
             and latest.method == method
             and latest.variables is variables
             and not context.active
             and latest.parameter_count == len(self._store.parameters)
             and not is_inlining()
         ):
-            kind, arrays = type(samples), None
-            if latest.inside is None:
-                arrays = samples if kind is tuple else (samples,)
-            elif kind is list and len(samples) == 1:
-                arrays = samples[0]
-            rows = latest.call.runner.read(arrays)
+            rows = _loaded_as_before(latest, samples)
             if rows is not None:
                 if self._is_current(latest):
                     return latest.call, rows
@@ -570,6 +565,25 @@ class ArrayCalls:
         if variables is None:
             return lambda recording: "inputs"
         return functools.partial(variables.in_program, parameters=self._store.parameters)
+
+
+def _loaded_as_before(latest: _Repeated, samples: Any) -> Any:
+    """Return what `ArrayRunner.loaded` returns, for samples with the shapes of the last calls, which were `latest`.
+
+    Return None for samples of other shapes, and for those that cannot be read in this way, which takes less time.
+    """
+    call, kind = latest.call, type(samples)
+    if call.reads:
+        arrays = None
+        if latest.inside is None:
+            arrays = samples if kind is tuple else (samples,)
+        elif kind is list and len(samples) == 1:
+            arrays = samples[0]
+        return call.runner.read(arrays)
+    if latest.inside is None or kind is not list or len(samples) != latest.shapes[0][0]:
+        return None
+    numbers = numbers_as_before(samples, latest.inside)
+    return None if numbers is None else call.runner.loaded(numbers)
 
 
 def _are_arrays(treedefs: Sequence[TreeDef]) -> bool:

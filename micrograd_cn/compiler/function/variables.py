@@ -203,11 +203,12 @@ class GradientVariables:
         if self._are_parameters:
             return as_list(zero_frozen(gradient, parameters), numpy)
         positions = self._positions_in(program, parameters)
+        gradient.append(0.0)  # the last number, which the position -1 stands for
         if numpy:
-            found = array("d", numpy.append(gradient, 0.0)[numpy.frombuffer(positions, "q")].tobytes())
-        else:
-            found = array("d", [gradient[position] if position >= 0 else 0.0 for position in positions])
-        return as_list(found, numpy) if self._is_flat else self._nested(found)
+            found = numpy.frombuffer(gradient)[numpy.frombuffer(positions, "q")]
+            return found if self._is_flat else self._nested(array("d", found.tobytes()))
+        listed = [gradient[position] for position in positions]
+        return listed if self._is_flat else self._nested(array("d", listed))
 
     def _positions_in(self, program: Program, parameters: Sequence[Value]) -> array[int]:
         """Return the index of each variable in `parameters`; -1 for a variable that is not among them (see `of_mean`).

@@ -393,6 +393,32 @@ def listed_samples(samples: list[Any]) -> ListedSamples | None:
     return ListedSamples(array("d", found), shapes, treedefs)
 
 
+def numbers_as_before(samples: list[Any], treedefs: Sequence[TreeDef]) -> array[float] | None:
+    """Return the numbers of a list of tuples, one sample after the other, if `treedefs` says how each is nested.
+
+    `treedefs` has the treedef of each argument, as `listed_samples` has returned it for other samples. This takes a
+    fraction of the time of `listed_samples`. Return None for samples that are nested in another way, and for arguments
+    that are dicts or arrays, which `listed_samples` may still read.
+
+    >>> numbers_as_before([([1.0, 2.0], 3), ([4.0, 5.0], 6.0)], ((list, 2), None)).tolist()
+    [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    >>> numbers_as_before([([1.0], 3)], ((list, 2), None)), numbers_as_before([([1.0, 2.0], "3")], ((list, 2), None))
+    (None, None)
+    """
+    found, count = list[Any](), len(treedefs)
+    for sample in samples:
+        if type(sample) is not tuple or len(sample) != count:
+            return None
+        for x, treedef in zip(sample, treedefs, strict=True):
+            if treedef is None:
+                found.append(x)
+            elif ((kind := type(x)) is list or kind is tuple) and (kind, len(x)) == treedef:
+                found += x
+            else:
+                return None
+    return array("d", found) if _are_numbers(found) else None
+
+
 def _is_nested(x: Any) -> bool:
     """Return whether the first item of a list or tuple `x`, or the first value of a dict, has items itself."""
     if type(x) not in COLLECTIONS or not x:
