@@ -219,8 +219,9 @@ class ArrayCalls:
         if not variables.arguments:
             return found[:, 0].copy(), found[:, 1:].copy()
         given = as_tuple(samples)
-        arrays = zip(self._arguments.names_of(len(given)), given, strict=True)
-        shapes = {name: getattr(x, "shape", ())[1:] for name, x in arrays}
+        arrays = dict(zip(self._arguments.names_of(len(given)), given, strict=True))
+        names = () if variables.are_inputs else variables.arguments
+        shapes = [getattr(arrays[name], "shape", ())[1:] for name in names]
         return variables.of_arrays(found[:, 0].copy(), found[:, 1:], shapes, each)
 
     def mean_hessian(self, samples: Any, wrt: list[Any], dense: bool, out: Any) -> Any:

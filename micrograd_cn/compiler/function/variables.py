@@ -251,8 +251,8 @@ class GradientVariables:
             values, flat = self._arrays_of(sub_batches, parameters, threads, numpy)
             if self.arguments:
                 arguments = sub_batches[0].recording.arguments
-                treedefs = {name: arguments[name][1] for name in self.arguments if not self.are_inputs}
-                shapes = {name: t.shape if isinstance(t, ArrayDef) else () for name, t in treedefs.items()}
+                treedefs = [arguments[name][1] for name in self.arguments if not self.are_inputs]
+                shapes = [t.shape if isinstance(t, ArrayDef) else () for t in treedefs]
                 return self.of_arrays(values, flat, shapes, each)
             if not each:
                 values, flat = float(sum(values)) / n, flat / n
@@ -331,13 +331,14 @@ class GradientVariables:
             nested.append(of_name)
         return tuple(nested) if self._many else nested[0]
 
-    def of_arrays(self, values: Any, flat: Any, shapes: Mapping[str, tuple[int, ...]], each: bool) -> tuple[Any, Any]:
+    def of_arrays(self, values: Any, flat: Any, shapes: Sequence[tuple[int, ...]], each: bool) -> tuple[Any, Any]:
         """Return the result and the derivatives with respect to arguments of each sample, all as numpy arrays.
 
         Args:
             values: the result of each sample.
             flat: a matrix with a row for each sample, which has the derivatives in the order of `arguments`.
-            shapes: the shape of each argument of a sample; () for a number.
+            shapes: the shape in a sample of each argument in `arguments`; () for a number. If the variables are all
+                inputs, it is not used.
             each: as for `of_samples`.
         """
         n, numpy = len(values), sys.modules["numpy"]
@@ -346,9 +347,10 @@ class GradientVariables:
         if self.are_inputs:
             return values, numpy.ascontiguousarray(flat)
         nested, end = [], 0
-        for name in self.arguments:
-            start, end = end, end + prod(shapes[name])
-            nested.append(numpy.ascontiguousarray(flat[:, start:end]).reshape(n, *shapes[name]))
+        for shape in shapes:
+            start, end = end, end + prod(shape)
+            columns = numpy.ascontiguousarray(flat[:, start:end])
+            nested.append(columns if len(shape) == 1 else columns.reshape(n, *shape))
         return values, tuple(nested) if self._many else nested[0]
 
     def in_program(self, recording: Recording, parameters: Sequence[Value]) -> Any:
