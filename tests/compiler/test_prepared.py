@@ -282,6 +282,8 @@ def test_a_call_after_many_of_another_kind_gets_its_own_numbers():
     samples = {
         **{"one": [(x2, 0.5)], "longer": [(x3, 0.5)], "listed": [([1.0, 2.0], 0.5)], "named": [[x2, 0.5]]},
         **{"two": [(x2, 0.5), (x2, 1.5)], "rows": (np.array([x2, x2, x2, x2]), y), "row": (x3[None], y[:1])},
+        **{"tuple": [((1.0, 2.0), 0.5)], "longer list": [([1.0, 2.0, 4.0], 0.5)], "integers": [([1, 2], 3)]},
+        **{"two lists": [([1.0, 2.0], 0.5), ([4.0, 2.0], 1.5)], "other": [([1.0, 2.0], 0.5), ((4.0, 2.0), 1.5)]},
     }
     kinds = [(name, form) for name in ("backward", "forward", "gradient", "value_and_grad") for form in samples]
 
@@ -301,6 +303,19 @@ def test_a_call_after_many_of_another_kind_gets_its_own_numbers():
         for second in kinds:
             for kind in [first] * 5 + [second, first]:
                 assert called(*kind) == expected[kind], (first, second, kind)
+
+
+@pytest.mark.parametrize("method", ["forward", "gradient", "backward", "value_and_grad"])
+@pytest.mark.parametrize("wrong", [("1.0", 2.0), (None, 2.0), (1j, 2.0)])
+def test_what_is_no_number_is_refused_after_many_calls_as_in_the_first_one(method, wrong):
+    w = Value(3.0)
+    f = compile(lambda x, y: (w * x[0] + x[1] - y) ** 2)
+    call = getattr(f, method)
+    for _ in range(80):
+        call([([1.0, 2.0], 0.5)])
+    for samples in ([([*wrong], 0.5)], [([1.0, 2.0], wrong[0])]):
+        with pytest.raises((TypeError, ValueError), match="sample 0"):
+            call(samples)
 
 
 KEPT_TO_THE_END = """
