@@ -702,7 +702,7 @@ def _logsumexp_formula(xs: Sequence[Any], less_x: Any = None) -> Any:
 
 
 def _logsumexp_without_ties(xs: Sequence[Any], less_x: Any = None) -> Any:
-    """Return logsumexp(xs), or logsumexp(xs) - less_x, by a formula whose derivatives are right at ties, too.
+    """Return logsumexp(xs) - less_x by a formula whose derivatives are right at ties, too. A `less_x` of None is 0.
 
     At a tie, `maximum` divides the gradient among its operands. Here the first of the largest numbers is taken as the
     maximum m, so the derivatives are those of the formula m + log1p(sum of exp(x - m) over all other x). The number m

@@ -320,10 +320,10 @@ class ArrayCalls:
         now: bool = False,
         called: str = "",
     ) -> ArrayCall | None:
-        """Return what `runner` returns for arrays of these shapes, or for a list of samples.
+        """Return code that computes a method for arrays of these shapes, or for samples in a list; otherwise None.
 
-        For a list, `inside` says how each argument is nested (its treedef); see `listed_samples`. If `now` is set, code
-        is prepared even if there were few calls.
+        The cases of None, and the other arguments, are those of `runner`. For a list, `inside` says how each argument
+        is nested (its treedef); see `listed_samples`. If `now` is set, code is prepared even if there were few calls.
         """
         stale, latest = self._stale, self._repeated.get(called or method)
         if (

@@ -42,9 +42,10 @@ def check_has_gradient(method: str, name: str, programs: Iterable[Program]) -> N
 
 
 def warn_of_no_slope(name: str, loss: float, parameters: Sequence[Value]) -> None:
-    """Warn if the last gradient of all `parameters` is 0. `loss` is the same mean loss of the first and last epoch.
+    """Warn if the last gradient of all `parameters` is 0.
 
-    `name` is the name of the function that computes the loss.
+    This is called if the mean losses of the first and of the last epoch are equal, and `loss` is this mean loss. `name`
+    is the name of the function that computes the loss.
     """
     trained = [p for p in parameters if p.requires_grad]
     if trained and not any(p.grad for p in trained):
