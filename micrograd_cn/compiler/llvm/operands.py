@@ -303,9 +303,9 @@ class Vector(Operand):
     # Comparisons. Those by operators do not hold for nan.
 
     def compare(self, comparison: str, other: Vector | float) -> Condition:
-        """Return the mask of a comparison, for which `comparison` is LLVM's name.
+        """Return the mask of the lanes in which a comparison of this vector with `other` holds.
 
-        This is "olt" for less, for example, and "ult" for less or nan.
+        `comparison` is LLVM's name of the comparison, such as "olt" for less, or "ult" for less or nan.
         """
         text = f"fcmp {comparison} {self.type} {self.name}, {self.text_of(other)}"
         return Condition(self.f, self.f.op(text), self.count)

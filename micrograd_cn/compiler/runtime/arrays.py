@@ -305,7 +305,7 @@ def shapes_of_columns(columns: Sequence[Any]) -> tuple[Shape, ...] | None:
     """Return the shapes of numpy arrays that have the values of arguments in all samples, or None as `shapes_of` does.
 
     A number beside arrays is the value of its argument in all samples, so it has the shape of an array with a number
-    for each sample. Return None if such an array would be large.
+    for each sample. Return None, too, if such an array would be large, or if there are only numbers.
 
     >>> import numpy
     >>> shapes_of_columns([numpy.zeros((5, 2)), 1.0]), shapes_of_columns([1.0])
@@ -551,7 +551,7 @@ def _in_columns(samples: list[Any], kinds: list[type]) -> ListedSamples | None:
 
 
 def _are_numbers(numbers: Iterable[Any]) -> bool:
-    """Return whether all items are floats, doubles or integers of numpy, or ints that fit in a double."""
+    """Return whether all items are plain numbers that fit in a double, or numpy's `float64` or `int64`."""
     kinds = {*map(type, numbers)}
     if not kinds <= PYTHON_NUMBERS:
         numpy = sys.modules.get("numpy")

@@ -292,8 +292,8 @@ class Drivers:
     def load_narrow(self) -> Function:
         """Write the driver that copies rows of fewer numbers than a SIMD vector has; the driver `load` calls it.
 
-        The arguments are those of `load`, without the ones for the seed, which `load` has stored. It is a driver of its
-        own, since a function that also copied wide rows would copy them more slowly.
+        The arguments are those of `load`, without the ones for the seed, which `load` has stored. This code is in a
+        driver of its own, since a function that also copied wide rows would copy narrow rows more slowly.
         """
         f = Function(self.name["load_narrow"], "ptr %rows, i64 %width, ptr %index, i64 %valid, ptr %to")
         lanes, simd = Lanes(f, self.lanes), Lanes(f, self.machine.simd)
@@ -626,7 +626,7 @@ class Drivers:
         return f
 
     def _lanes_of_block(self, f: Function) -> Lanes:
-        """Return the lanes of a block of parameters, or of touched totals."""
+        """Return `Lanes` for vectors that have as many doubles as a block of parameters, or of touched totals."""
         return Lanes(f, self.machine.width, WORD * self.machine.simd)
 
     def finish(self) -> Function:

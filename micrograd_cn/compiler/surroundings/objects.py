@@ -480,7 +480,7 @@ def is_closed(kind: type) -> bool:
     """Return whether objects of the class `kind` may hold something that is not found by looking at their attributes.
 
     This is so for all arrays, such as numpy's or PyTorch's, even if this package can read their numbers. It is so, too,
-    for classes of other packages whose objects have no `__dict__`, as most classes that are written in C.
+    for classes of other packages whose objects have no `__dict__`, like most classes that are written in C.
 
     >>> is_closed(object), is_closed(range), is_closed(bytearray)
     (False, False, True)

@@ -263,7 +263,7 @@ class ReachableCode:
             self._waiting.append(owner)
 
     def _visit_object(self, x: Any) -> None:
-        """Visit the attributes and the class of an object for which there is no other method."""
+        """Visit the attributes and the class of an object, if its class is none of those that `_visit` knows."""
         kind, held = type(x), attributes_of(x)
         self.has_iterators |= hasattr(kind, "__next__")  # next(x) returns something else in each call
         self.may_change |= kind.__module__ in QUEUES
