@@ -24,7 +24,7 @@ from .treedef import PYTHON_NUMBERS, ArrayDef, TreeDef
 
 DOUBLE_SIZE = 8  # bytes
 SAMPLES_PER_CHUNK = 64
-MAX_KEPT_LAYOUTS, MAX_KEPT_SAMPLES = 32, 1000  # the layouts of so many lists are kept, each of so many samples
+MAX_KEPT_LAYOUTS, MAX_KEPT_SAMPLES = 32, 1000  # at most so many layouts are cached, each for at most so many samples
 # The numbers of an argument in some samples, as the bytes of doubles, and a key for each sample. Samples have equal
 # keys if the argument is nested in the same way. Keys of lists are lengths, or tuples of lengths or shapes. In the key
 # of a list of tuples, ~k stands for the length k.
@@ -119,9 +119,10 @@ def group_flat(arguments: Mapping[str, Sequence[Any]]) -> list[tuple[list[int], 
 
 @lru_cache(1024)
 def _flat_treedef(names: tuple[str, ...], kinds: tuple[type | None, ...], lengths: tuple[int, ...]) -> TreeDef:
-    """Return the treedef of arguments that are numbers, or lists or tuples of numbers. It says how they are nested.
-    For each argument, `kinds` has None if it is a number, and otherwise the class, list or tuple; `lengths` has its
-    length, which is ignored for a number.
+    """Return the treedef of some arguments: how they are nested.
+
+    Each argument is a number, or a list or tuple of numbers. For each of them, `kinds` has None if it is a number, and
+    otherwise its class. `lengths` has the length of each argument, which is ignored for a number.
     """
     inside = [None if kind is None else (kind, length) for kind, length in zip(kinds, lengths, strict=True)]
     return tuple(zip(names, inside, strict=True))

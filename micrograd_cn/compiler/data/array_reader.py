@@ -30,7 +30,7 @@ DATA, AXES, LENGTHS, STRIDES, DTYPE = 16, 24, 32, 40, 56
 
 
 class Argument(NamedTuple):
-    """What is expected of an argument.
+    """An argument that an `array_reader` reads: its type, its shape, and the place for its numbers.
 
     Attributes:
         shape: the shape of an array, or None for a float.
@@ -104,11 +104,15 @@ def _is_layout_known() -> bool:
 
 
 def array_reader(arguments: Sequence[Argument], *held: Any) -> Callable[[object], bool] | None:
-    """Return a function that copies the numbers of arguments, which are in a tuple; None while there is no code for it.
+    """Return a function that takes a tuple of arguments, and copies their numbers to the places in `arguments`.
 
-    The function returns whether all arguments are as expected: arrays of exactly the class `ndarray`, whose numbers
-    are one after the other, or floats. Not all of them may be floats in the place of columns. If the result is False,
-    the function may have copied some of the arguments. `held` are the objects to whose memory the function writes.
+    Return None while the machine code is not compiled, or if numpy is not imported, or if its arrays have a layout in
+    memory that the machine code does not expect.
+
+    The function returns whether the tuple's items are as `arguments` says. An array must be of exactly the class
+    `ndarray`, and contiguous. At least one item must be something else than a float in place of a COLUMN. If the result
+    is False, the function may have copied some of the arguments. `held` are the objects to whose memory the function
+    writes. The function keeps them alive.
     """
     numpy = sys.modules.get("numpy")
     if not (numpy and _kernels.are_ready(1, CALLS_BEFORE_CODE) and _is_layout_known()):

@@ -50,7 +50,8 @@ def flat_doubles(x: Any) -> FlatNumbers:
         TypeError: the array has entries that are not real numbers or are too wide, is sparse, or requires a gradient.
             The message says what to write instead.
     """
-    in_place = doubles_in_place(x, read_only="numpy" in sys.modules)  # for `columns.address`
+    # `columns.address` needs numpy for read-only buffers
+    in_place = doubles_in_place(x, read_only="numpy" in sys.modules)
     if in_place is not None:
         return in_place
     if not hasattr(x, "__array__"):

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from .arrays import FlatNumbers
 
-MAX_NUMBERS = 20_000  # rows with more numbers are not copied: their computation takes longer than to prepare a call
+MAX_NUMBERS = 20_000  # rows that have more numbers in all are read where they are, which takes longer to prepare
 MIN_WIDTH = 8  # rows that are read in random order are copied side by side if none of their columns is as wide
 # If this bit of an address is set, which no address of memory has, the rest is the address of a table: the count of
 # columns and, for each of them, the address of its numbers and how many numbers each row has there.
@@ -39,7 +39,7 @@ class ColumnTable:
         self.address = address(self._words) | TABLE_BIT
 
     def __setitem__(self, k: int, address: int) -> None:
-        """Say that the numbers of array `k` begin at an address."""
+        """Write to the table that the numbers of array `k` begin at `address`."""
         self._words[1 + 2 * k] = address
 
     def address_of(self, k: int) -> int:

@@ -54,7 +54,11 @@ class CachedData:
         self._cached = -1, array("d")  # the version when the data were read, and the data
 
     def __call__(self) -> array[float]:
-        """Return the data of the nodes as an array, in the order of the nodes."""
+        """Return the data of the nodes as an array, in the order of the nodes.
+
+        Raises:
+            ValueError: a constant that is watched has changed; see `check_constants`.
+        """
         version, numbers = self._cached
         if context.data_changed or version != _version:  # that is, version != data_version()
             now = data_version()
@@ -131,10 +135,11 @@ def data_version() -> int:
 
 
 def new_version() -> tuple[int, Iterator[object]]:
-    """Return a version, and an iterator that makes it the current one, to pass to `at_once` with assignments of data.
+    """Return the number of a new version of the data, and an iterator that makes this version the current one.
 
-    As long as `data_version` returns this version, nobody has assigned the `data` of a node after these assignments.
-    While a function is recorded, `data_version` never returns it.
+    The caller assigns the data of nodes, and passes the iterator to `at_once` together with the iterators that assign
+    them. As long as `data_version` returns the number, nobody has assigned the `data` of a node after that. While a
+    function is recorded, `data_version` never returns it.
     """
     version = next(_versions)
     holders, names = [sys.modules[__name__], context], ["_version", "data_changed"]

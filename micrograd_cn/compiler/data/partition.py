@@ -246,7 +246,7 @@ def split_by_outcome(rows: array[int], outcomes: array[float], expected: array[f
 
 
 def rows_by_label(rows: array[int], labels: array[float], count: int) -> list[array[int]]:
-    """Sort rows by their labels, which are 0.0, 1.0, ... and less than `count`. Return the rows with each label.
+    """Sort rows by their labels, which are 0.0, 1.0, ... and less than `count`. Return an array of rows for each label.
 
     Rows with the same label keep their order. If all rows have the same label, `rows` itself may be returned for this
     label.

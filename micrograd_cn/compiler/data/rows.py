@@ -176,7 +176,10 @@ def _read_sequences(rows: Any, width: int) -> tuple[array[float], int]:
 
 
 def _refuse_without_order(rows: Any, expected: str) -> None:
-    """Raise TypeError if `rows` has no clear order, as a dict or a set; `expected` is a part of the message."""
+    """Raise TypeError if `rows` is a dict, a set, or a tuple of lists or arrays, which could be columns.
+
+    `expected` is the part of the message that says what `rows` must be.
+    """
     kind = type(rows).__name__
     if isinstance(rows, Mapping):
         raise TypeError(f"expected {expected}, got {kind}, read by its keys; write list(zip(*x.values()))")

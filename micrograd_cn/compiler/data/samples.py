@@ -81,7 +81,7 @@ def select_rows(bucket: Bucket, rows: array[int]) -> Any:
 
 
 def copy_numbers(buckets: Iterable[Bucket]) -> None:
-    """Copy the numbers of buckets, so a user who changes the array from which they were read does not change them."""
+    """Copy the numbers of buckets. Afterwards, a user may change the array from which the numbers were read."""
     for bucket in buckets:
         bucket.numbers = array("d", memoryview(flat(bucket.numbers)).tobytes())
 
@@ -155,7 +155,7 @@ def bucket_columns(columns: dict[str, Any]) -> Bucket | None:
     """Make one bucket of all samples. `columns` has the values of each argument in an array or a list.
 
     A bucket has samples whose arguments are nested in the same way. Return None if one of the lists has items other
-    than those that `_number_column` reads, since others may be nested in several ways.
+    than those that `_number_column` reads, since the samples may then need several buckets.
 
     Raises:
         TypeError: an array is an `np.matrix`, or has entries that are not numbers.
@@ -273,7 +273,9 @@ def bucket_samples(samples: Any, split: Callable[[Any], tuple[tuple[Any, ...], d
         return alike
     found: dict[Any, Bucket] = {}
     rows: dict[Any, array[float]] = {}
-    names: tuple[str, ...] = ()  # of the items of a sample, if the last one was a plain tuple or list without more
+    names: tuple[
+        str, ...
+    ] = ()  # the arguments' names, if the last sample's items were the arguments, none of it static
     for i, sample in enumerate(_iterable(samples)):
         kind = type(sample)
         if names and (kind is tuple or kind is list) and len(sample) == len(names):  # fast: what `split` would return
@@ -387,7 +389,7 @@ def _are_arguments(sample: Sequence[Any], arguments: Mapping[str, Any]) -> bool:
 
 
 def _treedef_of_valid(x: Any) -> TreeDef:
-    """Return the treedef of an argument, which says how it is nested. Its numbers, read before, are not read again."""
+    """Return the treedef of an argument, which says how it is nested. The numbers in it are known to be valid."""
     if type(x) is float:
         return None
     shape = getattr(x, "shape", ())

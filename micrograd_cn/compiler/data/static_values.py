@@ -33,7 +33,7 @@ NAMED_BY_VALUE = {bool, int, str, bytes, NoneType}  # two values of one of these
 
 
 class StaticValue(NamedTuple):
-    """The value of a static argument, or a key of a dict. Samples share a program only if their values are equal.
+    """The value of a static argument, or a key of a dict. Samples with different `StaticValue`s never share a program.
 
     Attributes:
         value: the argument or key itself.
@@ -144,7 +144,7 @@ def identity(x: Any, module_keys: dict[int, ModuleKey] | None = None) -> Any:
 def _part_identity(x: Any, around: tuple[Any, ...], visited: _Visited) -> Any:
     """Return a key for `x`, a part of a static value. Values with equal keys are taken to be the same.
 
-    A function is in the key by its identity alone, and the caller adds what it refers to.
+    A function is in the key by its identity alone. The caller adds keys for the objects to which the function refers.
 
     Args:
         x: the part.
