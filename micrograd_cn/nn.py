@@ -228,7 +228,11 @@ def _checked_inputs(owner: Module, nin: int, x: Inputs) -> _CheckedInputs:
 
 
 def _constant_output(x: Any) -> Value:
-    """Return `x`, a number that a user's activation function has returned instead of a `Value`, as a constant."""
+    """Return `x`, a number that a user's activation function has returned instead of a `Value`, as a constant.
+
+    Raises:
+        TypeError: `x` is not a number.
+    """
     try:
         return constant(x)
     except TypeError as error:

@@ -253,7 +253,7 @@ class Vector(Operand):
         self.f, self.name, self.count, self.type = f, name, count, vector_type(count)
 
     def named(self, name: str) -> Self:
-        """Return the vector with as many lanes that has the name `name`."""
+        """Return the vector with the name `name`, which has as many lanes as this one."""
         return self.__class__(self.f, name, self.count)
 
     def text_of(self, other: Operand | float) -> str:
