@@ -165,7 +165,10 @@ class Text(OpcodeWriter):
         return self.functions.setdefault(name, (name, text))[0]
 
     def index(self) -> str:
-        """Return the name of the C function that converts its argument x to an index below its argument n, or to -1."""
+        """Return the name of the C function that converts a number x to an integer.
+
+        It returns -1 if x is not an index: an integer from 0 to n - 1, where n is its second argument.
+        """
         name = f"{self.prefix}_index"
         return self.functions.setdefault(name, (name, INDEX.format(number_type=self.number_type, name=name)))[0]
 

@@ -58,8 +58,8 @@ MIN_LOOP_TERMS = 16  # if a sum has more terms, they are written as products wit
 class Scatter:
     """Several totals, which are sums over the rows of a batch. In each row, a value is added to one of them.
 
-    An index selects this total. The gradients of a gather's operands are computed from such totals, since in each row
-    the gather takes only one of its operands.
+    In each row, an index selects the total to which the value is added. The gradients of a gather's operands are
+    computed from such totals, since in each row the gather takes only one of its operands.
 
     Attributes:
         totals: the indices of the totals in `Lowering.totals`. In each row, the index selects one of these.

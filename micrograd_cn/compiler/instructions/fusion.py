@@ -25,9 +25,9 @@ def fuse(code: Code, live: Iterable[int], kept: Container[int], sums: bool) -> C
     """Return a copy of `code` in which each tree of instructions is fused if trees of its shape occur often.
 
     A tree is an instruction together with operands that nothing else reads, with operands of these that nothing else
-    reads, and so on; see `_Trees`. All of them are in phase SAMPLE. The instruction at the root of the tree is replaced
-    by an instruction that computes the whole tree, and whose opcode is a formula. The other instructions of the tree
-    are still in the list, but nothing uses them, so the numbers of instructions stay the same.
+    reads, and so on; see `_Trees`. All instructions of a tree are in phase SAMPLE. The instruction at the root of the
+    tree is replaced by an instruction that computes the whole tree, and whose opcode is a formula. The other
+    instructions of the tree are still in the list, but nothing uses them, so the numbers of instructions stay the same.
 
     Args:
         code: the instructions.
@@ -62,8 +62,8 @@ class _Trees:
     """Trees of instructions. Each tree may become one instruction, whose opcode is a formula.
 
     A user of an instruction is an instruction that has it as an operand. An instruction may absorb an operand that no
-    other instruction uses. The tree of an instruction consists of this instruction, which is the root, and of the trees
-    of the operands that it absorbed.
+    other instruction uses; it then takes over the tree of the operand. The tree of an instruction consists of this
+    instruction, which is the root, and of the trees of the operands that it absorbed.
 
     Args:
         code: the instructions.

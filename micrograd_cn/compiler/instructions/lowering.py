@@ -267,8 +267,9 @@ class CodeBuilder(Code):
             upstream: the instruction number of the gradient of the operation's result.
             xs: the instruction numbers of the operation's operands.
 
-        Returns: for each operand, the instruction number of the contribution to its gradient. The contribution is 0 if
-            the operand is not selected, or if its partial derivative is not a `Selection` (see `ops.operation`).
+        Returns:
+            for each operand, the instruction number of the contribution to its gradient. The contribution is 0 if the
+                operand is not selected, or if its partial derivative is not a `Selection` (see `ops.operation`).
         """
         known = [*map(self.constant_value, xs)]
         if op.lowerings.is_gather and known[0] is not None:

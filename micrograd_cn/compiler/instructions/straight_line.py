@@ -39,8 +39,9 @@ class OpcodeWriter(ABC):
 
         Args:
             opcode: "sum" if each product is rounded before it is added, else "dot".
-            pairs: the two factors of each product. Terms and factors are requested one by one, each just before it is
-                added, so values that are loaded then need few registers.
+            pairs: the two factors of each product. An implementation may take terms and factors from these iterables
+                one by one, each just before it is added: loads of values, which are written when they are taken, then
+                need few registers.
             terms: the values that are added without a factor.
         """
 

@@ -211,7 +211,7 @@ class TrainingOptions:
     def called_between_steps(self) -> tuple[str, ...]:
         """The names of the arguments that are functions of the user's and run between steps.
 
-        They are "schedule", "shuffle" and "progress". A `callback` runs only between epochs.
+        Only "schedule", "shuffle" and "progress" can be among them. A `callback` runs only between epochs.
         """
         own_shuffle = self.shuffle is not None and not is_librarys(self.shuffle)
         schedule: Any = self.schedule

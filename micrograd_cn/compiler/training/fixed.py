@@ -45,11 +45,12 @@ class _Split:
         self._made: tuple[CompiledGraph, CompiledGraph] | None = None
 
     def made_for(self, rows: int, epochs: int) -> tuple[CompiledGraph, CompiledGraph] | None:
-        """Return the program for the fixed part and the one for the loss, or None if one program is still faster.
+        """Return the program for the fixed part and the one for the loss, or None if the program should not be split.
 
         The caller is about to train for `epochs` epochs with `rows` rows in each. In the first epoch, the fixed part
         has to be computed in any case, so two programs save time only in the others. They are made once they would have
-        saved, in this call and all calls before, as much time as it takes to make them.
+        saved, in this call and all calls before, as much time as it takes to make them. The program is not split,
+        either, if the fixed part has too many numbers to keep.
         """
         spared = rows * (epochs - 1)
         self._rows += spared

@@ -135,9 +135,9 @@ _lock = ForkSafeLock()
 
 @contextmanager
 def training_alone(optimizer: Optimizer) -> Iterator[bool]:
-    """If no other call of `fit` is running, let later calls know that this one trains with `optimizer`.
+    """Note for other threads that the `with` block trains with `optimizer`, unless other training is running.
 
-    They know it until the end of the `with` block, which gets True. If another call is running, the block gets False,
+    The `with` block gets True, and the note is removed at its end. If other training is running, the block gets False,
     and nothing is noted.
     """
     run = object()
@@ -498,7 +498,7 @@ class TrainingRun:
     # Batches.
 
     def _set_order(self, order: array[int]) -> None:
-        """Begin an epoch with the samples in this order."""
+        """Store the order of the samples in an epoch, and drop the descriptions of batches, which are made anew."""
         self._order, batches = order, -(-self._n // self._batch)
         self._batches = Batches(array("q"), array("q"), array("q", [-1]) * batches)  # -1: not described yet
 
@@ -568,7 +568,7 @@ class TrainingRun:
         return driver("fit", fast=any(fast)), clip
 
     def _renew_calls(self) -> None:
-        """Give the driver the operands for each program's gradient again, since code or buffers have been replaced."""
+        """Give the driver the operands for each program's gradient again: code or buffers may have been replaced."""
         runners = self._runners.values()
         # All programs use one panel, so it stays in the cache
         _, panel = max([runner.panel for runner in runners])
@@ -683,7 +683,7 @@ class TrainingRun:
         return [(self._runner(program, bucket, len(rows)), rows) for (program, bucket), rows in found.items()]
 
     def _sub_batches_at(self, samples: array[int], places: array[float]) -> SubBatches:
-        """Split samples into sub-batches, the samples of one program each.
+        """Split samples into sub-batches, one for each program and bucket (samples whose arguments are nested alike).
 
         `places` has, for each sample, the index of its program in the dict `_assigned`.
         """

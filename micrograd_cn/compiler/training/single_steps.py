@@ -48,7 +48,7 @@ from .update import CompiledUpdate, OptionsInUse, compiled_update, is_compiled, 
 PARAMETERS_BEFORE_CODE = 20_000
 # Python code takes about as long to change this many parameters as it takes to load machine code that has been made
 PARAMETERS_BEFORE_LOADING = 100
-MAX_GROUPS = 8  # if an update depends on the count of steps, one of Python's takes no longer for many groups
+MAX_GROUPS = 8  # with more groups, Python code takes the steps: it takes no longer than machine code for so many groups
 MAX_COUNTED = 100  # for at most so many kinds of optimisers, Python's steps are counted together
 FIRST_PAUSE, MAX_PAUSE = 16, 1024  # after this many steps in Python, at first and at most, machine code is tried again
 
@@ -63,7 +63,7 @@ class StateInBlocks(StateInArrays):
         count: how many parameters the optimiser has.
 
     Attributes:
-        others: the arrays of the state, from which the numbers of those parameters are read that are in no group.
+        others: the arrays from which the state of parameters in no group is read; {} if one group has all parameters.
     """
 
     def __init__(self, groups: Sequence[Group], names: Sequence[str], count: int) -> None:
@@ -133,7 +133,7 @@ class Group:
 
 
 class SingleStep:
-    """Take steps of one optimiser in machine code, for parameters of which the same ones are frozen in each step.
+    """Take steps of one optimiser in machine code, as long as the same parameters are frozen in each step.
 
     Args:
         optimizer: the optimiser whose steps are taken. No reference to it is kept.
@@ -170,10 +170,11 @@ class SingleStep:
         return self._update.uses_count and any(group.skipped for group in self._groups)
 
     def may_take(self, optimizer: Optimizer) -> bool:
-        """Return whether the parameters are frozen for which this object was made, and no others; see `take`.
+        """Return whether this object can take the optimiser's next step.
 
-        The optimiser must also have counted equally many skipped steps for all parameters of a group. If the result is
-        False, another object has to be made.
+        Exactly those parameters must be frozen that were frozen when this object was made. The optimiser must also have
+        counted equally many skipped steps for all parameters of a group. If the result is False, another object has to
+        be made.
         """
         self.calls += 1
         return (
@@ -212,10 +213,10 @@ class SingleStep:
         return at_once(map(any, [*before, map(call, changes)]) if before else map(call, changes))
 
     def _has_parameters(self, optimizer: Optimizer) -> bool:
-        """Return whether machine code can train the optimiser's parameters, if it can read them.
+        """Return whether this object suits the optimiser's list of parameters, as the list is now.
 
-        It cannot if a user has assigned something other than a list, or if one of the parameters occurs twice. Nor can
-        it if a parameter that was frozen when this object was made is no longer frozen.
+        It does not if a user has assigned something other than a list, or a list of another length, or if a parameter
+        is in it twice. Nor does it if a parameter that was frozen when this object was made is no longer frozen.
         """
         parameters: Any = optimizer.parameters
         if self._parameters != parameters:
@@ -233,8 +234,9 @@ class SingleStep:
         """Return whether machine code can count skipped steps from now on, after `steps` steps.
 
         The optimiser then has an object `SkippedCounts` in place of the dict `skipped`, if it needs one. This is not
-        possible if the user's code refers to this dict, since a step must then change it, or has put something else
-        into it. Nor is it possible if the counts of the parameters in one group differ, and the update depends on them.
+        possible if the user's code refers to this dict, since each step must then change the dict, or if the dict has
+        counts that are not integers. Nor is it possible if the counts of the parameters in one group differ, and the
+        update depends on them.
         """
         known, held = self._counts, optimizer._skipped
         if known is not None and known is held and known.steps == steps:

@@ -212,7 +212,7 @@ class ParameterLayout:
         return numbers[self._slice] if self._slice else array("d", [numbers[place] for place in self.places])
 
     def memory_for(self, update: CompiledUpdate) -> TrainingMemory:
-        """Return memory for a training with a compiled update, which no other training uses until it is released."""
+        """Return memory for a training with a compiled update. No other training uses it until it is released."""
         try:
             memory = self.unused.pop()  # one call into C, so no two threads get the same memory
         except IndexError:
@@ -300,7 +300,7 @@ class PackedState(StateInArrays):
         return {name: known[name] for name in names}
 
     def in_order_of(self, parameters: Sequence[Value]) -> dict[str, array[float]] | None:
-        """Return the arrays in the order of `parameters`; None if these are not the optimiser's parameters."""
+        """Return the arrays in the order of `parameters`; None unless these are `layout.optimized`, in this order."""
         if self.layout.optimized != parameters:
             return None
         place = {k: i for i, k in enumerate(self.layout.order)}
@@ -660,9 +660,10 @@ class TrainingState:
             self._clip_operands = address(self._clipped), len(self._clipped), self._norms.address
 
     def _fill_columns(self, skipped: Sequence[int], some_fixed: bool) -> PackedState | None:
-        """Copy the optimiser's state to the blocks of memory of the compiled update, and also what the arguments say.
+        """Copy the optimiser's state to the blocks of memory of the compiled update.
 
-        The data and the gradients of the parameters are copied elsewhere.
+        If the update uses them, also copy `skipped`, and a flag for each parameter that says whether it is trained. The
+        data of the parameters are copied by `_copy_data`.
 
         Args:
             skipped: for each parameter, how many steps have skipped it; empty if the update does not use this.
@@ -742,7 +743,11 @@ class TrainingState:
         return self._layout.trains_none_read
 
     def check_parameters(self) -> None:
-        """Raise ValueError if the optimiser has no parameter of the programs; warn if it lacks some of a model's."""
+        """Raise ValueError if the optimiser has no parameter of the programs.
+
+        If it lacks only some of them, warn of those that a model has got since the optimiser was made, and of those
+        that are hidden from the model in one of its functions.
+        """
         if self.trains_none_read:
             frozen = [i for i, p in enumerate(self.optimizer.parameters) if not p.requires_grad]
             rest = "if the parameters were made anew since, make the optimizer anew and compile anew"

@@ -92,9 +92,9 @@ class CompiledUpdate:
             changes.
         columns: how many inputs a row has.
         uses_count: whether the update depends on the count of steps.
-        skips_zeros: whether it is known that the update leaves a parameter alone, to the last bit, whose gradient is 0,
-            if the learning rate is more than 0. So does SGD without momentum and weight decay: it subtracts 0. With
-            `maximize` it subtracts -0.0, which changes -0.0.
+        skips_zeros: whether the update is known to leave every parameter whose gradient is 0 as it is, to the last bit,
+            if the learning rate is more than 0. SGD without momentum and weight decay does so, since it subtracts 0.
+            With `maximize` it does not: it subtracts -0.0, which changes -0.0 to 0.0.
     """
 
     def __init__(self, optimizer: Optimizer, some_fixed: bool, counts_skipped: bool) -> None:
