@@ -11,7 +11,7 @@ import micrograd_cn as mc
 from micrograd_cn import Value
 from micrograd_cn.compiler import compile  # noqa: A004 -- the field's name
 from micrograd_cn.compiler.data import samples as samples_module
-from micrograd_cn.compiler.data.alike import SAMPLES_PER_CHUNK
+from micrograd_cn.compiler.data.alike import SAMPLES_PER_CHUNK, arrays_of_one_shape
 from micrograd_cn.compiler.data.samples import bucket_columns, bucket_samples
 from micrograd_cn.optim import SGD
 
@@ -223,6 +223,20 @@ def test_arrays_of_one_shape_are_read_like_samples_one_by_one(name, shape, monke
     [expected] = bucket_samples(rows, split)
     assert (found.treedef, found.width, [*found.samples]) == (expected.treedef, expected.width, [*expected.samples])
     assert array("d", found.numbers) == array("d", expected.numbers)
+
+
+@pytest.mark.parametrize(
+    "first", [(), (0,), (2,), (0, 1), (0, 2), (2, 0), (1, 2), (2, 1), (2, 2), (0, 2, 2), (2, 2, 0)]
+)
+@pytest.mark.parametrize("last", [(), (0,), (2,), (0, 1), (0, 2), (2, 0), (1, 2), (2, 1), (2, 2), (0, 2, 2), (2, 2, 0)])
+def test_arrays_are_joined_only_if_all_have_the_same_shape(first, last):
+    """Arrays without numbers differ in their shapes, too."""
+    arrays = [np.full(first, 1.0), np.full(first, 2.0), np.full(last, 3.0)]
+    found = arrays_of_one_shape(arrays)
+    assert (found is not None) == (first == last != ())
+    if found:
+        shape, numbers = found
+        assert (shape, [*numbers]) == (first, np.stack(arrays).ravel().tolist())
 
 
 @pytest.mark.parametrize("wrong", [["1"], [1j], [Value(1.0)], np.array(["2020-01-01"], "M8[D]"), np.array([1], "g")])

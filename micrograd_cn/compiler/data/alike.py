@@ -278,7 +278,7 @@ def _read_dicts(values: Sequence[dict[Any, Any]]) -> Column | None:
 
 def doubles_of(numbers: Sequence[Any]) -> array[float] | None:
     """Return numbers as an array; None if one of them is neither a float, nor an int, nor a number of numpy."""
-    if numbers and (kind := type(numbers[0])) not in PYTHON_NUMBERS and kind.__module__ != "numpy":  # for speed
+    if numbers and (kind := type(numbers[0])) not in PYTHON_NUMBERS and kind.__name__ not in ("float64", "int64"):
         return None
     if (found := floats_of(numbers)) is not None:
         return found
@@ -352,11 +352,13 @@ def arrays_of_one_shape(values: Sequence[Any]) -> tuple[tuple[int, ...], FlatNum
 
     Return None if shapes or dtypes differ, or if the arrays have no axis.
     """
-    shapes = {*map(attrgetter("shape"), values)} if _common_dtype(values) is not None else ()
-    if len(shapes) != 1 or () in shapes:
+    if _common_dtype(values) is None:
         return None
-    numbers = sys.modules["numpy"].concatenate(values, axis=None, dtype=float, casting="unsafe")
-    return shapes.pop(), memoryview(numbers)
+    try:  # it takes longer to look at the shapes before
+        numbers = sys.modules["numpy"].array(values, dtype=float)
+    except ValueError:
+        return None
+    return (numbers.shape[1:], memoryview(numbers.ravel())) if numbers.ndim > 1 else None
 
 
 def tensors_of_one_shape(values: Sequence[Any]) -> tuple[tuple[int, ...], FlatNumbers] | None:
