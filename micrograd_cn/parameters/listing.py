@@ -348,7 +348,7 @@ def refuse_lost_parameters(parameters: Sequence[Value], listed: ParametersOfMode
     """Raise TypeError, or warn, if a model has lost some of the parameters that it had when they were last listed.
 
     The models are those whose first parameter was one of `parameters`. A model with a method `parameters` of its own is
-    left out. The parameters of the other models are listed again by `listed`, which raises the error.
+    left out. The parameters of the other models are listed again by `listed`, which raises the error or warns.
     """
     begin, wanted = id(next(iter(parameters), None)), set[int]()
     for reference, first, _, _ in [*_listed.values()]:

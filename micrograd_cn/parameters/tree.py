@@ -131,7 +131,7 @@ class ListOfArray(list[Any]):
     """A list that a function gets as its argument in place of an array, such as a tensor of PyTorch.
 
     Operators of the array would compute with its elements, but + and * of a list join and repeat lists, and == compares
-    the whole list. So these raise an error.
+    the whole list. So + and * raise an error, and so does == with anything but a list.
     """
 
     __slots__ = ()

@@ -30,7 +30,7 @@ CHECKED_OPERANDS = 4  # only this many operands of a row or column of totals are
 
 
 class Access(NamedTuple):
-    """The values that a loop of C reads. For the indices `i` and `k`, it reads that of instruction `numbers[i][k]`.
+    """The values that a loop of C reads: for the indices `i` and `k`, the value of instruction `numbers[i][k]`.
 
     Attributes:
         numbers: a table of instruction numbers.

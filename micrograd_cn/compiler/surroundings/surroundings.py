@@ -503,8 +503,8 @@ class Surroundings:
         """If `x` is a user's module, visit those of its variables that the code may read.
 
         A module in such a variable is visited only if the code has its name. Otherwise most of a user's modules would
-        be visited. If `x` is a module of another package, its modules are visited whose names the code has, and its
-        functions with such names are compared later, since somebody may replace them.
+        be visited. If `x` is a module of another package, visit those of its variables that are modules, and whose
+        names the code has. Functions in `x` with such names are compared later, since somebody may replace them.
         """
         if is_users_module(x.__name__):
             held, names = vars(x), {"__getattr__"}
