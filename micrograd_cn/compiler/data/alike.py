@@ -277,7 +277,7 @@ def _read_dicts(values: Sequence[dict[Any, Any]]) -> Column | None:
 
 
 def doubles_of(numbers: Sequence[Any]) -> array[float] | None:
-    """Return numbers as an array; None if one of them is neither a float, nor an int, nor a number of numpy."""
+    """Return numbers as an array; None if one is not a float, an int, or a `float64` or `int64` of numpy."""
     if numbers and (kind := type(numbers[0])) not in PYTHON_NUMBERS and kind.__name__ not in ("float64", "int64"):
         return None
     if (found := floats_of(numbers)) is not None:

@@ -272,9 +272,10 @@ class RefusingHooks(Hooks):
     """Hooks of a recording, which ends with an error if a use of a value was refused, even if that error was caught."""
 
     def remember(self, error: TypeError, values: Iterable[Any] = ()) -> None:
-        """Called with an error, which a subclass raises again when the recording ends, in case the function catches it.
+        """No-op, called with an error before it is raised, since the function may catch it.
 
-        `values` are the values whose use was refused.
+        A subclass stores the error, and raises it again when the recording ends. `values` are the values whose use was
+        refused.
         """
 
     def asked_for_class(self) -> None:

@@ -357,7 +357,11 @@ def _examples(lr: float, state_names: Sequence[str]) -> list[list[Any]]:
 
 
 def _updated(optimizer: Optimizer, numbers: Sequence[Any]) -> list[Any]:
-    """Call the update with numbers, and return the new data and the new numbers of the state."""
+    """Call the update with numbers, and return the new data and the new numbers of the state.
+
+    `numbers` has the inputs of the formula that `trace_update` returns. The optimiser keeps the learning rate and the
+    number of steps among them until `_put_back` restores its attributes.
+    """
     lr, steps, data, gradient, *state_numbers = numbers
     vars(optimizer).update(lr=lr, steps=steps)
     p: Any = TracedParameter(data, gradient)
