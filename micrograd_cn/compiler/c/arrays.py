@@ -273,8 +273,8 @@ def constant_places(code: Code, numbers: Iterable[int]) -> dict[int, int]:
 def index_expression(text: Text, rows: list[list[int]], i: str = "i", k: str = "k") -> str:
     """Return a C expression for the index `rows[i][k]`, where `i` and `k` are C expressions.
 
-    The expression is linear in `i` or `k` if the indices have a constant stride. Otherwise it looks the index up in a
-    table.
+    The expression is linear in each of the two variables in which the indices have a constant stride. Otherwise it
+    looks up, in a table, the index or the part of it that depends on the variable.
 
     >>> text = Text("f", "double", {})
     >>> index_expression(text, [[5], [7], [9]]), index_expression(text, [[0, 1], [4, 5]]), index_expression(text, [[3]])

@@ -313,10 +313,10 @@ class Reruns:
     ) -> list[_Numbers]:
         """Return one or two versions of `numbers`: all of them as floats, and whole numbers among them as integers.
 
-        The first version is left out if the function needs integers, as indices. The second one is left out if the
-        function neither needs integers nor may ask for the type of a number, or if no number is whole. `asked` says by
-        which code the function may tell a `Value` from a number; it is "" if by none. `of` says which numbers they are,
-        and `results` returns the results for `Value`s in their place.
+        The first version is left out if the function needs integers, as indices. The second one is left out unless the
+        function needs integers, or some number is whole and the function may ask for the type of a number. `asked` says
+        by which code the function may tell a `Value` from a number; it is "" if by none. `of` says which numbers they
+        are, and `results` returns the results for `Value`s in their place.
         """
         integers = [int(x) if x.is_integer() else x for x in numbers]
         needs_integers = "as an index" in self._made.caught
