@@ -435,7 +435,7 @@ class Optimizer:
                 )
         if len(set(found)) < len(found):
             i, p = next((i, p) for i, p in enumerate(found) if p in found[:i])
-            raise ValueError(f"{name}: parameters[{i}], {p!r}, is there twice")
+            raise ValueError(f"{name}: parameters[{i}], {p!r}, is there twice; write list(dict.fromkeys(parameters))")
         return found
 
     def __setstate__(self, state: Any) -> None:

@@ -116,8 +116,9 @@ def test_refused_parameters(make):
         make([])
     with pytest.raises(ValueError, match=r"parameters\[1\], Value\(data=2.0.*is computed \(mul\), not a leaf"):
         make([a, a * b])
-    with pytest.raises(ValueError, match=r"parameters\[2\], Value\(data=1.0.*'a'\), is there twice"):
+    with pytest.raises(ValueError, match=r"parameters\[2\], Value\(data=1.0.*'a'\), is there twice; write list"):
         make([a, b, a])
+    assert make(list(dict.fromkeys([a, b, a]))).parameters == [a, b]  # as the message says
     with pytest.raises(TypeError, match=r"parameters\[1\] is float 0.5, not a Value$"):
         make([a, 0.5])
     with pytest.raises(TypeError, match=r"write \[p\] for one"):
