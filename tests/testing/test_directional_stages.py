@@ -189,11 +189,13 @@ def its_bend(x):
 
 ERF = np.vectorize(math.erf)
 ON_A_STAIRCASE = Along(lambda x: 1 - np.cos(x), np.sin, np.float32([3e-6]))
+SUM_OF_STEPS = Along(lambda x: np.round(x).sum(), np.zeros_like, np.float32(30 * np.random.default_rng(0).random(1000)))
 REVISIONS = {  # for each revision, a comparison, how large others are, and the verdicts with it and without it
     "in_steps_of_1": (Along(np.sin, np.cos, [1e12], [2.0**-20]), {}, True, None),
     "in_steps_of_own_size": (Along(kinked, lambda x: 1.0, np.float32([1e9])), {}, True, None),
     "in_steps_beside_0": (Along(np.sin, lambda x: 1.02 * np.cos(x), half([-2.5]), [2.0**20]), {}, None, False),
     "in_tiny_steps": (Along(kinked, lambda x: 0 * x, np.float32([-2.5]), [2.0**20]), {}, True, None),
+    "beside_steps": (SUM_OF_STEPS, {}, True, False),
     "excused": (ON_A_STAIRCASE, {}, None, False),
     "lost_beside_others": (Along(np.sin, lambda x: 1.02 * np.cos(x), [0.0]), {"gradient_norm": 1e16}, True, False),
     "agrees_to_last_bit": (Along(np.abs, np.sign, half([1e-9, 1.0])), {}, True, None),

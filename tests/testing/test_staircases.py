@@ -889,3 +889,34 @@ def test_a_smooth_function_is_soon_told_from_a_step_function_though_rounding_mak
     with pytest.raises(GradientMismatch):
         gradcheck(softmax, np.array([0.5, -1.25, 2.0, 0.25, -0.75]), vjp=none)
     assert len(calls) <= 500
+
+
+SUMS_OF_STEPS = {
+    "sum": lambda x: np.round(x).sum(),
+    "mean": lambda x: (np.round(4 * x) / 4).mean(),
+    "loss": lambda x: ((np.round(x) - np.float32(0.3)) ** 2).mean(),
+}
+
+
+@pytest.mark.parametrize("n", [100, 1000, 10_000])
+@pytest.mark.parametrize("name", SUMS_OF_STEPS)
+def test_a_sum_of_step_functions_is_not_called_wrong(name, n):
+    """Some element jumps in each step that moves all of them, so the sum seems to climb."""
+    for seed in range(3):
+        x = (30 * SEED(seed).random(n)).astype(np.float32)
+        with pytest.warns(PartlyCompared):  # for single elements, rounding of the sum may have made the steps
+            gradcheck(SUMS_OF_STEPS[name], x, vjp=none)
+
+
+@pytest.mark.parametrize("f", [np.sum, lambda x: np.tanh(x).mean(), lambda x: np.maximum(x - 15, 0).sum()])
+def test_a_gradient_of_0_of_a_sum_that_climbs_is_found(f):
+    for seed in range(3):
+        with pytest.raises(GradientMismatch, match="WRONG"):
+            gradcheck(f, (30 * SEED(seed).random(1000)).astype(np.float32), vjp=none)
+
+
+def test_a_gradient_of_0_beside_a_sum_of_step_functions_is_found():
+    """The elements along which the function is a step function do not move in a second comparison, and others do."""
+    x, w = (SEED(0).random(1000, np.float32) * k for k in (30, 1))
+    with pytest.raises(GradientMismatch, match="wrong for w, right for x"):
+        gradcheck(lambda x, w: (np.round(x) + w).sum(), x, w, vjp=lambda x, w, u: (0 * x, 0 * w))

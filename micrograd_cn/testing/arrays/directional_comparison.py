@@ -32,6 +32,8 @@ from ..numeric.thresholds import (
     NEGLIGIBLE_SHARE,
     OTHER_STEPS,
     ROUNDED_OFF,
+    STEPPING_ELEMENTS,
+    STEPPING_SHARE,
     UNEVEN_STEP,
 )
 from . import half_precision
@@ -40,9 +42,17 @@ from .directional_stages import LOW_STEPS, TOO_FEW_CALLS, Attempt, compare_withi
 from .excuses import Doubt, excuse
 from .interval_means import CLOSE
 from .problem import Problem, floor_power_of_2, norm
-from .staircases import has_high_steps, is_step_function, keeps_slope, may_be_ramp, size_of_parts, step_heights
+from .staircases import (
+    has_high_steps,
+    has_high_treads,
+    is_step_function,
+    keeps_slope,
+    may_be_ramp,
+    size_of_parts,
+    step_heights,
+)
 from .tolerance import ArrayTolerance
-from .vectors import Vector
+from .vectors import Indices, Vector
 from .whole_number_features import has_features, has_slope, takes_long_steps
 
 __tracebackhide__ = True
@@ -86,7 +96,10 @@ def compare_along(
         The comparison, and the function of one number that was differentiated.
     """
     x = problem.x if x is None else x
+    v = _without_steps(problem, u, v, x)
     phi = DirectionalFunction(problem, u, v, x, per_element=True)
+    if not v.any():
+        return Comparison(title, 0.0, Estimate(0.0, 0.0), True), phi
     comparison = compare_within_limit(title, phi, typical_slope)
     if problem.may_have_treads is None:
         with contextlib.suppress(OutOfCalls):  # otherwise, the next comparison finds out
@@ -302,6 +315,62 @@ def excused(question: Question, found: Attempt) -> Attempt | None:
     return _revised(found, agrees=None, note=note, noisy=noisy) if note else None
 
 
+def beside_steps(question: Question, found: Attempt) -> Attempt | None:
+    """Compare again without those elements along which f is a step function, if the checked derivative there is 0.
+
+    In a sum of step functions, such as that of round(x), a step that moves many elements lets some of them jump. So the
+    sum seems to climb like a straight line, and to prove the derivative 0 wrong. It keeps its value if a single element
+    moves. A few elements of each array are looked at. If most of them jump, the new attempt moves no element of this
+    array whose derivative is 0. If no other element is left, the derivative is called right.
+
+    None is returned if `found` calls the derivative right, or has no verdict about a derivative other than 0. None is
+    also returned if the gradient is not known, if f is no step function along any array, and if no calls are left to
+    look for jumps.
+    """
+    problem, phi = question.problem, found.phi
+    gradient = problem.derivative.gradient(phi.x, phi.u)
+    in_doubt = found.is_wrong or (found.comparison.agrees is None and phi.analytic == 0.0)
+    if not in_doubt or gradient is None or phi.moved_elements.size < 2:
+        return None
+    try:
+        for place in phi.moved_arrays:
+            still = place.start + np.flatnonzero((phi.v[place] != 0.0) & (gradient[place] == 0.0))
+            if still.size and place.start not in problem.has_steps:
+                problem.has_steps[place.start] = _has_steps(phi, still)
+    except OutOfCalls:
+        return None
+    left = _without_steps(problem, phi.u, phi.v, phi.x)
+    if not left.any():
+        return replace(found, comparison=Comparison(question.title, 0.0, Estimate(0.0, 0.0), True))
+    return None if np.array_equal(left, phi.v) else question.attempt(left, question.typical_slope)
+
+
+def _without_steps(problem: Problem, u: Vector, v: Vector, x: Vector) -> Vector:
+    """Return the direction `v`, but without elements along which f is known to be a step function; see `beside_steps`.
+
+    A direction that moves a single element is returned as it is.
+    """
+    if not any(problem.has_steps.values()) or np.count_nonzero(v) < 2:
+        return v
+    gradient, left = problem.derivative.gradient(x, u), v.copy()
+    assert gradient is not None
+    for place in problem.arguments.slices():
+        if problem.has_steps.get(place.start):
+            left[place][gradient[place] == 0.0] = 0.0
+    return left
+
+
+def _has_steps(phi: DirectionalFunction, elements: Indices) -> bool:
+    """Return whether f is a step function along most of these elements of the point; a few of them are looked at."""
+    phi.problem.budget.lift_limit()
+    seen = []
+    for i in elements[np.unique(np.linspace(0, elements.size - 1, STEPPING_ELEMENTS).astype(int))]:
+        alone = np.zeros(phi.v.size)
+        alone[i] = phi.v[i]
+        seen.append(has_high_treads(DirectionalFunction(phi.problem, phi.u, alone, phi.x, per_element=True)))
+    return seen.count(True) >= max(1.0, STEPPING_SHARE * (len(seen) - seen.count(None)))
+
+
 def lost_beside_others(question: Question, found: Attempt) -> Attempt | None:
     """Return an attempt that calls a derivative right if it is tiny compared with other derivatives, else None.
 
@@ -353,6 +422,7 @@ REVISIONS: tuple[Revision, ...] = (
     in_steps_of_own_size,
     in_steps_beside_0,
     in_tiny_steps,
+    beside_steps,
     excused,
     lost_beside_others,
     agrees_to_last_bit,

@@ -91,6 +91,8 @@ class Problem:
             until `check_random_numbers` finds out.
         may_have_treads: whether f may be a step function near the point, such as a quantiser; None if the next
             comparison along a direction shall find out, and False until a check sets it.
+        has_steps: for each array of the arguments that was looked at, whether f is a step function along most of its
+            elements; the key is the index of its first element.
         steps_in_own_types: whether elements are moved by numpy in the types of their arrays, and not as doubles. This
             is quicker if there are many elements.
         point_leaves: the elements of each array of the point, in its own type; empty if there are few elements.
@@ -197,6 +199,7 @@ class Problem:
         self.max_magnitude = cached_by_identity(max_magnitude)
         self.scratch = np.empty(self.x.size)
         self.may_have_treads: bool | None = False
+        self.has_steps: dict[int, bool] = {}
         self.smallest_normal = max(self.arguments.smallest_normal, self.outputs.smallest_normal)
         self.bits = bits = -math.log2(self.eps)
         self.half_precision = bits <= HALF_PRECISION_BITS

@@ -115,6 +115,21 @@ def _tread_on(phi: DirectionalFunction, sign: float, finest: float, reach: float
     return Tread(changed, height, highest > TREADS_SEEN * treads * height, is_mask)
 
 
+def has_high_treads(phi: DirectionalFunction) -> bool | None:
+    """Return whether f keeps its value near the point if one element moves, and then makes a jump that is high.
+
+    It is high if neither rounding of the outputs explains it, nor rounding of the part of f that the element causes.
+    How large this part is shows if the element becomes 0. None is returned if f does not depend on the element.
+    """
+    around, [moved] = tread_of(phi), phi.moved_elements
+    if around is None:
+        finest = phi.problem.steps.finest
+        return None if _total_change(phi, finest) == _total_change(phi, -finest) == 0.0 else False
+    part = _total_change(phi, -float(phi.x[moved] / phi.v[moved]))
+    low = max(FEATURE * phi.rounding, 2.0 ** -(STEP_BITS * phi.problem.bits) * part)
+    return not around.is_mask and around.height > low
+
+
 def first_jumps(
     phi: DirectionalFunction, reach: float, slope: float, off: float, lowest: float = 0.0, rounding: float = math.inf
 ) -> Iterator[tuple[float, float]]:

@@ -504,6 +504,12 @@ LEAST_TREADS = 4
 function are multiples by chance in one of a thousand cases."""
 FEW_TREADS = 32.0
 """The smallest change of φ. Larger changes may not be multiples of it, since treads differ a little in height."""
+STEPPING_ELEMENTS = 8
+"""Elements. So many elements of an array are moved alone, to see whether f is a step function along each of them. Of 8
+elements, hardly all are exceptions."""
+STEPPING_SHARE = 0.75
+"""Relative to those of these elements on which f depends. If f is a step function along at least so many of them, it is
+one along the array. A few elements may lie exactly where f jumps."""
 WHOLE_COUNT = 0.05
 """Treads. If a change is that near to a whole count of treads, it is a multiple."""
 TREAD_SHARE = 0.1
